@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// maxPasswordLine bounds what is read for a password, in octets.
+const maxPasswordLine = 4096
+
+func (c *cli) accountCommand() *cobra.Command {
+	return group("account", "The people who have mailboxes here",
+		c.accountLogin("add USER@DOMAIN --password-stdin", "Make an account with its mailboxes", control.AccountAdd, "added"),
+		c.accountLogin("passwd USER@DOMAIN --password-stdin", "Set a new password", control.AccountPasswd, "set the password of"),
+		c.accountSet(),
+		c.accountRemove(),
+		c.accountList(),
+	)
+}
+
+func (c *cli) accountLogin(use, short string, call control.Call[control.AccountLogin, control.Empty], done string) *cobra.Command {
+	var stdin bool
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: exactly("USER@DOMAIN"), DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := addressArgument(args[0])
+			if err != nil {
+				return err
+			}
+			if !stdin {
+				return usagef("the password comes by standard input, never on the command line: put it on the first line there and add --password-stdin")
+			}
+			password, err := readPassword(c.stdin)
+			if err != nil {
+				return err
+			}
+			if _, err := ask(cmd.Context(), c, call, control.AccountLogin{Address: a.String(), Password: password}); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "%s account %s\n", done, a)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
+	return cmd
+}
+
+func addressArgument(s string) (mail.Address, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return a, usagef("%q: %v; write it like user@example.org", s, err)
+	}
+	return a, nil
+}
+
+// readPassword returns the first line.
+func readPassword(r io.Reader) (string, error) {
+	text, err := bufio.NewReader(io.LimitReader(r, maxPasswordLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+	if text == "" {
+		return "", usagef("the first line of standard input is empty: the password stands there")
+	}
+	return text, nil
+}
+
+// sizeValue is a flag that holds a size like "5GB".
+type sizeValue config.Size
+
+func (v *sizeValue) String() string { return config.Size(*v).String() }
+func (v *sizeValue) Type() string   { return "SIZE" }
+
+func (v *sizeValue) Set(s string) error {
+	n, err := config.ParseSize(s)
+	*v = sizeValue(n)
+	return err
+}
+
+func (c *cli) accountSet() *cobra.Command {
+	var quota sizeValue
+	cmd := &cobra.Command{
+		Use: "set USER@DOMAIN --quota SIZE", Short: "Change what is set for an account", Args: exactly("USER@DOMAIN"),
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := addressArgument(args[0])
+			if err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("quota") {
+				return usagef("say what to set: --quota SIZE, like 5GB; 0 = none")
+			}
+			if _, err := ask(cmd.Context(), c, control.AccountQuota, control.AccountSettings{Address: a.String(), Quota: int64(quota)}); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "set the quota of account %s to %s\n", a, quotaText(int64(quota)))
+			return err
+		},
+	}
+	cmd.Flags().Var(&quota, "quota", "how much mail it may keep, like 5GB; 0 = no limit")
+	return cmd
+}
+
+func quotaText(n int64) string {
+	if n == 0 {
+		return "none"
+	}
+	return config.Size(n).String()
+}
+
+func (c *cli) accountRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove USER@DOMAIN", Short: "End an account; its mail goes with it", Args: exactly("USER@DOMAIN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := addressArgument(args[0])
+			if err != nil {
+				return err
+			}
+			if _, err := ask(cmd.Context(), c, control.AccountRemove, control.AccountName{Address: a.String()}); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "removed account %s\n", a)
+			return err
+		},
+	}
+}
+
+func (c *cli) accountList() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "list", Short: "List the accounts with what they keep", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			accounts, err := ask(cmd.Context(), c, control.AccountList, control.Empty{})
+			if err != nil {
+				return err
+			}
+			titles := []string{"ACCOUNT", "QUOTA", "USED", "MESSAGES", "CREATED"}
+			return list(c, accounts, titles, func(a control.AccountInfo) []string {
+				return []string{a.Address, quotaText(a.Quota), sizeText(a.Used), strconv.FormatInt(a.Messages, 10), timeText(a.Created)}
+			})
+		},
+	})
+}

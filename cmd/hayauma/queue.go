@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+func (c *cli) queueCommand() *cobra.Command {
+	return group("queue", "Mail that waits for other servers",
+		c.queueList(), c.queueShow(),
+		c.queueVerb("retry", "Try again now", control.QueueRetry, "will be tried now"),
+		c.queueVerb("hold", "Let it wait until it is released", control.QueueHold, "held"),
+		c.queueVerb("release", "Let go on what is held", control.QueueRelease, "released"),
+		c.queueVerb("bounce", "Give up, and tell the sender", control.QueueBounce, "given up; the sender is told"),
+		c.queueVerb("delete", "Give up without telling anybody", control.QueueDelete, "deleted"),
+	)
+}
+
+// filterFlags adds the flags that say which recipients are meant.
+func filterFlags(cmd *cobra.Command, f *control.QueueFilter) {
+	cmd.Flags().BoolVar(&f.All, "all", false, "everything in the queue")
+	cmd.Flags().StringVar(&f.Domain, "domain", "", "what goes to this domain")
+	cmd.Flags().StringVar(&f.Sender, "sender", "", "what comes from this sender; <> = reports")
+}
+
+// filter checks the flags and takes ids in.
+func filter(f control.QueueFilter, ids []string) (control.QueueFilter, error) {
+	for _, id := range ids {
+		if _, err := mail.ParseID(id); err != nil {
+			return f, usagef("%q: %v; 'hayauma queue list' shows the ids", id, err)
+		}
+	}
+	f.IDs = ids
+	chosen := f.Domain != "" || f.Sender != ""
+	if f.All && (chosen || len(ids) > 0) || chosen && len(ids) > 0 {
+		return f, usagef("say either ids, or --all, or --domain and --sender")
+	}
+	if f.Domain != "" {
+		if _, err := mail.ParseDomain(f.Domain); err != nil {
+			return f, usagef("--domain %q: %v", f.Domain, err)
+		}
+	}
+	if f.Sender != "" && f.Sender != "<>" {
+		if _, err := mail.ParseAddress(f.Sender); err != nil {
+			return f, usagef("--sender %q: %v", f.Sender, err)
+		}
+	}
+	return f, nil
+}
+
+func (c *cli) queueVerb(verb, short string, call control.Call[control.QueueFilter, control.Touched], done string) *cobra.Command {
+	var f control.QueueFilter
+	cmd := &cobra.Command{
+		Use: verb + " ID...|--all|--domain DOMAIN|--sender ADDRESS", Short: short, Args: cobra.ArbitraryArgs,
+		Long:                  short + ". An ID is that of a message or of one of its recipients.",
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := filter(f, args)
+			if err != nil {
+				return err
+			}
+			if len(f.IDs) == 0 && !f.All && f.Domain == "" && f.Sender == "" {
+				return usagef("say which: ids, --all, --domain or --sender; 'hayauma queue list' shows the ids")
+			}
+			touched, err := ask(cmd.Context(), c, call, f)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "%s %s\n", count(touched.Recipients, "recipient"), done)
+			return err
+		},
+	}
+	filterFlags(cmd, &f)
+	return cmd
+}
+
+func (c *cli) queueList() *cobra.Command {
+	var f control.QueueFilter
+	cmd := &cobra.Command{
+		Use: "list [ID...]", Short: "List the recipients that wait", Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := filter(f, args)
+			if err != nil {
+				return err
+			}
+			states := []string{"", "queued", "leased", "deferred", "failed", "held"}
+			if !slices.Contains(states, f.State) {
+				return usagef("--state %q: use %s", f.State, strings.Join(states[1:], ", "))
+			}
+			if f.Limit < 0 {
+				return usagef("--limit %d: must not be negative", f.Limit)
+			}
+			if f.Limit == 0 {
+				f.Limit = control.DefaultList
+			}
+			if f.Limit > control.MaxList {
+				return usagef("--limit %d: must be at most %d", f.Limit, control.MaxList)
+			}
+			f.All = len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == ""
+			shown := f.Limit
+			f.Limit++ // one more tells whether there is more
+			entries, err := ask(cmd.Context(), c, control.QueueList, f)
+			if err != nil {
+				return err
+			}
+			more := len(entries) > shown
+			if err := c.printEntries(entries[:min(len(entries), shown)]); err != nil || !more {
+				return err
+			}
+			return c.printMore(shown)
+		},
+	}
+	filterFlags(cmd, &f)
+	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed or held")
+	cmd.Flags().IntVar(&f.Limit, "limit", 0, fmt.Sprintf("at most this many recipients, up to %d; 0 = %d", control.MaxList, control.DefaultList))
+	return c.jsonFlag(cmd)
+}
+
+// printMore says that a list ends before the queue does; beside JSON it does
+// so on standard error.
+func (c *cli) printMore(shown int) error {
+	out, who := c.stdout, ""
+	if c.json {
+		out, who = c.stderr, "hayauma: "
+	}
+	advice := "use --limit"
+	if shown >= control.MaxList {
+		advice = "use --domain, --sender or --state"
+	}
+	_, err := fmt.Fprintf(out, "%s... more than %s, %s\n", who, count(shown, "recipient"), advice)
+	return err
+}
+
+func (c *cli) printEntries(entries []control.QueueEntry) error {
+	titles := []string{"MESSAGE", "RECIPIENT-ID", "STATE", "SENDER", "RECIPIENT", "SIZE", "RECEIVED", "NEXT", "ATTEMPTS", "LAST REPLY"}
+	return list(c, entries, titles, func(e control.QueueEntry) []string {
+		return []string{
+			e.Message, e.ID, e.State, senderText(e.Sender), e.Recipient, sizeText(e.Size),
+			timeText(e.Received), timeText(e.Next), strconv.Itoa(e.Attempts), lastReply(e),
+		}
+	})
+}
+
+// lastReply begins the reply with its code unless the remote's words do.
+func lastReply(e control.QueueEntry) string {
+	text := e.Reply
+	if code := strconv.Itoa(e.Code); e.Code > 0 && !strings.HasPrefix(text, code) {
+		text = strings.TrimSpace(code + " " + text)
+	}
+	if e.Host != "" && text != "" {
+		text = e.Host + ": " + text
+	}
+	return text
+}
+
+func senderText(s string) string {
+	if s == "" {
+		return "<>"
+	}
+	return s
+}
+
+func (c *cli) queueShow() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "show MESSAGE", Short: "Show one message's recipients and header", Args: exactly("MESSAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := mail.ParseID(args[0]); err != nil {
+				return usagef("%q: %v; 'hayauma queue list' shows the ids", args[0], err)
+			}
+			m, err := ask(cmd.Context(), c, control.QueueShow, control.MessageName{Message: args[0]})
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(m)
+			}
+			if err := c.printEntries(m.Entries); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.stdout)
+			for text := range strings.SplitSeq(strings.TrimSuffix(m.Header, "\r\n"), "\n") {
+				fmt.Fprintln(c.stdout, printable(strings.TrimSuffix(text, "\r")))
+			}
+			return nil
+		},
+	})
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/control"
+)
+
+func (c *cli) sendCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "send [-t] [-f SENDER] [-F NAME] [-i] [RECIPIENT...]",
+		Short: "Send the message on standard input, as sendmail does",
+		Long: "Send the message on standard input, as sendmail does. Called by the name of\n" +
+			"sendmail, the program is this command.\n\n" +
+			"  -t             recipients from To, Cc and Bcc too; Bcc is removed\n" +
+			"  -f, -r SENDER  the sender; you at this server's domain if not given\n" +
+			"  -F NAME        the name in From, if the message has no From\n" +
+			"  -i, -oi        a line with a single dot does not end the message\n" +
+			"  -v             tell the id under which the message was taken\n\n" +
+			"Other flags of sendmail that deliver mail are accepted and do nothing.",
+		DisableFlagParsing: true, // they are those of sendmail
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := parseSendmail(args)
+			if err != nil {
+				return err
+			}
+			if o.help {
+				return cmd.Help()
+			}
+			if o.config != "" {
+				c.configFlag = o.config
+			}
+			return c.send(cmd.Context(), o)
+		},
+	}
+}
+
+func (c *cli) send(ctx context.Context, o sendmail) error {
+	return c.with(ctx, func(client *control.Client, cfg *config.Config) error {
+		home, err := homeDomain(ctx, client, cfg.Hostname)
+		if err != nil {
+			return err
+		}
+		s := submission{options: o, hostname: cfg.Hostname, home: home, user: userName()}
+		// A server without domains still sends for the programs of its host.
+		if s.from = senderOf(o, s.user, cmp.Or(home, cfg.Hostname)); s.from == "" {
+			s.options.name = ""
+		}
+		body, err := s.open(c.stdin)
+		if err != nil {
+			return err
+		}
+		if len(s.recipients) == 0 {
+			return usagef("the message has no recipients: name them on the command line, or in its header and give -t")
+		}
+		sent, err := control.Send(ctx, client, control.Outgoing{
+			From: s.from, Recipients: s.recipients, User: s.user, Message: body,
+		})
+		if err != nil {
+			return err
+		}
+		if o.verbose {
+			fmt.Fprintf(c.stdout, "message %s taken for %s\n", sent.Message, count(len(s.recipients), "recipient"))
+		}
+		return nil
+	})
+}
+
+// homeDomain is the domain that a bare user belongs to: our hostname if mail for
+// it is at home here, else the first domain that is; empty = there is none.
+func homeDomain(ctx context.Context, client *control.Client, hostname string) (string, error) {
+	domains, err := control.Ask(ctx, client, control.DomainList, control.Empty{})
+	if err != nil || len(domains) == 0 {
+		return "", err
+	}
+	for _, d := range domains {
+		if strings.EqualFold(d.Name, hostname) {
+			return hostname, nil
+		}
+	}
+	return domains[0].Name, nil
+}
+
+// senderOf is the reverse-path: what -f says, else the user here. "<>" and an
+// empty -f are the null path.
+func senderOf(o sendmail, user, domain string) string {
+	sender := user
+	if o.senderGiven {
+		sender = strings.TrimSuffix(strings.TrimPrefix(o.sender, "<"), ">")
+	}
+	if sender == "" || strings.Contains(sender, "@") {
+		return sender
+	}
+	return sender + "@" + domain
+}
+
+// userName is who runs this, as it may stand in an address.
+func userName() string {
+	name := os.Getenv("USER")
+	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil {
+		name = u.Username
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && !strings.ContainsRune(`"(),:;<>@[\]`, r) {
+			return r
+		}
+		return -1
+	}, name)
+	if clean = strings.Trim(clean, "."); clean == "" {
+		return "uid" + strconv.Itoa(os.Getuid())
+	}
+	return clean
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/hayauma/hayauma/internal/app"
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/control"
+)
+
+// load reads the settings and tells from where.
+func (c *cli) load() (*config.Config, string, error) {
+	path, err := config.Find(c.configFlag)
+	if err != nil {
+		return nil, "", err
+	}
+	cfg, err := config.Load(path)
+	return cfg, path, err
+}
+
+// serverLog is the log of a server, with the level that a reload changes.
+func (c *cli) serverLog(set config.Log) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(set.SlogLevel())
+	options := &slog.HandlerOptions{Level: level}
+	if set.Format == "json" {
+		return slog.New(slog.NewJSONHandler(c.stderr, options)), level
+	}
+	return slog.New(slog.NewTextHandler(c.stderr, options)), level
+}
+
+// quietLog is the log of a command: only what needs attention.
+func (c *cli) quietLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// with runs do with a client of the running server, or of the stores of a
+// stopped one.
+func (c *cli) with(ctx context.Context, do func(*control.Client, *config.Config) error) (err error) {
+	cfg, _, err := c.load()
+	if err != nil {
+		return err
+	}
+	client, end, err := app.Control(ctx, cfg, c.quietLog())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	return do(client, cfg)
+}
+
+// ask makes one call.
+func ask[In, Out any](ctx context.Context, c *cli, call control.Call[In, Out], in In) (out Out, err error) {
+	err = c.with(ctx, func(client *control.Client, _ *config.Config) error {
+		out, err = control.Ask(ctx, client, call, in)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-message/charset"
+	"github.com/spf13/cobra"
+
+	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+func (c *cli) traceCommand() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "trace MESSAGE", Short: "Tell what happened to a message",
+		Long: "Tell what happened to a message, oldest first: who brought it, what was decided,\n" +
+			"and each attempt with the remote's own words. MESSAGE is the id that stands in\n" +
+			"the reply to DATA, or a Message-ID.",
+		Args: exactly("MESSAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			timelines, err := ask(cmd.Context(), c, control.Trace, control.MessageName{Message: args[0]})
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(timelines)
+			}
+			for i, t := range timelines {
+				if i > 0 {
+					fmt.Fprintln(c.stdout)
+				}
+				printTimeline(c.stdout, t)
+			}
+			return nil
+		},
+	})
+}
+
+// printTimeline writes one line for each event, and below it what is known.
+func printTimeline(w io.Writer, t event.Timeline) {
+	fmt.Fprintf(w, "message %s\n", t.Message)
+	for _, e := range t.Events {
+		stage := string(e.Kind)
+		if e.Recipient != "" {
+			stage += " " + e.Recipient
+		}
+		fmt.Fprintf(w, "%s  %s\n", e.Time().Local().Format("2006-01-02 15:04:05.000"), printable(stage))
+		for _, fact := range facts(e) {
+			fmt.Fprintf(w, "    %-10s  %s\n", fact.name, printable(fact.text))
+		}
+	}
+}
+
+// fact is one thing known of an event.
+type fact struct{ name, text string }
+
+// facts lists what an event knows in the order in which people ask for it.
+func facts(e event.Event) []fact {
+	d := &e.Detail
+	var out []fact
+	add := func(name, text string) {
+		if text != "" {
+			out = append(out, fact{name, text})
+		}
+	}
+	brought := d.Door != ""
+	if brought {
+		add("sender", senderText(d.From))
+		add("to", strings.Join(d.Recipients, ", "))
+		add("peer", peerText(d))
+		add("login", d.Login)
+		add("tls", cmp.Or(d.TLS, noTLS(d)))
+		add("session", d.Session)
+	} else {
+		add("told", d.From)
+		add("to", strings.Join(d.Recipients, ", "))
+	}
+	add("message-id", d.MessageID)
+	add("subject", decoded(d.Subject))
+	if d.Size > 0 {
+		add("size", sizeText(d.Size))
+	}
+	add("account", d.Account)
+	add("mailbox", mailboxText(d))
+	if !brought {
+		add("host", hostText(d))
+		if d.Host != "" {
+			add("tls", cmp.Or(d.TLS, "none"))
+		}
+	}
+	add(replyName(d), replyText(d))
+	add("reason", d.Reason)
+	add("attempt", attemptText(d))
+	if next, err := time.Parse(time.RFC3339, d.Next); err == nil {
+		add("next try", next.Local().Format(time.DateTime))
+	}
+	if d.Other != "" {
+		add("report", fmt.Sprintf("message %s ('hayauma trace %s' tells its story)", d.Other, d.Other))
+	}
+	return out
+}
+
+// decoded is a header's text as its writer meant it (RFC 2047), or as it stands
+// where that cannot be told.
+func decoded(text string) string {
+	d := mime.WordDecoder{CharsetReader: charset.Reader}
+	if out, err := d.DecodeHeader(text); err == nil {
+		return out
+	}
+	return text
+}
+
+// noTLS tells of cleartext where there was a connection at all.
+func noTLS(d *event.Detail) string {
+	if d.Peer == "" {
+		return ""
+	}
+	return "none"
+}
+
+func peerText(d *event.Detail) string {
+	text := d.Peer
+	if d.Helo != "" {
+		text = strings.TrimSpace(text + " helo " + d.Helo)
+	}
+	return strings.TrimSpace(text + " by " + d.Door)
+}
+
+func mailboxText(d *event.Detail) string {
+	if d.UID == 0 {
+		return d.Mailbox
+	}
+	return fmt.Sprintf("%s, uid %d", d.Mailbox, d.UID)
+}
+
+func hostText(d *event.Detail) string {
+	if d.Peer == "" {
+		return d.Host
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s [%s]", d.Host, d.Peer))
+}
+
+// replyName tells whose words a reply is.
+func replyName(d *event.Detail) string {
+	if d.Ours {
+		return "finding"
+	}
+	return "reply"
+}
+
+// replyText is the reply with its codes, unless it begins with them itself.
+func replyText(d *event.Detail) string {
+	text := d.Reply
+	if d.Enhanced != "" && !strings.Contains(text, d.Enhanced) {
+		text = d.Enhanced + " " + text
+	}
+	if code := fmt.Sprint(d.Code); d.Code > 0 && !strings.HasPrefix(text, code) {
+		text = code + " " + text
+	}
+	return strings.TrimSpace(text)
+}
+
+func attemptText(d *event.Detail) string {
+	if d.Attempt == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d, took %v", d.Attempt, time.Duration(d.Millis)*time.Millisecond)
+}

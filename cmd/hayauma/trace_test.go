@@ -1,0 +1,62 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+func TestTimeline(t *testing.T) {
+	t.Parallel()
+	at := func(second int) int64 {
+		return mail.Micros(time.Date(2026, 1, 2, 3, 4, second, 0, time.Local))
+	}
+	next := time.Date(2026, 1, 2, 3, 9, 0, 0, time.Local).Format(time.RFC3339)
+	events := []event.Event{
+		{At: at(5), Kind: event.Accepted, Detail: event.Detail{
+			From: "a@one.test", Recipients: []string{"b@two.test"}, Door: "submission", Peer: "127.0.0.1:999", Helo: "me.test",
+			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m",
+		}},
+		{At: at(6), Kind: event.Queued, Detail: event.Detail{Recipients: []string{"b@two.test"}}},
+		{At: at(7), Kind: event.Deferred, Recipient: "b@two.test", Detail: event.Detail{
+			Host: "mx.two.test", Peer: "127.0.0.3:25", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Attempt: 1, Millis: 25, Next: next,
+		}},
+		{At: at(8), Kind: event.Failed, Recipient: "b@two.test", Detail: event.Detail{Ours: true, Code: 550, Enhanced: "5.4.4", Reply: "no such domain", Attempt: 2}},
+		{At: at(9), Kind: event.Bounced, Recipient: "b@two.test", Detail: event.Detail{From: "a@one.test", Other: "0abc"}},
+	}
+	var out strings.Builder
+	printTimeline(&out, event.Timeline{Message: 1, Events: events})
+	want := `message 0000000000001
+2026-01-02 03:04:05.000  accepted
+    sender      a@one.test
+    to          b@two.test
+    peer        127.0.0.1:999 helo me.test by submission
+    login       a@one.test
+    tls         TLSv1.3 X
+    message-id  <m@x>
+    subject     bad �[31m
+    size        5.1 KB
+2026-01-02 03:04:06.000  queued
+    to          b@two.test
+2026-01-02 03:04:07.000  deferred b@two.test
+    host        mx.two.test [127.0.0.3:25]
+    tls         none
+    reply       451 4.7.1 come later
+    attempt     1, took 25ms
+    next try    2026-01-02 03:09:00
+2026-01-02 03:04:08.000  failed b@two.test
+    finding     550 5.4.4 no such domain
+    attempt     2, took 0s
+2026-01-02 03:04:09.000  bounced b@two.test
+    told        a@one.test
+    report      message 0abc ('hayauma trace 0abc' tells its story)
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}

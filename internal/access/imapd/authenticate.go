@@ -1,0 +1,56 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hayauma/hayauma/internal/wire/imap"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
+)
+
+// authenticate serves AUTHENTICATE (RFC 3501 §6.2.2, RFC 4959).
+func authenticate(ctx context.Context, s *session, req imap.Authenticate) reply {
+	exchange, offered := sasl.New(req.Mechanism)
+	if !offered {
+		return no(imap.CodeCannot, "This mechanism is not offered")
+	}
+	if !s.mayLogIn() {
+		return unsafeLogin()
+	}
+	var answer []byte
+	if req.Initial != nil {
+		if answer = *req.Initial; answer == nil {
+			answer = []byte{} // "=", which is not the same as none
+		}
+	}
+	for {
+		challenge, done, err := exchange.Next(answer)
+		if err != nil {
+			return saslFault(err)
+		}
+		if done {
+			return s.logIn(ctx, exchange.Credentials())
+		}
+		s.enc.Continue(sasl.Encode(challenge))
+		line, err := s.dec.ReadLine()
+		if err != nil {
+			return brokenOff(err)
+		}
+		if answer, err = imap.DecodeSASL(line); err != nil {
+			return saslFault(err)
+		}
+		if answer == nil {
+			answer = []byte{}
+		}
+	}
+}
+
+func saslFault(err error) reply {
+	switch {
+	case errors.Is(err, imap.ErrCancelled):
+		return bad("Login cancelled")
+	case errors.Is(err, sasl.ErrAuthzid):
+		return no(imap.CodeAuthorization, "Acting for another user is not offered")
+	}
+	return bad("The answer does not follow the mechanism")
+}

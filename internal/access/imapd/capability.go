@@ -1,0 +1,41 @@
+package imapd
+
+import (
+	"context"
+
+	"github.com/hayauma/hayauma/internal/wire/imap"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
+)
+
+// capabilities is what can be had now. What serves users only is told to
+// strangers too, because some clients ask but once.
+// RFC 3501 §7.2.1
+func (s *session) capabilities() []string {
+	names := []string{
+		"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "IDLE", "NAMESPACE", "SPECIAL-USE",
+		"CHILDREN", "UIDPLUS", "MOVE", "UNSELECT",
+	}
+	if s.account.ID != 0 {
+		return names
+	}
+	if !s.tls && s.srv.o.TLS != nil {
+		names = append(names, "STARTTLS")
+	}
+	if !s.mayLogIn() {
+		// RFC 3501 §6.2.3
+		return append(names, "LOGINDISABLED")
+	}
+	for _, m := range sasl.Mechanisms() {
+		names = append(names, "AUTH="+m)
+	}
+	return names
+}
+
+// mayLogIn tells whether a password would travel safely.
+func (s *session) mayLogIn() bool { return s.tls || s.settings().AllowCleartext }
+
+// capability serves CAPABILITY (RFC 3501 §6.1.1).
+func capability(_ context.Context, s *session, _ imap.Capability) reply {
+	s.enc.Capability(s.capabilities()...)
+	return ok("Done")
+}

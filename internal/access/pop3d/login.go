@@ -1,0 +1,189 @@
+package pop3d
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/wire/pop3"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
+)
+
+// capa serves CAPA (RFC 2449 §5).
+func capa(_ context.Context, s *session, _ string) reply {
+	lines := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"}
+	if s.drop == nil && s.mayLogIn() {
+		// RFC 2595 §4: not announced where it would be refused.
+		lines = append(lines, "USER", "SASL "+strings.Join(sasl.Mechanisms(), " "))
+	}
+	if s.drop == nil && !s.secured && s.srv.o.TLS != nil {
+		lines = append(lines, "STLS")
+	}
+	return s.lines("Capabilities", append(lines, "IMPLEMENTATION Hayauma"))
+}
+
+// lines is a short multi-line response; no line begins with a dot.
+func (s *session) lines(text string, lines []string) reply {
+	r := ok(text)
+	r.body = func(context.Context) error {
+		for _, l := range lines {
+			s.out = append(append(s.out, l...), "\r\n"...)
+		}
+		s.out = append(s.out, ".\r\n"...)
+		return nil
+	}
+	return r
+}
+
+// mayLogIn tells whether a password may be sent on this connection.
+func (s *session) mayLogIn() bool { return s.secured || s.settings().AllowCleartext }
+
+func cleartext() reply { return refuse("", "Use STLS before you send a password") }
+
+// user serves USER (RFC 1939 §7). Whether there is such a user is not told.
+func user(_ context.Context, s *session, arg string) reply {
+	if !s.mayLogIn() {
+		return cleartext()
+	}
+	s.user = arg
+	return ok("Send the password")
+}
+
+// pass serves PASS (RFC 1939 §7).
+func pass(ctx context.Context, s *session, arg string) reply {
+	if !s.mayLogIn() {
+		return cleartext()
+	}
+	if s.user == "" {
+		return refuse("", "Send USER first")
+	}
+	c := sasl.Credentials{User: s.user, Password: arg}
+	s.user = ""
+	return s.logIn(ctx, c)
+}
+
+// auth serves AUTH (RFC 5034 §4).
+func auth(ctx context.Context, s *session, arg string) reply {
+	a, err := pop3.ParseAuth(arg)
+	switch {
+	case err != nil:
+		return refuse("", "AUTH needs a mechanism and at most one answer")
+	case !s.mayLogIn():
+		return cleartext()
+	case a.Mechanism == "": // what clients asked before there was CAPA
+		return s.lines("Mechanisms", sasl.Mechanisms())
+	}
+	exchange, known := sasl.New(a.Mechanism)
+	if !known {
+		return refuse("", "This mechanism is not offered: use "+strings.Join(sasl.Mechanisms(), " or "))
+	}
+	if a.Initial == "" {
+		return s.challenge(ctx, exchange, nil)
+	}
+	answer, err := sasl.Decode(a.Initial)
+	if err != nil {
+		return saslRefusal(err)
+	}
+	return s.challenge(ctx, exchange, answer)
+}
+
+// challenge feeds an answer to the exchange and asks on, or logs in.
+func (s *session) challenge(ctx context.Context, x sasl.Exchange, answer []byte) reply {
+	challenge, done, err := x.Next(answer)
+	if err != nil {
+		return saslRefusal(err)
+	}
+	if done {
+		return s.logIn(ctx, x.Credentials())
+	}
+	return reply{status: "+", text: sasl.Encode(challenge), then: func(ctx context.Context) reply {
+		line, err := s.readLine(pop3.MaxAnswer)
+		switch {
+		case errors.Is(err, pop3.ErrLineTooLong):
+			return saslRefusal(sasl.ErrSyntax)
+		case err != nil:
+			s.bye(ctx, err)
+			return reply{close: true}
+		}
+		answer, err := sasl.Decode(string(line))
+		if err != nil {
+			return saslRefusal(err)
+		}
+		return s.challenge(ctx, x, answer)
+	}}
+}
+
+func saslRefusal(err error) reply {
+	switch {
+	case errors.Is(err, sasl.ErrCancelled):
+		return refuse("", "Login cancelled")
+	case errors.Is(err, sasl.ErrAuthzid):
+		return refuse(codeAuth, "Acting for another user is not offered")
+	}
+	return refuse("", "The answer does not follow the mechanism")
+}
+
+// logIn goes over to the TRANSACTION state.
+func (s *session) logIn(ctx context.Context, c sasl.Credentials) reply {
+	acc, err := s.srv.o.Gate.Login(ctx, account.Attempt{Door: "pop3", Peer: s.peer.Addr(), User: c.User, Password: c.Password})
+	switch {
+	case err == nil:
+		return s.open(ctx, acc)
+	case errors.Is(err, account.ErrTooManyFailures):
+		r := refuse(codeTemporary, "Too many failed logins from your address, try again in ten minutes")
+		r.close = true
+		return r
+	case errors.Is(err, account.ErrCredentials):
+		s.srv.o.Metrics.loginFailures.Inc()
+		return refuse(codeAuth, "The user name or password is wrong")
+	}
+	s.log.Error("login could not be checked", "error", err)
+	return refuse(codeTemporary, "Logins cannot be checked right now, try again later")
+}
+
+// open locks the maildrop and takes its picture.
+func (s *session) open(ctx context.Context, acc account.Account) reply {
+	if !s.srv.lock(acc.ID) {
+		return refuse(codeInUse, "Another session has the mailbox open")
+	}
+	drop, err := openMaildrop(ctx, s.srv.o.Mailboxes, acc)
+	if err != nil {
+		s.srv.unlock(acc.ID)
+		s.log.Error("the mailbox could not be opened", "account", acc.Address.String(), "error", err)
+		return refuse(codeTemporary, "The mailbox cannot be opened right now, try again later")
+	}
+	s.drop = drop
+	s.log.Info("logged in", "account", acc.Address.String(), "messages", len(drop.items))
+	return ok("Logged in")
+}
+
+// stls serves STLS (RFC 2595 §4).
+func stls(_ context.Context, s *session, _ string) reply {
+	switch {
+	case s.secured:
+		return refuse("", "TLS is in use already")
+	case s.srv.o.TLS == nil:
+		return refuse("", "TLS is not available")
+	}
+	r := ok("Begin TLS")
+	r.then = s.upgrade
+	return r
+}
+
+// upgrade does the handshake. What the peer sent in clear behind its STLS is
+// thrown away, and what it said before is forgotten.
+func (s *session) upgrade(ctx context.Context) reply {
+	t := tls.Server(s.conn.Conn, s.srv.o.TLS)
+	if err := s.handshake(ctx, t); err != nil {
+		s.log.Info("TLS handshake failed", "error", err)
+		return reply{close: true}
+	}
+	s.conn.secure(t)
+	if dropped := s.in.Reset(s.conn); dropped > 0 {
+		s.log.Warn("plaintext behind STLS was thrown away", "octets", dropped)
+	}
+	s.user = ""
+	return reply{}
+}

@@ -1,0 +1,290 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// DomainInfo is a domain of ours as it is listed.
+type DomainInfo struct {
+	Name     string `json:"name"`
+	Accounts int    `json:"accounts"`
+	Aliases  int    `json:"aliases"`
+}
+
+// Alias is an address, or a domain's catch-all "*@domain", and where it leads.
+type Alias struct {
+	Address string   `json:"address"`
+	Targets []string `json:"targets"`
+}
+
+var (
+	sqlAddDomain    = db.SQL("INSERT INTO domain (name, tenant, created) VALUES (?, ?, ?)")
+	sqlRemoveDomain = db.SQL("DELETE FROM domain WHERE name = ?")
+	sqlDomains      = db.SQL(`SELECT name,
+	(SELECT count(*) FROM account WHERE account.domain = domain.name),
+	(SELECT count(DISTINCT key) FROM alias WHERE alias.domain = domain.name)
+	FROM domain ORDER BY name`)
+	sqlDomainUsed = db.SQL("SELECT (SELECT count(*) FROM account WHERE domain = ?) + (SELECT count(*) FROM alias WHERE domain = ?)")
+)
+
+// AddDomain makes a domain ours. ErrExists if it is already.
+func (d *Directory) AddDomain(ctx context.Context, dom mail.Domain) error {
+	if _, literal := dom.Literal(); literal || dom.IsZero() {
+		return mail.ErrDomain
+	}
+	return d.change(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(sqlAddDomain, dom.ASCII, MainTenant, mail.Micros(time.Now()))
+		return exists(err)
+	})
+}
+
+// exists turns the engine's conflict into the sentence for people.
+func exists(err error) error {
+	if errors.Is(err, db.ErrConflict) {
+		return ErrExists
+	}
+	return err
+}
+
+// RemoveDomain gives a domain up; ErrInUse while it has accounts or aliases.
+func (d *Directory) RemoveDomain(ctx context.Context, dom mail.Domain) error {
+	return d.change(ctx, func(tx *db.Tx) error {
+		var used int
+		if err := tx.Row(sqlDomainUsed, []any{dom.ASCII, dom.ASCII}, &used); err != nil {
+			return err
+		}
+		if used > 0 {
+			return ErrInUse
+		}
+		return deleted(ErrNoDomain)(tx.Exec(sqlRemoveDomain, dom.ASCII))
+	})
+}
+
+// deleted turns "no row changed" into an error.
+func deleted(none error) func(int64, error) error {
+	return func(n int64, err error) error {
+		if err == nil && n == 0 {
+			return none
+		}
+		return err
+	}
+}
+
+// Domains lists our domains by name.
+func (d *Directory) Domains(ctx context.Context) ([]DomainInfo, error) {
+	out := []DomainInfo{}
+	err := d.o.DB.Read(ctx, func(tx *db.Tx) error {
+		out = out[:0]
+		rows, err := tx.Query(sqlDomains)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var i DomainInfo
+			err := r.Scan(&i.Name, &i.Accounts, &i.Aliases)
+			out = append(out, i)
+			return err
+		})
+	})
+	return out, err
+}
+
+var (
+	sqlAddAccount = db.SQL(`INSERT INTO account (id, tenant, key, local, domain, password, quota, created)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+	sqlAliasUsed     = db.SQL("SELECT count(*) FROM alias WHERE key = ?")
+	sqlRemoveAccount = db.SQL("DELETE FROM account WHERE id = ?")
+	sqlAccounts      = db.SQL("SELECT " + accountColumns + " FROM account ORDER BY domain, local")
+	sqlSetPassword   = db.SQL("UPDATE account SET password = ? WHERE key = ?")
+	sqlSetQuota      = db.SQL("UPDATE account SET quota = ? WHERE key = ?")
+)
+
+// AddAccount makes an account with its mailboxes. ErrNoDomain, ErrExists and
+// ErrPassword say what is wrong.
+func (d *Directory) AddAccount(ctx context.Context, addr mail.Address, password string) (Account, error) {
+	if err := checkPassword(password); err != nil {
+		return Account{}, err
+	}
+	if strings.Contains(addr.Local, "*") || addr.Local == "" {
+		return Account{}, fmt.Errorf("%w: %q", mail.ErrAddress, addr)
+	}
+	a := Account{ID: d.o.IDs.Next(), Tenant: MainTenant, Address: addr, Quota: d.o.DefaultQuota(), Created: mail.Micros(time.Now())}
+	hash := hashPassword(password)
+	err := d.change(ctx, func(tx *db.Tx) error {
+		if local, err := isLocal(tx, addr.Domain.ASCII); err != nil || !local {
+			return cmp.Or(err, ErrNoDomain)
+		}
+		var aliases int
+		if err := tx.Row(sqlAliasUsed, []any{addr.Key()}, &aliases); err != nil {
+			return err
+		}
+		if aliases > 0 {
+			return fmt.Errorf("%w, as an alias", ErrExists)
+		}
+		_, err := tx.Exec(sqlAddAccount, a.ID, a.Tenant, addr.Key(), addr.Local, addr.Domain.ASCII, hash, a.Quota, a.Created)
+		if err != nil {
+			return exists(err)
+		}
+		return d.o.Created(tx, a)
+	})
+	return a, err
+}
+
+func checkPassword(p string) error {
+	if len(p) < minPassword || len(p) > maxPassword {
+		return ErrPassword
+	}
+	return nil
+}
+
+// RemoveAccount ends an account; its mail goes with it.
+func (d *Directory) RemoveAccount(ctx context.Context, addr mail.Address) error {
+	return d.change(ctx, func(tx *db.Tx) error {
+		a, ok, err := oneAccount(tx, sqlByKey, addr.Key())
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return ErrNoAccount
+		}
+		if err := d.o.Removed(tx, a); err != nil {
+			return err
+		}
+		_, err = tx.Exec(sqlRemoveAccount, a.ID)
+		return err
+	})
+}
+
+// Accounts lists all accounts by domain and name.
+func (d *Directory) Accounts(ctx context.Context) ([]Account, error) {
+	var out []Account
+	err := d.o.DB.Read(ctx, func(tx *db.Tx) error {
+		out = nil
+		rows, err := tx.Query(sqlAccounts)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			a, err := scanAccount(r)
+			out = append(out, a)
+			return err
+		})
+	})
+	return out, err
+}
+
+// SetPassword gives an account a new password; the old one ends at once.
+func (d *Directory) SetPassword(ctx context.Context, addr mail.Address, password string) error {
+	if err := checkPassword(password); err != nil {
+		return err
+	}
+	hash := hashPassword(password)
+	return d.change(ctx, func(tx *db.Tx) error {
+		return deleted(ErrNoAccount)(tx.Exec(sqlSetPassword, hash, addr.Key()))
+	})
+}
+
+// SetQuota bounds what an account may keep, in octets; 0 = no bound.
+func (d *Directory) SetQuota(ctx context.Context, addr mail.Address, octets int64) error {
+	return d.change(ctx, func(tx *db.Tx) error {
+		return deleted(ErrNoAccount)(tx.Exec(sqlSetQuota, octets, addr.Key()))
+	})
+}
+
+var (
+	sqlRemoveAlias = db.SQL("DELETE FROM alias WHERE key = ?")
+	sqlAliases     = db.SQL("SELECT key, target FROM alias ORDER BY domain, key, target")
+)
+
+// maxTargets bounds one alias.
+const maxTargets = 500
+
+// SetAlias makes an address, or "*@domain", lead to others, in place of what
+// it led to before.
+func (d *Directory) SetAlias(ctx context.Context, address string, targets []string) error {
+	key, dom, err := aliasKey(address)
+	if err != nil {
+		return err
+	}
+	if len(targets) == 0 || len(targets) > maxTargets {
+		return fmt.Errorf("an alias needs 1 to %d targets", maxTargets)
+	}
+	rows := make([][]any, 0, len(targets))
+	for _, t := range targets {
+		a, err := mail.ParseAddress(t)
+		if err != nil {
+			return fmt.Errorf("%q: %w", t, err)
+		}
+		rows = append(rows, []any{key, dom.ASCII, a.String()})
+	}
+	return d.change(ctx, func(tx *db.Tx) error {
+		if local, err := isLocal(tx, dom.ASCII); err != nil || !local {
+			return cmp.Or(err, ErrNoDomain)
+		}
+		if _, ok, err := oneAccount(tx, sqlByKey, key); err != nil || ok {
+			return cmp.Or(err, fmt.Errorf("%w, as an account", ErrExists))
+		}
+		if _, err := tx.Exec(sqlRemoveAlias, key); err != nil {
+			return err
+		}
+		return tx.Insert(db.Insert{Into: "alias", Columns: []string{"key", "domain", "target"}, Conflict: "ON CONFLICT DO NOTHING"}, rows...)
+	})
+}
+
+func aliasKey(address string) (string, mail.Domain, error) {
+	if rest, ok := strings.CutPrefix(address, "*@"); ok {
+		dom, err := mail.ParseDomain(rest)
+		return catchAll(dom), dom, err
+	}
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return "", mail.Domain{}, fmt.Errorf("%q: %w", address, err)
+	}
+	return a.Key(), a.Domain, nil
+}
+
+// RemoveAlias ends an alias.
+func (d *Directory) RemoveAlias(ctx context.Context, address string) error {
+	key, _, err := aliasKey(address)
+	if err != nil {
+		return err
+	}
+	return d.change(ctx, func(tx *db.Tx) error {
+		return deleted(ErrNoAlias)(tx.Exec(sqlRemoveAlias, key))
+	})
+}
+
+// Aliases lists all aliases by domain and name.
+func (d *Directory) Aliases(ctx context.Context) ([]Alias, error) {
+	out := []Alias{}
+	err := d.o.DB.Read(ctx, func(tx *db.Tx) error {
+		out = out[:0]
+		rows, err := tx.Query(sqlAliases)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var key, target string
+			if err := r.Scan(&key, &target); err != nil {
+				return err
+			}
+			if i := len(out) - 1; i >= 0 && out[i].Address == key {
+				out[i].Targets = append(out[i].Targets, target)
+				return nil
+			}
+			out = append(out, Alias{Address: key, Targets: []string{target}})
+			return nil
+		})
+	})
+	slices.SortFunc(out, func(a, b Alias) int { return strings.Compare(a.Address, b.Address) })
+	return out, err
+}

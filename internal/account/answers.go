@@ -1,0 +1,138 @@
+package account
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// The bounds of what a Directory remembers. Whoever may write to us chooses the
+// names, so they are counted apart and hold no copy of where they lead.
+const (
+	maxLeads   = 20000 // accounts and forwards of all answers together
+	maxNames   = 10000
+	maxDomains = 10000
+)
+
+// answer is where a key leads. It is shared and never changes.
+type answer struct {
+	target  Target
+	err     error        // ErrNobody or errExpansion
+	asked   bool         // whether it holds only for setting
+	setting mail.Address // of the postmaster
+}
+
+func (a *answer) weight() int { return 1 + len(a.target.Accounts) + len(a.target.Forwards) }
+
+// answers remembers where addresses lead until the next change.
+type answers struct {
+	mu      sync.Mutex
+	version uint64             // counts the changes, so that a slow reader leaves nothing stale
+	found   map[string]*answer // by the key of an account, an alias, a catch-all or a postmaster
+	leads   int                // sum of the weights in found
+	names   map[string]*answer // by the key of an address found elsewhere: tagged, caught or nowhere
+	domains map[string]bool    // whether it is ours
+}
+
+// clear forgets everything: something changed.
+func (c *answers) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version++
+	c.domains = map[string]bool{}
+	c.forget()
+}
+
+// forget lets go of all addresses. c.mu is held.
+func (c *answers) forget() {
+	c.found, c.names, c.leads = map[string]*answer{}, map[string]*answer{}, 0
+}
+
+// lookup returns what is known of a key, nil = nothing, and the version to give
+// to keep.
+func (c *answers) lookup(key string) (*answer, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.found[key]
+	if a == nil {
+		a = c.names[key]
+	}
+	return a, c.version
+}
+
+// at is lookup for what an account or an alias of just this key leads to; nil
+// if something changed since version.
+func (c *answers) at(key string, version uint64) *answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version {
+		return nil
+	}
+	return c.found[key]
+}
+
+// keep remembers that key was found under another key, or nowhere if that is
+// empty, unless something changed since version.
+func (c *answers) keep(version uint64, key, found string, a *answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version {
+		return
+	}
+	if found != "" && c.found[found] != a {
+		if old := c.found[found]; old != nil {
+			c.leads -= old.weight()
+		}
+		if c.leads+a.weight() > maxLeads {
+			c.forget()
+		}
+		c.found[found] = a
+		c.leads += a.weight()
+	}
+	if key != found {
+		if len(c.names) >= maxNames {
+			clear(c.names)
+		}
+		c.names[key] = a
+	}
+}
+
+// IsLocal tells whether a domain is ours.
+func (d *Directory) IsLocal(ctx context.Context, dom mail.Domain) (bool, error) {
+	ours, known, version := d.answers.domain(dom.ASCII)
+	if known {
+		return ours, nil
+	}
+	err := d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		ours, err = isLocal(tx, dom.ASCII)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	d.answers.keepDomain(version, dom.ASCII, ours)
+	return ours, nil
+}
+
+func (c *answers) domain(name string) (ours, known bool, version uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ours, known = c.domains[name]
+	return ours, known, c.version
+}
+
+func (c *answers) keepDomain(version uint64, name string, ours bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version {
+		return
+	}
+	if len(c.domains) >= maxDomains {
+		clear(c.domains)
+	}
+	// The name may be a piece of a long line.
+	c.domains[strings.Clone(name)] = ours
+}

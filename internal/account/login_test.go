@@ -1,0 +1,180 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/ratelimit"
+)
+
+func TestAuthenticate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "e.test")
+	taro := w.account("taro@e.test")
+	w.alias("info@e.test", "taro@e.test")
+	for _, c := range []struct {
+		name, login, password string
+		want                  error
+	}{
+		{"right", "taro@e.test", password, nil},
+		{"right again, from the cache", "taro@e.test", password, nil},
+		{"right in another case", "TARO@E.TEST", password, nil},
+		{"wrong password", "taro@e.test", "yama to umi", account.ErrCredentials},
+		{"wrong case of the password", "taro@e.test", strings.ToUpper(password), account.ErrCredentials},
+		{"no password", "taro@e.test", "", account.ErrCredentials},
+		{"huge password", "taro@e.test", strings.Repeat("x", 1<<20), account.ErrCredentials},
+		{"no such user", "jiro@e.test", password, account.ErrCredentials},
+		{"no such domain", "taro@away.test", password, account.ErrCredentials},
+		{"an alias", "info@e.test", password, account.ErrCredentials},
+		{"a tag", "taro+x@e.test", password, account.ErrCredentials},
+		{"no address", "taro", password, account.ErrCredentials},
+		{"nothing", "", "", account.ErrCredentials},
+	} {
+		got, err := w.Authenticate(t.Context(), c.login, c.password)
+		if !errors.Is(err, c.want) || err == nil && got.ID != taro.ID || err != nil && got.ID != 0 {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+	w.must(w.SetPassword(t.Context(), taro.Address, "a new password"))
+	if _, err := w.Authenticate(t.Context(), "taro@e.test", password); !errors.Is(err, account.ErrCredentials) {
+		t.Errorf("the old password: %v", err)
+	}
+	if _, err := w.Authenticate(t.Context(), "taro@e.test", "a new password"); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+	w.must(w.RemoveAccount(t.Context(), taro.Address))
+	if _, err := w.Authenticate(t.Context(), "taro@e.test", "a new password"); !errors.Is(err, account.ErrCredentials) {
+		t.Errorf("a removed account: %v", err)
+	}
+}
+
+// Whether there is a user must not show in the time: an unknown one costs a
+// hash as well. The fastest of a few is what it costs, whatever else runs.
+func TestUnknownUsersCostAHash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "e.test")
+	w.account("taro@e.test")
+	fastest := func(login, password string) time.Duration {
+		var took []time.Duration
+		for range 3 {
+			began := time.Now()
+			if _, err := w.Authenticate(t.Context(), login, password); err != nil && !errors.Is(err, account.ErrCredentials) {
+				t.Fatal(err)
+			}
+			took = append(took, time.Since(began))
+		}
+		return slices.Min(took)
+	}
+	known, cached := fastest("taro@e.test", "a wrong one"), fastest("taro@e.test", password)
+	for _, login := range []string{"jiro@e.test", "taro@away.test", "no address at all"} {
+		if unknown := fastest(login, password); unknown < known/4 || unknown < cached {
+			t.Errorf("%q takes %v, a wrong password %v, a right one %v", login, unknown, known, cached)
+		}
+	}
+}
+
+func TestLoginsWaitForAPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "e.test")
+	taro := w.account("taro@e.test")
+	results := make(chan error)
+	for range 6 {
+		go func() {
+			a, err := w.Authenticate(t.Context(), "taro@e.test", password)
+			if err == nil && a.ID != taro.ID {
+				err = errors.New("another account")
+			}
+			results <- err
+		}()
+	}
+	for range 6 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Authenticate(ctx, "taro@e.test", "wrong, so not cached"); err == nil {
+		t.Error("a login without a wish to wait")
+	}
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "e.test")
+	taro := w.account("taro@e.test")
+	failures := ratelimit.NewFailures(3)
+	var out strings.Builder
+	gate := account.NewGate(w.Directory, failures, slog.New(slog.NewTextHandler(&out, nil)))
+	try := func(peer, password string) error {
+		a := account.Attempt{Door: "imap", User: "taro@e.test", Password: password}
+		if peer != "" {
+			a.Peer = netip.MustParseAddr(peer)
+		}
+		got, err := gate.Login(t.Context(), a)
+		if err == nil && got.ID != taro.ID {
+			t.Errorf("another account: %+v", got)
+		}
+		return err
+	}
+	for range 3 {
+		if err := try("192.0.2.1", "wrong one"); !errors.Is(err, account.ErrCredentials) {
+			t.Errorf("a failure: %v", err)
+		}
+	}
+	if err := try("192.0.2.1", password); !errors.Is(err, account.ErrTooManyFailures) {
+		t.Errorf("the right password from a blocked address: %v", err)
+	}
+	if err := try("192.0.2.2", password); err != nil {
+		t.Errorf("from elsewhere: %v", err)
+	}
+	for range 5 { // a unix socket has no address to count
+		if err := try("", "wrong one"); !errors.Is(err, account.ErrCredentials) {
+			t.Errorf("without address: %v", err)
+		}
+	}
+	failures.SetLimit(0)
+	if err := try("192.0.2.1", password); err != nil {
+		t.Errorf("with the limit lifted: %v", err)
+	}
+	if log := out.String(); !strings.Contains(log, "login failed") || strings.Contains(log, "wrong one") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// Guesses at the same moment are no more than guesses in turn, and many right
+// logins from one address at the same moment all pass.
+func TestGateCountsAttemptsUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "e.test")
+	w.account("taro@e.test")
+	const limit, peers = 3, 20
+	gate := account.NewGate(w.Directory, ratelimit.NewFailures(limit), slog.New(slog.DiscardHandler))
+	outcomes := func(peer, password string) map[error]int {
+		results := make(chan error)
+		for range peers {
+			go func() {
+				_, err := gate.Login(t.Context(), account.Attempt{Door: "imap", Peer: netip.MustParseAddr(peer), User: "taro@e.test", Password: password})
+				results <- err
+			}()
+		}
+		n := map[error]int{}
+		for range peers {
+			n[<-results]++
+		}
+		return n
+	}
+	if n := outcomes("192.0.2.1", "wrong one"); n[account.ErrCredentials] != limit || n[account.ErrTooManyFailures] != peers-limit {
+		t.Errorf("wrong: %v", n)
+	}
+	if n := outcomes("192.0.2.2", password); n[nil] != peers {
+		t.Errorf("right: %v", n)
+	}
+}

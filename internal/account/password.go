@@ -1,0 +1,184 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// The cost of a password hash: 19 MiB and two passes, OWASP's first choice for
+// argon2id. At most two run at once, so that logins cannot eat the memory.
+const (
+	hashKiB     = 19 * 1024
+	hashPasses  = 2
+	hashLen     = 32
+	hashAtOnce  = 2
+	hashWait    = 20 * time.Second
+	hashRest    = 200 * time.Millisecond
+	cacheFor    = 5 * time.Minute
+	maxRecent   = 20000
+	minPassword = 8
+	maxPassword = 1024
+)
+
+// login holds what verifying passwords needs: places for hashing, and which
+// pairs of hash and password were right a moment ago. The cache knows them
+// only by a keyed digest.
+type login struct {
+	places chan struct{}
+	key    [32]byte
+	decoy  string      // a hash to compare with when there is no such user
+	idle   *time.Timer // gives the memory of hashing back when logins pause
+
+	mu     sync.Mutex
+	recent map[[32]byte]time.Time
+}
+
+func newLogin() *login {
+	l := &login{places: make(chan struct{}, hashAtOnce), recent: map[[32]byte]time.Time{}}
+	// crypto/rand never fails: it ends the process instead.
+	_, _ = rand.Read(l.key[:])
+	l.idle = time.AfterFunc(time.Hour, debug.FreeOSMemory)
+	l.idle.Stop()
+	l.decoy = encodeHash(make([]byte, 16), make([]byte, hashLen))
+	return l
+}
+
+func hashPassword(password string) string {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt)
+	return encodeHash(salt, derive(password, salt))
+}
+
+func derive(password string, salt []byte) []byte {
+	return argon2.IDKey([]byte(password), salt, hashPasses, hashKiB, 1, hashLen)
+}
+
+// encodeHash writes the PHC string that other programs read as well.
+func encodeHash(salt, hash []byte) string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, hashKiB, hashPasses, b64(salt), b64(hash))
+}
+
+// verify compares in constant time with any argon2id PHC string whose cost is
+// at most ours.
+func verify(encoded, password string) bool {
+	var version, kib, passes, lanes int
+	var rest string
+	n, err := fmt.Sscanf(encoded, "$argon2id$v=%d$m=%d,t=%d,p=%d$%s", &version, &kib, &passes, &lanes, &rest)
+	if err != nil || n != 5 || version != argon2.Version || kib < 1 || kib > hashKiB || passes > hashPasses || passes < 1 || lanes != 1 {
+		return false
+	}
+	var salt, hash []byte
+	if i := len(rest) - base64.RawStdEncoding.EncodedLen(hashLen); i > 0 && rest[i-1] == '$' {
+		salt, err = base64.RawStdEncoding.DecodeString(rest[:i-1])
+		if err != nil {
+			return false
+		}
+		if hash, err = base64.RawStdEncoding.DecodeString(rest[i:]); err != nil {
+			return false
+		}
+	}
+	got := argon2.IDKey([]byte(password), salt, uint32(passes), uint32(kib), 1, hashLen)
+	return subtle.ConstantTimeCompare(got, hash) == 1
+}
+
+// check verifies a password, waiting for a place to hash in.
+func (l *login) check(ctx context.Context, encoded, password string) (bool, error) {
+	digest := l.digest(encoded, password)
+	if l.known(digest) {
+		return true, nil
+	}
+	wait := time.NewTimer(hashWait)
+	defer wait.Stop()
+	select {
+	case l.places <- struct{}{}:
+	case <-wait.C:
+		return false, ErrBusy
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	ok := verify(encoded, password)
+	<-l.places
+	l.idle.Reset(hashRest)
+	if ok {
+		l.remember(digest)
+	}
+	return ok, nil
+}
+
+func (l *login) digest(encoded, password string) (d [32]byte) {
+	mac := hmac.New(sha256.New, l.key[:])
+	mac.Write([]byte(encoded))
+	mac.Write([]byte{0})
+	mac.Write([]byte(password))
+	mac.Sum(d[:0])
+	return d
+}
+
+func (l *login) known(d [32]byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until, ok := l.recent[d]
+	if ok && time.Now().After(until) {
+		delete(l.recent, d)
+		return false
+	}
+	return ok
+}
+
+func (l *login) remember(d [32]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.recent) >= maxRecent {
+		clear(l.recent)
+	}
+	l.recent[d] = time.Now().Add(cacheFor)
+}
+
+var sqlLogin = db.SQL("SELECT password FROM account WHERE key = ?")
+
+// Authenticate returns the account that a login name and password belong to.
+// ErrCredentials says that they do not match, in the same time whether there
+// is such a user or not. Any other error is temporary.
+func (d *Directory) Authenticate(ctx context.Context, name, password string) (Account, error) {
+	encoded, acc := d.login.decoy, Account{}
+	addr, err := mail.ParseAddress(name)
+	if err == nil {
+		err = d.o.DB.Read(ctx, func(tx *db.Tx) error {
+			found, ok, err := oneAccount(tx, sqlByKey, addr.Key())
+			if err != nil || !ok {
+				return err
+			}
+			acc = found
+			return tx.Row(sqlLogin, []any{addr.Key()}, &encoded)
+		})
+		if err != nil {
+			return Account{}, err
+		}
+	}
+	if len(password) > maxPassword {
+		password = password[:maxPassword]
+		encoded = d.login.decoy
+	}
+	ok, err := d.login.check(ctx, encoded, password)
+	if err != nil {
+		return Account{}, err
+	}
+	if !ok || acc.ID == 0 {
+		return Account{}, ErrCredentials
+	}
+	return acc, nil
+}

@@ -1,0 +1,369 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Kind tells where an address leads.
+type Kind uint8
+
+// The kinds of a Target.
+const (
+	Elsewhere Kind = iota // the domain is not ours
+	Unknown               // the domain is ours, the address leads nowhere
+	Here                  // it leads to somebody
+)
+
+// Target is where an address leads after all aliases.
+type Target struct {
+	Kind     Kind
+	Accounts []Account      // by id, none twice
+	Forwards []mail.Address // addresses elsewhere, none twice
+}
+
+// maxExpansion bounds how many addresses one alias may lead to in all, those on
+// the way included.
+const maxExpansion = 1000
+
+// postmaster is the local part that every domain must accept
+// (RFC 5321 §4.5.1).
+const postmaster = "postmaster"
+
+// Resolve follows an address through tags, aliases, groups and catch-alls. The
+// result may be shared: callers must not write to it. ErrNobody says that it is
+// a postmaster whose mail nobody can read yet; like all other errors it is
+// temporary.
+func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error) {
+	a, err := d.ownPostmaster(ctx, a)
+	if err != nil {
+		return Target{}, err
+	}
+	key, bare := a.Key(), a.Domain.IsZero()
+	if bare && key != postmaster {
+		return Target{Kind: Unknown}, nil
+	}
+	if strings.EqualFold(a.Local, postmaster) {
+		// More than what is found under its key, which a tag may lead to as
+		// well: kept under a key that no address has.
+		key = postmaster + ":" + key
+	}
+	known, version := d.answers.lookup(key)
+	if d.fresh(known) {
+		return known.target, known.err
+	}
+	if !bare {
+		if local, err := d.IsLocal(ctx, a.Domain); err != nil || !local {
+			return Target{}, err
+		}
+	}
+	var found string
+	var got *answer
+	err = d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		x := &expansion{
+			d: d, tx: tx, version: version, seen: map[string]bool{}, local: map[string]bool{},
+			accounts: map[mail.ID]Account{}, forwards: map[mail.Address]bool{},
+		}
+		found, got, err = x.start(a, key)
+		return err
+	})
+	if err != nil {
+		return Target{}, err
+	}
+	d.answers.keep(version, key, found, got)
+	return got.target, got.err
+}
+
+// ownPostmaster turns the postmaster of this host into the bare one. An address
+// literal is taken for ours: whoever asks us for its postmaster has reached us
+// by it, or has nobody better to ask.
+func (d *Directory) ownPostmaster(ctx context.Context, a mail.Address) (mail.Address, error) {
+	if !strings.EqualFold(a.Local, postmaster) || a.Domain.IsZero() {
+		return a, nil
+	}
+	bare := mail.Address{Local: postmaster}
+	if _, literal := a.Domain.Literal(); literal {
+		return bare, nil
+	}
+	if d.o.Hostname == nil {
+		return a, nil
+	}
+	if host, err := mail.ParseDomain(d.o.Hostname()); err != nil || host != a.Domain {
+		return a, nil
+	}
+	if local, err := d.IsLocal(ctx, a.Domain); err != nil || local {
+		return a, err
+	}
+	return bare, nil
+}
+
+// fresh tells whether an answer still holds: those that came from the setting
+// of the postmaster hold as long as it does.
+func (d *Directory) fresh(a *answer) bool {
+	return a != nil && (!a.asked || a.setting == d.o.Postmaster())
+}
+
+// expansion is one walk from an address to everyone it leads to.
+type expansion struct {
+	d        *Directory
+	tx       *db.Tx
+	version  uint64
+	kind     Kind
+	seen     map[string]bool // keys already followed: cuts loops
+	local    map[string]bool // domains of which it is known
+	accounts map[mail.ID]Account
+	forwards map[mail.Address]bool
+	asked    bool         // whether setting was needed
+	setting  mail.Address // of the postmaster
+}
+
+var errExpansion = errors.New("the alias leads to too many addresses")
+
+// start returns the key under which an address was found, "" = nowhere, and
+// where it leads. The domain of a is ours, or there is none.
+func (x *expansion) start(a mail.Address, key string) (found string, got *answer, err error) {
+	x.kind = Unknown
+	if a.Domain.IsZero() {
+		// RFC 5321 §4.5.1: RCPT TO:<postmaster> stands without a domain.
+		if a.Domain, err = x.firstDomain(); err != nil {
+			return "", nil, err
+		}
+	}
+	if strings.EqualFold(a.Local, postmaster) {
+		got, err = x.answer(x.startPostmaster(a))
+		return key, got, err
+	}
+	for _, found = range places(a) {
+		if known := x.d.answers.at(found, x.version); x.d.fresh(known) {
+			return found, known, nil
+		}
+		x.seen[found] = true
+		ok, err := x.at(found)
+		if ok || err != nil {
+			got, err = x.answer(err)
+			return found, got, err
+		}
+	}
+	return "", &answer{target: Target{Kind: Unknown}}, nil
+}
+
+func (x *expansion) startPostmaster(a mail.Address) error {
+	if !a.Domain.IsZero() {
+		if err := x.follow(a); err != nil || x.kind == Here {
+			return err
+		}
+	}
+	// An alias that leads to nobody must not silence the domain.
+	if err := x.postmaster(a.Domain); err != nil || x.kind == Here {
+		return err
+	}
+	return ErrNobody
+}
+
+// answer makes what a walk found out. Its errors are facts that stay true until
+// the next change; that of the store is none.
+func (x *expansion) answer(err error) (*answer, error) {
+	if err != nil && !errors.Is(err, ErrNobody) && !errors.Is(err, errExpansion) {
+		return nil, err
+	}
+	a := &answer{err: err, asked: x.asked, setting: x.setting}
+	if err == nil {
+		a.target = x.target()
+	}
+	return a, nil
+}
+
+// places are the keys under which an address of ours is looked for, in order.
+func places(a mail.Address) []string {
+	keys := []string{a.Key()}
+	if base, tagged := a.WithoutTag(); tagged {
+		keys = append(keys, base.Key())
+	}
+	if strings.EqualFold(a.Local, postmaster) {
+		return keys
+	}
+	return append(keys, catchAll(a.Domain))
+}
+
+// follow adds everyone an address of ours leads to.
+func (x *expansion) follow(a mail.Address) error {
+	key := a.Key()
+	if x.seen[key] {
+		return nil
+	}
+	x.seen[key] = true
+	if x.size() > maxExpansion {
+		return errExpansion
+	}
+	for _, place := range places(a) {
+		if found, err := x.at(place); err != nil || found {
+			return err
+		}
+	}
+	if strings.EqualFold(a.Local, postmaster) {
+		return x.postmaster(a.Domain)
+	}
+	return nil
+}
+
+func (x *expansion) size() int { return len(x.seen) + len(x.forwards) }
+
+func catchAll(d mail.Domain) string { return "*@" + d.ASCII }
+
+// at adds whom the account or the alias of just this key leads to.
+func (x *expansion) at(key string) (found bool, err error) {
+	acc, ok, err := oneAccount(x.tx, sqlByKey, key)
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		x.add(acc)
+		return true, nil
+	}
+	return x.alias(key)
+}
+
+func (x *expansion) add(a Account) {
+	x.kind = Here
+	x.accounts[a.ID] = a
+}
+
+var sqlTargets = db.SQL("SELECT target FROM alias WHERE key = ? ORDER BY target")
+
+func (x *expansion) alias(key string) (bool, error) {
+	targets, err := texts(x.tx, sqlTargets, key)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range targets {
+		a, err := mail.ParseAddress(t)
+		if err != nil {
+			return false, err
+		}
+		if err := x.lead(a); err != nil {
+			return false, err
+		}
+	}
+	return len(targets) > 0, nil
+}
+
+// lead adds everyone an address of anybody leads to.
+func (x *expansion) lead(a mail.Address) error {
+	local, err := x.isLocal(a.Domain.ASCII)
+	if err != nil {
+		return err
+	}
+	if local {
+		return x.follow(a)
+	}
+	x.kind = Here
+	x.forwards[a] = true
+	if x.size() > maxExpansion {
+		return errExpansion
+	}
+	return nil
+}
+
+func (x *expansion) isLocal(domain string) (bool, error) {
+	local, known := x.local[domain]
+	if known {
+		return local, nil
+	}
+	local, err := isLocal(x.tx, domain)
+	if err == nil {
+		x.local[domain] = local
+	}
+	return local, err
+}
+
+var (
+	sqlFirstOfDomain = db.SQL("SELECT " + accountColumns + " FROM account WHERE domain = ? ORDER BY id LIMIT 1")
+	sqlFirst         = db.SQL("SELECT " + accountColumns + " FROM account ORDER BY id LIMIT 1")
+	sqlFirstDomain   = db.SQL("SELECT name FROM domain ORDER BY created, name LIMIT 1")
+)
+
+// postmaster finds who reads a domain's postmaster mail where no alias and no
+// account says so: the setting, the domain's first account, anybody's first.
+func (x *expansion) postmaster(dom mail.Domain) error {
+	if !x.asked {
+		x.asked, x.setting = true, x.d.o.Postmaster()
+	}
+	if !x.setting.IsNull() {
+		if err := x.lead(x.setting); err != nil || x.kind == Here {
+			return err
+		}
+	}
+	a, ok, err := oneAccount(x.tx, sqlFirstOfDomain, dom.ASCII)
+	if err == nil && !ok {
+		a, ok, err = oneAccount(x.tx, sqlFirst)
+	}
+	if err == nil && ok {
+		x.add(a)
+	}
+	return err
+}
+
+func (x *expansion) firstDomain() (mail.Domain, error) {
+	names, err := texts(x.tx, sqlFirstDomain)
+	if err != nil || len(names) == 0 {
+		return mail.Domain{}, err
+	}
+	return mail.ParseDomain(names[0])
+}
+
+func (x *expansion) target() Target {
+	t := Target{Kind: x.kind}
+	t.Accounts = slices.SortedFunc(maps.Values(x.accounts), func(a, b Account) int { return cmp.Compare(a.ID, b.ID) })
+	t.Forwards = slices.SortedFunc(maps.Keys(x.forwards), func(a, b mail.Address) int { return strings.Compare(a.String(), b.String()) })
+	return t
+}
+
+var sqlIsLocal = db.SQL("SELECT name FROM domain WHERE name = ?")
+
+func isLocal(tx *db.Tx, name string) (bool, error) {
+	found, err := texts(tx, sqlIsLocal, name)
+	return len(found) > 0, err
+}
+
+// texts returns the one text column of a query.
+func texts(tx *db.Tx, s db.Stmt, args ...any) ([]string, error) {
+	rows, err := tx.Query(s, args...)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	err = db.Each(rows, func(r db.Rows) error {
+		var v string
+		err := r.Scan(&v)
+		out = append(out, v)
+		return err
+	})
+	return out, err
+}
+
+// MaySendAs tells whether an account may use a sender address: its own, with
+// or without a tag, or one of ours that leads to it. An address literal is
+// nobody's own, though its postmaster's mail is taken in.
+func (d *Directory) MaySendAs(ctx context.Context, acc Account, from mail.Address) (bool, error) {
+	if from.Key() == acc.Address.Key() {
+		return true, nil
+	}
+	if _, literal := from.Domain.Literal(); literal {
+		return false, nil
+	}
+	t, err := d.Resolve(ctx, from)
+	if errors.Is(err, ErrNobody) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(t.Accounts, func(a Account) bool { return a.ID == acc.ID }), nil
+}

@@ -1,0 +1,231 @@
+// Package app puts the parts together: it reads from top to bottom along a
+// mail's way and is the only package that knows which engines are in use.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/bounce"
+	"github.com/hayauma/hayauma/internal/certs"
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/listen"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/ratelimit"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+// Options are what a run is made of.
+type Options struct {
+	Config     *config.Config
+	ConfigPath string // read again by Reload
+	Logger     *slog.Logger
+	Level      *slog.LevelVar  // follows [log] level; nil = fixed
+	Version    string          // shown by /healthz
+	Ready      func()          // called once all listeners accept
+	Reload     <-chan struct{} // each value reads the settings again
+}
+
+// app is the whole server, or its stores alone for the command line.
+type app struct {
+	o       Options
+	cfg     atomic.Pointer[config.Config]
+	log     *slog.Logger
+	metrics *prometheus.Registry
+
+	store *storage
+
+	directory *account.Directory
+	gate      *account.Gate
+	failures  *ratelimit.Failures
+	mailboxes *mailbox.Store
+	history   *event.Log
+	queue     *queue.Queue
+	outbound  *outbound.Outbound
+	resolver  *dnsx.Resolver
+	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
+	policy    *policy.Policy
+	intake    *intake.Intake
+	bounces   *bounce.Reporter
+
+	certs  *certs.Manager
+	limits *ratelimit.Connections
+	doors  *listen.Group
+	web    *web
+}
+
+// open builds everything up to the doors. It starts nothing but the engines.
+func open(ctx context.Context, o Options) (*app, error) {
+	a := &app{o: o, log: o.Logger, metrics: prometheus.NewRegistry()}
+	a.cfg.Store(o.Config)
+	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var err error
+	if a.store, err = openStorage(ctx, o.Config, newStoreMetrics(a.metrics), a.log); err != nil {
+		return nil, err
+	}
+	a.buildDomain()
+	if err := a.buildWayOut(); err != nil {
+		return nil, errors.Join(err, a.store.close())
+	}
+	a.buildWayIn()
+	return a, nil
+}
+
+// buildDomain makes those who know whose mail is whose.
+func (a *app) buildDomain() {
+	s := a.store
+	a.mailboxes = mailbox.New(mailbox.Options{DB: s.db, Blobs: s.blobs, IDs: s.ids, Logger: a.log, Quota: a.quota})
+	a.directory = account.New(account.Options{
+		DB: s.db, IDs: s.ids, Logger: a.log,
+		Hostname:     a.hostname,
+		Postmaster:   a.postmaster,
+		DefaultQuota: func() int64 { return int64(a.cfg.Load().Mail.Quota) },
+		Created:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Provision(tx, acc.ID) },
+		Removed:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Erase(tx, acc.ID) },
+	})
+	_, failures := a.cfg.Load().Limits.PerAddress()
+	a.failures = ratelimit.NewFailures(failures)
+	a.gate = account.NewGate(a.directory, a.failures, a.log)
+	a.history = event.NewLog(s.db, s.ids)
+}
+
+func (a *app) quota(ctx context.Context, id mail.ID) (int64, error) {
+	acc, err := a.directory.Get(ctx, id)
+	return acc.Quota, err
+}
+
+func (a *app) postmaster() mail.Address {
+	// The setting was checked when it was read: an empty one is no address.
+	p, _ := mail.ParseAddress(a.cfg.Load().Mail.Postmaster)
+	return p
+}
+
+// buildWayOut makes the queue and what empties it.
+func (a *app) buildWayOut() error {
+	cfg := a.cfg.Load()
+	host, err := smartHostOf(cfg)
+	if err != nil {
+		return err
+	}
+	a.smartHost.Store(host)
+	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver})
+	a.outbound = outbound.New(outbound.Options{
+		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs,
+		Settings: a.outboundSettings, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
+	})
+	a.queue = queue.New(queue.Options{
+		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
+		Observer: event.NewRecorder(a.store.ids), Logger: a.log, Metrics: queue.NewMetrics(a.metrics),
+	})
+	return nil
+}
+
+// route sends each site to who serves it.
+type route struct{ *app }
+
+// Deliver implements queue.Deliverer.
+func (r route) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+	if site == queue.SiteLocal {
+		intake.NewLocal(r.intake).Deliver(ctx, site, next, done)
+		return
+	}
+	r.outbound.Deliver(ctx, site, next, done)
+}
+
+// buildWayIn makes what stands between the doors and the stores.
+func (a *app) buildWayIn() {
+	s := a.store
+	a.policy = policy.New(policy.Options{
+		Directory:     a.directory,
+		RelayNetworks: func() []netip.Prefix { return a.cfg.Load().Relay.Networks },
+	})
+	a.intake = intake.New(intake.Options{
+		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue,
+		Settings: a.intakeSettings, Metrics: intake.NewMetrics(a.metrics), Logger: a.log,
+	})
+	a.bounces = bounce.New(bounce.Options{
+		DB: s.db, Blobs: s.blobs, IDs: s.ids, Queue: a.queue, Intake: a.intake,
+		Hostname: a.hostname, Logger: a.log,
+	})
+}
+
+func (a *app) isOurs(ap netip.AddrPort) bool { return a.doors != nil && a.doors.IsOurs(ap) }
+
+func (a *app) control() *control.Service {
+	return &control.Service{
+		Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
+		Intake: a.intake, Policy: a.policy, Blobs: a.store.blobs, Verify: a.verify,
+	}
+}
+
+// verify checks every checksum and reference of the stores.
+func (a *app) verify(ctx context.Context) ([]string, error) {
+	var found faults
+	err := a.store.db.Check(ctx, found.add)
+	err = errors.Join(err, a.store.blobs.Check(ctx, references(), found.add))
+	return found.list(), err
+}
+
+// MaxFaults bounds what Verify tells in full. If there are more faults, one
+// more line says how many.
+const MaxFaults = 1000
+
+// faults are what a check finds.
+type faults struct {
+	told []string
+	more int
+}
+
+func (f *faults) add(fault string) {
+	if len(f.told) < MaxFaults {
+		f.told = append(f.told, fault)
+	} else {
+		f.more++
+	}
+}
+
+func (f *faults) list() []string {
+	out := append([]string{}, f.told...)
+	if f.more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", f.more))
+	}
+	return out
+}
+
+// background runs what works without being asked and returns a function that
+// stops it in the order of the mail's way: what is accepted is still committed.
+func (a *app) background() (stop func()) {
+	var intakes, workers sync.WaitGroup
+	intakeCtx, endIntake := context.WithCancel(context.Background())
+	workCtx, endWork := context.WithCancel(context.Background())
+	intakes.Go(func() { a.intake.Run(intakeCtx) })
+	workers.Go(func() {
+		_ = a.queue.Run(workCtx) // nil: it tries again what fails, see its Health
+		a.outbound.Close()
+	})
+	workers.Go(func() { a.bounces.Run(workCtx) })
+	workers.Go(func() { a.keep(workCtx) })
+	return func() {
+		endWork()
+		workers.Wait()
+		endIntake()
+		intakes.Wait()
+	}
+}

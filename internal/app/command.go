@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// How long a command, or a server, waits for the stores while another process
+// works on them: commands take a moment, and so do a server's start and end.
+const (
+	commandPatience = 10 * time.Second
+	serverPatience  = 5 * time.Second
+	inUsePause      = 50 * time.Millisecond
+)
+
+// whileInUse repeats try as long as it fails since another process uses the
+// stores, and gives its last error when patience or ctx end.
+func whileInUse(ctx context.Context, patience time.Duration, try func() error) error {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	for {
+		err := try()
+		if !errors.Is(err, db.ErrInUse) {
+			return err
+		}
+		select {
+		case <-time.After(inUsePause):
+		case <-over.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// openWhenFree is open for a server.
+func openWhenFree(ctx context.Context, o Options) (a *app, err error) {
+	err = whileInUse(ctx, serverPatience, func() (err error) {
+		a, err = open(ctx, o)
+		return err
+	})
+	return a, err
+}
+
+// Control returns a client of the running server, or, if none runs, of the
+// stores opened in this process. While another command uses these, or a server
+// is about to start or to end, it waits for up to ten seconds and then gives
+// db.ErrInUse. The function closes what was opened.
+func Control(ctx context.Context, cfg *config.Config, log *slog.Logger) (c *control.Client, done func() error, err error) {
+	path := control.SocketPath(cfg.DataDir)
+	err = whileInUse(ctx, commandPatience, func() (err error) {
+		if answers(ctx, path) {
+			c, done = control.Dial(path), func() error { return nil }
+			return nil
+		}
+		c, done, err = direct(ctx, cfg, log)
+		return err
+	})
+	return c, done, err
+}
+
+// direct opens the stores of a stopped server.
+func direct(ctx context.Context, cfg *config.Config, log *slog.Logger) (*control.Client, func() error, error) {
+	a, err := open(ctx, Options{Config: cfg, Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	// What a killed server had under way must be free to be held or deleted,
+	// on a full disk above all.
+	if _, err := a.queue.Recover(db.WithReserve(ctx)); err != nil {
+		return nil, nil, errors.Join(err, a.store.close())
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.intake.Run(work) // for send; the queue itself rests
+	}()
+	return control.Direct(a.control().Handler()), func() error {
+		cancel()
+		<-ended
+		return a.store.close()
+	}, nil
+}
+
+// answers tells whether a server listens on its admin socket.
+func answers(ctx context.Context, path string) bool {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
+}
+
+// Verify checks every checksum and reference of the stores, of a running server
+// or a stopped one, and returns the faults that it found; see MaxFaults.
+func Verify(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]string, error) {
+	client, done, err := Control(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	faults, err := control.Ask(ctx, client, control.Check, control.Empty{})
+	return faults, errors.Join(err, done())
+}
+
+// Check validates settings without starting: what can only be known by trying,
+// since config.Load has checked the rest.
+func Check(_ context.Context, cfg *config.Config) error {
+	if err := checkSocketPath(cfg.DataDir); err != nil {
+		return err
+	}
+	return writable(cfg.DataDir)
+}
+
+// writable tells whether files can be made in a folder, or the folder itself.
+func writable(dir string) error {
+	for {
+		info, err := os.Stat(dir)
+		if errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
+			dir = filepath.Dir(dir)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("data_dir: %w", err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("data_dir: %s is not a folder", dir)
+		}
+		break
+	}
+	f, err := os.CreateTemp(dir, ".hayauma-check-*")
+	if err != nil {
+		return fmt.Errorf("data_dir: nothing can be written in %s: %w", dir, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

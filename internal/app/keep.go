@@ -1,0 +1,53 @@
+package app
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+)
+
+// How often the house is kept.
+const (
+	sweepEvery = time.Hour
+	certsEvery = 12 * time.Hour
+	firstSweep = 5 * time.Minute
+)
+
+// keep gives back what nobody needs any more and renews what runs out.
+func (a *app) keep(ctx context.Context) {
+	sweep := time.NewTimer(firstSweep)
+	defer sweep.Stop()
+	renew := time.NewTicker(certsEvery)
+	defer renew.Stop()
+	for {
+		select {
+		case <-sweep.C:
+			a.sweep(ctx)
+			sweep.Reset(sweepEvery)
+		case <-renew.C:
+			if err := a.certs.Reload(); err != nil {
+				a.log.Error("certificate not renewed, the old one stays", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweep drops old history, the mail of removed accounts and dead bodies, in
+// this order, since each frees what the next one finds.
+func (a *app) sweep(ctx context.Context) {
+	events, err := a.history.Prune(ctx, time.Now().Add(-a.cfg.Load().Storage.Events))
+	if err == nil {
+		_, err = a.mailboxes.Reap(ctx)
+	}
+	if err == nil {
+		swept, serr := a.store.blobs.Sweep(ctx, references())
+		err = serr
+		a.log.Info("house kept", "events", events, "bodies", swept.Bodies, "octets", swept.Bytes)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Error("housekeeping stopped early, it goes on in an hour", "error", err)
+	}
+	debug.FreeOSMemory()
+}

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/certs"
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/listen"
+)
+
+// Run serves until ctx ends, then lets sessions and attempts finish within the
+// grace time. Its error is one sentence for people.
+func Run(ctx context.Context, o Options) (err error) {
+	tuneMemory()
+	if err := checkSocketPath(o.Config.DataDir); err != nil {
+		return err
+	}
+	a, err := openWhenFree(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.store.close()) }()
+	services, err := a.buildDoors()
+	if err != nil {
+		return err
+	}
+	stopWork := a.background()
+	defer stopWork()
+	socket, err := a.serveControl(ctx)
+	if err != nil {
+		return err
+	}
+	defer socket()
+	defer a.web.start()()
+	defer a.stopDoors()
+	if err := a.doors.Start(ctx, services(o.Config)); err != nil {
+		return err
+	}
+	a.awaitQueue(ctx)
+	a.warn(o.Config)
+	a.log.Info("serving", "hostname", o.Config.Hostname, "version", o.Version, "data_dir", o.Config.DataDir)
+	if o.Ready != nil {
+		o.Ready()
+	}
+	a.wait(ctx, services)
+	a.log.Info("shutting down")
+	return nil
+}
+
+// awaitQueue gives the queue, which has begun already, a moment to be at work, so
+// that a server that calls itself ready is so to /readyz as well.
+func (a *app) awaitQueue(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for a.queue.Health() != nil && ctx.Err() == nil {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// wait serves reloads until ctx ends.
+func (a *app) wait(ctx context.Context, services func(*config.Config) []listen.Service) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.o.Reload:
+			if err := a.reload(ctx, services); err != nil {
+				a.log.Error("settings not reloaded, the old ones stay", "error", err)
+			}
+		}
+	}
+}
+
+// reload reads the settings again. Either all of them take effect or none.
+func (a *app) reload(ctx context.Context, services func(*config.Config) []listen.Service) error {
+	cfg, err := config.Load(a.o.ConfigPath)
+	if err != nil {
+		return err
+	}
+	changes := config.Diff(a.cfg.Load(), cfg)
+	if len(changes.Restart) > 0 {
+		return fmt.Errorf("these settings need a restart: %v", changes.Restart)
+	}
+	// What can fail comes first and changes nothing if it does.
+	host, err := smartHostOf(cfg)
+	if err != nil {
+		return err
+	}
+	useCertificate, err := a.certs.Prepare(certOptions(cfg))
+	if err != nil {
+		return err
+	}
+	if err := a.doors.Reload(ctx, services(cfg)); err != nil {
+		return err
+	}
+	useCertificate()
+	a.smartHost.Store(host)
+	a.resolver.Use(cfg.DNS.Resolver)
+	a.cfg.Store(cfg)
+	connections, failures := cfg.Limits.PerAddress()
+	a.limits.SetLimits(cfg.Limits.Connections, connections)
+	a.failures.SetLimit(failures)
+	a.store.use(cfg)
+	if a.o.Level != nil {
+		a.o.Level.Set(cfg.Log.SlogLevel())
+	}
+	a.log.Info("settings reloaded", "changed", changes.Reload)
+	a.warn(cfg)
+	return nil
+}
+
+// warn tells of settings that are allowed but rarely meant.
+func (a *app) warn(cfg *config.Config) {
+	for _, w := range cfg.Warnings() {
+		a.log.Warn("check the settings", "warning", w)
+	}
+}
+
+// stopDoors lets sessions finish what they do, within the grace time.
+func (a *app) stopDoors() {
+	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.Load().Timeouts.ShutdownGrace)
+	defer cancel()
+	a.doors.Stop(ctx)
+}
+
+func (a *app) proxies() []netip.Prefix { return a.cfg.Load().Proxy.Networks }
+
+func certOptions(c *config.Config) certs.Options {
+	return certs.Options{DataDir: c.DataDir, Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile}
+}

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/hayauma/hayauma/internal/access/imapd"
+	"github.com/hayauma/hayauma/internal/access/pop3d"
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/smtpd"
+)
+
+// Each part asks for its settings when it needs them, so that a reload is seen
+// by the next command, message or attempt.
+
+func (a *app) hostname() string { return a.cfg.Load().Hostname }
+
+func (a *app) intakeSettings() intake.Settings {
+	c := a.cfg.Load()
+	return intake.Settings{
+		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize),
+		HeaderSize: int64(c.Limits.HeaderSize), Recipients: c.Limits.Recipients,
+	}
+}
+
+func (a *app) smtpSettings() smtpd.Settings {
+	c := a.cfg.Load()
+	return smtpd.Settings{
+		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize), AllowCleartext: c.Auth.AllowCleartext,
+		CommandTimeout: c.Timeouts.SMTPCommand, DataTimeout: c.Timeouts.DataBlock, Errors: c.Limits.ErrorsPerSession,
+	}
+}
+
+func (a *app) imapSettings() imapd.Settings {
+	c := a.cfg.Load()
+	return imapd.Settings{
+		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize), AllowCleartext: c.Auth.AllowCleartext,
+		IdleTimeout: c.Timeouts.IMAPIdle, Errors: c.Limits.ErrorsPerSession,
+	}
+}
+
+func (a *app) pop3Settings() pop3d.Settings {
+	c := a.cfg.Load()
+	return pop3d.Settings{
+		Hostname: c.Hostname, AllowCleartext: c.Auth.AllowCleartext,
+		Idle: c.Timeouts.POP3Idle, Errors: c.Limits.ErrorsPerSession,
+	}
+}
+
+func (a *app) queueSettings() queue.Settings {
+	c := a.cfg.Load()
+	return queue.Settings{
+		Hold: c.Queue.Hold, Retry: c.Queue.Retry, Lifetime: c.Queue.Lifetime, DelayNotice: c.Queue.DelayNotice,
+		Memory: int64(c.Queue.Memory), Concurrency: c.Outbound.Concurrency, PerSite: c.Outbound.PerDestination,
+		Grace: c.Timeouts.ShutdownGrace,
+	}
+}
+
+func (a *app) outboundSettings() outbound.Settings {
+	c := a.cfg.Load()
+	s := outbound.Settings{
+		Port: c.Outbound.Port, MessagesPerConnection: c.Outbound.MessagesPerConnection,
+		ConnectTimeout: c.Outbound.ConnectTimeout, IdleTimeout: c.Outbound.IdleTimeout, Grace: c.Timeouts.ShutdownGrace,
+	}
+	if h := a.smartHost.Load(); h != nil {
+		s.SmartHost = *h
+	}
+	return s
+}
+
+// smartHostOf reads the smart host's settings and its password.
+func smartHostOf(c *config.Config) (*outbound.SmartHost, error) {
+	o := c.Outbound
+	if o.SmartHost == "" {
+		return nil, nil
+	}
+	host, text, err := net.SplitHostPort(o.SmartHost)
+	if err != nil {
+		return nil, fmt.Errorf("outbound.smart_host: %w", err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, fmt.Errorf("outbound.smart_host: %w", err)
+	}
+	h := &outbound.SmartHost{Host: host, Port: port, User: o.SmartHostUser, TLS: o.SmartHostTLS}
+	if o.SmartHostPasswordFile != "" {
+		h.Password, err = o.SmartHostPassword()
+	}
+	return h, err
+}

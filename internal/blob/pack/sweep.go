@@ -1,0 +1,213 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+const (
+	// sweepWalk is how many rows one read looks at, sweepChunk how many one
+	// write deletes.
+	sweepWalk  = 1000
+	sweepChunk = 200
+	// recordWithin is how long a body may wait between Commit and Record.
+	recordWithin = time.Hour
+)
+
+// Sweep implements blob.Store. A sweep that ctx ended is continued by the next.
+func (s *Store) Sweep(ctx context.Context, refs []blob.Reference) (blob.Swept, error) {
+	var done blob.Swept
+	ctx, end, err := s.begin(db.WithReserve(ctx))
+	if err != nil {
+		return done, err
+	}
+	defer end()
+	free, err := unreferenced(refs)
+	if err != nil {
+		return done, err
+	}
+	if err := s.dropUnrecorded(&done); err != nil {
+		return done, err
+	}
+	for more := true; more; {
+		if ctx.Err() != nil {
+			return done, nil
+		}
+		if more, err = s.sweepRows(ctx, free, &done); err != nil {
+			return done, stopped(ctx, fmt.Errorf("sweep bodies: %w", err))
+		}
+	}
+	if err := s.compact(ctx, &done); err != nil {
+		return done, stopped(ctx, fmt.Errorf("compact packs: %w", err))
+	}
+	return done, nil
+}
+
+// stopped leaves out an error that only says that ctx has ended.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// isIdentifier tells whether s can stand in a statement as it is.
+func isIdentifier(s string) bool {
+	bad := func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') }
+	return s != "" && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsFunc(s, bad)
+}
+
+// unreferenced returns the condition that no row refers to a body.
+func unreferenced(refs []blob.Reference) (string, error) {
+	if len(refs) == 0 {
+		return "", errors.New("a sweep needs the columns that refer to bodies")
+	}
+	parts := make([]string, len(refs))
+	for i, r := range refs {
+		if !isIdentifier(r.Table) || !isIdentifier(r.Column) {
+			return "", fmt.Errorf("reference %q.%q is no table and column", r.Table, r.Column)
+		}
+		parts[i] = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s.%s = body.id)", r.Table, r.Table, r.Column)
+	}
+	return strings.Join(parts, " AND "), nil
+}
+
+// dropUnrecorded forgets bodies that nobody recorded in time.
+func (s *Store) dropUnrecorded(done *blob.Swept) error {
+	large := s.pending.expire(max(s.opt.Grace, recordWithin))
+	return s.removeLarge(large, done)
+}
+
+func (s *Store) removeLarge(ids []mail.ID, done *blob.Swept) error {
+	for _, id := range ids {
+		f, err := s.disk.open(largeName(id), 0)
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		size, err := f.Size()
+		if err := errors.Join(err, f.Close(), s.disk.remove(largeName(id))); err != nil {
+			return err
+		}
+		done.Bytes += size
+	}
+	return nil
+}
+
+// sweepRows looks at the next rows in the order of ids and deletes those without
+// a reference. It returns false at the end.
+func (s *Store) sweepRows(ctx context.Context, free string, done *blob.Swept) (more bool, err error) {
+	created := mail.Micros(time.Now().Add(-s.opt.Grace))
+	upTo, dead, err := s.findDead(ctx, free, created)
+	if err != nil {
+		return false, err
+	}
+	for len(dead) > 0 {
+		n := min(len(dead), sweepChunk)
+		if err := s.deleteDead(ctx, free, dead[:n], done); err != nil {
+			return false, err
+		}
+		dead = dead[n:]
+	}
+	s.cursor = upTo
+	return upTo != 0, nil
+}
+
+// findDead returns the bodies without a reference among the next sweepWalk rows,
+// and where it stopped, 0 = the end.
+func (s *Store) findDead(ctx context.Context, free string, created int64) (upTo mail.ID, dead []int64, err error) {
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		dead, upTo = nil, 0
+		err := tx.Row(db.SQL("SELECT id FROM body WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"),
+			[]any{int64(s.cursor), sweepWalk - 1}, (*int64)(&upTo))
+		if err != nil && !errors.Is(err, db.ErrNoRows) {
+			return err
+		}
+		sql, args := "SELECT id FROM body WHERE id > ? AND created <= ? AND "+free, []any{int64(s.cursor), created}
+		if upTo != 0 {
+			sql, args = sql+" AND id <= ?", append(args, int64(upTo))
+		}
+		rows, err := tx.Query(db.SQL(sql), args...)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var id int64
+			if err := r.Scan(&id); err != nil {
+				return err
+			}
+			dead = append(dead, id)
+			return nil
+		})
+	})
+	return upTo, dead, err
+}
+
+// deleteDead deletes the rows that still have no reference, counts their octets
+// as dead and unlinks the large files once the rows are gone.
+func (s *Store) deleteDead(ctx context.Context, free string, ids []int64, done *blob.Swept) error {
+	var gone []bodyRow
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		gone = nil
+		in := db.In{IDs: ids}
+		err := tx.QueryIn(db.SQL("SELECT id, pack, start, length, size FROM body WHERE id IN (@ids) AND "+free), in,
+			func(r db.Rows) error {
+				var b bodyRow
+				if err := r.Scan((*int64)(&b.id), &b.pack, &b.start, &b.length, &b.size); err != nil {
+					return err
+				}
+				gone = append(gone, b)
+				return nil
+			})
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		list := make([]int64, len(gone))
+		dead := map[int64]int64{}
+		for i, b := range gone {
+			list[i] = int64(b.id)
+			dead[b.pack] += align(b.length)
+		}
+		if _, err := tx.ExecIn(db.SQL("DELETE FROM body WHERE id IN (@ids)"), db.In{IDs: list}); err != nil {
+			return err
+		}
+		return addDead(tx, dead)
+	})
+	if err != nil {
+		return err
+	}
+	var large []mail.ID
+	for _, b := range gone {
+		s.places.forget(b.id)
+		if b.pack == 0 {
+			large = append(large, b.id)
+		}
+	}
+	done.Bodies += len(gone)
+	return s.removeLarge(large, done)
+}
+
+// addDead counts octets of packs as dead.
+func addDead(tx *db.Tx, dead map[int64]int64) error {
+	now := mail.Micros(time.Now())
+	for pack, octets := range dead {
+		if pack == 0 {
+			continue
+		}
+		_, err := tx.Exec(db.SQL(`UPDATE pack SET dead = dead + ?,
+			dead_since = CASE WHEN dead_since = 0 THEN ? ELSE dead_since END WHERE id = ?`), octets, now, pack)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

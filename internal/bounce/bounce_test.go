@@ -1,0 +1,353 @@
+package bounce_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-message"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+const hello = "From: Alice <alice@hayauma.test>\r\nTo: x@elsewhere.test\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMessage-ID: <one@hayauma.test>\r\n\r\nHello\r\n"
+
+// patience is how long a report may take to be written and filed.
+const patience = 20 * time.Second
+
+// send hands a message from a sender of ours to the queue.
+func send(t *testing.T, s *stack.Stack, from string, to ...mail.Recipient) mail.ID {
+	t.Helper()
+	env := mail.Envelope{}
+	if from != "" {
+		env.From = s.Address(from)
+	}
+	tx := s.Intake.Begin(mail.Origin{Door: mail.DoorCommand}, env)
+	for _, r := range to {
+		target, fault := tx.Resolve(t.Context(), r.Address)
+		if fault == nil {
+			fault = tx.Add(t.Context(), r, target)
+		}
+		if fault != nil {
+			t.Fatal(fault)
+		}
+	}
+	_, _ = tx.Write([]byte(hello)) // its fault is that of Commit
+	r := tx.Commit(t.Context())
+	if r.Fault != nil {
+		t.Fatal(r.Fault)
+	}
+	return r.ID
+}
+
+func rcpt(s *stack.Stack, address string, n mail.Notify) mail.Recipient {
+	return mail.Recipient{Address: s.Address(address), Notify: n}
+}
+
+// refused is a deliverer whose remote refuses everybody.
+func refused(_ *queue.Message, r queue.Recipient) queue.Outcome {
+	return queue.Outcome{Result: queue.Refused, Code: 550, Enhanced: "5.1.1", Host: "mx.elsewhere.test",
+		Reply: "Sorry, " + r.Address.Local + " is unknown\nAsk <postmaster>"}
+}
+
+// late is one that puts everybody off.
+func late(*queue.Message, queue.Recipient) queue.Outcome {
+	return queue.Outcome{Result: queue.TryLater, Code: 451, Enhanced: "4.7.1", Host: "mx.elsewhere.test", Reply: "Greylisted, come again"}
+}
+
+// settled waits until the reporter has nothing left to do: no recipient has
+// failed that is not settled.
+func settled(t *testing.T, s *stack.Stack, id mail.ID, events string) {
+	t.Helper()
+	testkit.Eventually(t, patience, "the events "+events, func() bool { return s.Events(id.String()) == events })
+}
+
+// report is what a reader makes of a multipart/report.
+type report struct {
+	header                   message.Header
+	text, status, original   string
+	statusType, originalType string
+}
+
+func read(t *testing.T, raw string) report {
+	t.Helper()
+	e, err := message.Read(strings.NewReader(raw))
+	if err != nil {
+		t.Fatalf("%v in %q", err, raw)
+	}
+	r := report{header: e.Header}
+	parts := e.MultipartReader()
+	if parts == nil {
+		t.Fatalf("not multipart: %q", raw)
+	}
+	for i := 0; ; i++ {
+		p, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			if i != 3 {
+				t.Errorf("%d parts in %q", i, raw)
+			}
+			return r
+		}
+		if err != nil {
+			t.Fatalf("%v in %q", err, raw)
+		}
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(p.Body); err != nil {
+			t.Fatal(err)
+		}
+		kind, _, err := p.Header.ContentType()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch i {
+		case 0:
+			r.text = b.String()
+		case 1:
+			r.status, r.statusType = b.String(), kind
+		case 2:
+			r.original, r.originalType = b.String(), kind
+		}
+	}
+}
+
+func wantAll(t *testing.T, where, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%s lacks %q:\n%s", where, part, text)
+		}
+	}
+}
+
+func TestBounce(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused)})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@elsewhere.test", mail.NotifyFailure))
+	settled(t, s, id, "accepted queued failed failed bounced bounced")
+	got := s.Inbox("alice@hayauma.test")
+	if len(got) != 1 {
+		t.Fatalf("INBOX: %q", got)
+	}
+	if !strings.HasPrefix(got[0], "Return-Path: <>\r\n") {
+		t.Errorf("reverse-path: %.60q", got[0])
+	}
+	r := read(t, got[0])
+	if r.header.Get("Auto-Submitted") != "auto-replied" || r.header.Get("To") != "<alice@hayauma.test>" || r.header.Get("Message-Id") == "" {
+		t.Errorf("header: %v", r.header)
+	}
+	wantAll(t, "text", r.text, "<x@elsewhere.test>: refused by mx.elsewhere.test", "550 5.1.1 Sorry, x is unknown\r\n    Ask <postmaster>",
+		"550 5.1.1 Sorry, y is unknown", "Subject: Grüße", "Our id: "+id.String())
+	wantAll(t, "status", r.status, "Reporting-MTA: dns; "+stack.Hostname, "Final-Recipient: rfc822; x@elsewhere.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
+		"Final-Recipient: rfc822; y@elsewhere.test", "Remote-MTA: dns; mx.elsewhere.test", "Diagnostic-Code: smtp; 550 5.1.1 Sorry, x is unknown")
+	wantAll(t, "original", r.original, "Received: ", "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n")
+	if strings.Contains(r.original, "Hello") || r.statusType != "message/delivery-status" || r.originalType != "text/rfc822-headers" {
+		t.Errorf("original %s: %q", r.originalType, r.original)
+	}
+	if len(s.Queued()) != 0 {
+		t.Errorf("queue: %+v", s.Queued())
+	}
+}
+
+func TestOurOwnFinding(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(func(*queue.Message, queue.Recipient) queue.Outcome {
+		return queue.Outcome{Result: queue.Refused, Code: 556, Enhanced: "5.1.10", Ours: true, Reply: "The domain takes no mail (null MX)"}
+	})})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	settled(t, s, id, "accepted queued failed bounced")
+	r := read(t, s.Inbox("alice@hayauma.test")[0])
+	wantAll(t, "text", r.text, "cannot be delivered:\r\n    The domain takes no mail")
+	wantAll(t, "status", r.status, "Status: 5.1.10", "Diagnostic-Code: x-hayauma; The domain takes no mail")
+	if strings.Contains(r.status, "Remote-MTA") {
+		t.Errorf("status: %s", r.status)
+	}
+}
+
+// Those to whom nobody must write: a bounce's sender, a sender who asked for
+// silence, and one who does not exist.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, from string
+		notify     mail.Notify
+		events     string
+	}{
+		{"never a bounce of a bounce", "", 0, "accepted queued failed bounced"},
+		{"NOTIFY=NEVER", "alice@hayauma.test", mail.NotifyNever, "accepted queued failed"},
+		{"only success wanted", "alice@hayauma.test", mail.NotifySuccess, "accepted queued failed"},
+		{"the sender does not exist here", "nobody@hayauma.test", 0, "accepted queued failed bounced"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused)})
+			s.Account("alice@hayauma.test", 0)
+			id := send(t, s, test.from, rcpt(s, "x@elsewhere.test", test.notify))
+			testkit.Eventually(t, patience, "an empty queue", func() bool { return len(s.Queued()) == 0 })
+			if got := s.Events(id.String()); got != test.events {
+				t.Errorf("events %q, want %q", got, test.events)
+			}
+			if got := s.Inbox("alice@hayauma.test"); len(got) != 0 {
+				t.Errorf("INBOX: %q", got)
+			}
+		})
+	}
+}
+
+// A sender over quota still hears of what was not delivered.
+func TestSenderOverQuota(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused)})
+	s.Account("alice@hayauma.test", 100)
+	s.Account("bob@hayauma.test", 0)
+	send(t, s, "bob@hayauma.test", rcpt(s, "alice@hayauma.test", 0)) // fills it
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	other := send(t, s, "bob@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	settled(t, s, id, "accepted queued failed bounced")
+	settled(t, s, other, "accepted queued failed bounced")
+	if got := s.Inbox("alice@hayauma.test"); len(got) != 2 {
+		t.Errorf("INBOX: %q", got)
+	}
+}
+
+// A sender elsewhere gets the report by the queue, with the null reverse-path.
+func TestSenderElsewhere(t *testing.T) {
+	t.Parallel()
+	var reports atomic.Int32
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(func(m *queue.Message, r queue.Recipient) queue.Outcome {
+		if m.From.IsNull() && r.Address.String() == "me@far.test" && r.Notify == mail.NotifyNever {
+			reports.Add(1)
+		}
+		return refused(m, r)
+	})})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "me@far.test", rcpt(s, "x@elsewhere.test", 0))
+	settled(t, s, id, "accepted queued failed bounced")
+	testkit.Eventually(t, patience, "an empty queue", func() bool { return len(s.Queued()) == 0 })
+	if reports.Load() != 1 {
+		t.Errorf("%d reports", reports.Load())
+	}
+}
+
+func TestDelayNoticeOnce(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), DelayNotice: time.Millisecond, Asleep: true})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@elsewhere.test", mail.NotifyFailure))
+	s.WakeQueue()
+	settled(t, s, id, "accepted queued deferred deferred")
+	s.WakeReporter()
+	settled(t, s, id, "accepted queued deferred deferred delayed")
+	// The next attempt fails as well; nobody hears of it a second time.
+	if n, err := s.Queue.Retry(t.Context(), queue.Filter{All: true}); err != nil || n != 2 {
+		t.Fatalf("retry: %d, %v", n, err)
+	}
+	testkit.Eventually(t, patience, "the second attempt", func() bool {
+		return strings.HasPrefix(s.Events(id.String()), "accepted queued deferred deferred delayed deferred deferred")
+	})
+	if late, err := s.Queue.Delayed(t.Context(), 10); err != nil || len(late) != 0 {
+		t.Errorf("still to be told: %+v, %v", late, err)
+	}
+	got := s.Inbox("alice@hayauma.test")
+	if len(got) != 1 {
+		t.Fatalf("INBOX: %q", got)
+	}
+	r := read(t, got[0])
+	wantAll(t, "text", r.text, "not delivered so far:\r\n    451 4.7.1 Greylisted", "We try until ")
+	wantAll(t, "status", r.status, "Final-Recipient: rfc822; x@elsewhere.test\r\nAction: delayed\r\nStatus: 4.7.1", "Will-Retry-Until: ")
+	if strings.Contains(r.text, "y@elsewhere.test>:") {
+		t.Errorf("tells of a recipient for whom only failure counts: %s", r.text)
+	}
+}
+
+func TestExpired(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), Lifetime: time.Microsecond})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	settled(t, s, id, "accepted queued expired bounced")
+	r := read(t, s.Inbox("alice@hayauma.test")[0])
+	wantAll(t, "text", r.text, "given up: the time for delivery is over:\r\n    451 4.7.1 Greylisted, come again")
+	wantAll(t, "status", r.status, "Action: failed\r\nStatus: 5.4.7\r\n", "Diagnostic-Code: smtp; 451 4.7.1 Greylisted")
+}
+
+// breaking is an engine that fails the n-th write of intake after its functions
+// have run, as a crash between them and the commit would.
+type breaking struct {
+	db.DB
+	on    *atomic.Bool
+	broke *atomic.Int32
+}
+
+func (b breaking) Write(ctx context.Context, fn func(*db.Tx) error) error {
+	if !b.on.Load() {
+		return b.DB.Write(ctx, fn)
+	}
+	b.broke.Add(1)
+	return b.DB.Write(ctx, func(tx *db.Tx) error {
+		return errors.Join(fn(tx), errors.New("the power is gone"))
+	})
+}
+
+// A crash between "failed" and "bounced" leads to one report, not to none and
+// not to two.
+func TestCrashBeforeTheReport(t *testing.T) {
+	t.Parallel()
+	var on atomic.Bool
+	var broke atomic.Int32
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused), Asleep: true,
+		DB: func(d db.DB) db.DB { return breaking{d, &on, &broke} }})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	on.Store(true)
+	s.WakeQueue()
+	settled(t, s, id, "accepted queued failed")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Reporter.Run(ctx)
+	}()
+	testkit.Eventually(t, patience, "the first try to break", func() bool { return broke.Load() > 0 })
+	cancel()
+	<-ended
+	if got := s.Inbox("alice@hayauma.test"); len(got) != 0 {
+		t.Fatalf("a report without its commit: %q", got)
+	}
+	on.Store(false)
+	s.WakeReporter() // as after the next start
+	settled(t, s, id, "accepted queued failed bounced")
+	if got := s.Inbox("alice@hayauma.test"); len(got) != 1 || len(s.Queued()) != 0 {
+		t.Errorf("%d reports, queue %+v", len(got), s.Queued())
+	}
+}
+
+// A report that is larger than a message may be is given up, not tried for
+// ever; the trace says so.
+func TestReportRefusedHere(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused),
+		Messages: func(s *intake.Settings) { s.MessageSize = int64(len(hello)) }})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	settled(t, s, id, "accepted queued failed bounced")
+	events := s.Timeline(id.String())
+	if got := events[len(events)-1].Detail; got.Reason == "" || got.Other != "" {
+		t.Errorf("last event: %+v", got)
+	}
+	if len(s.Queued()) != 0 || len(s.Inbox("alice@hayauma.test")) != 0 {
+		t.Errorf("queue %+v, INBOX %q", s.Queued(), s.Inbox("alice@hayauma.test"))
+	}
+}

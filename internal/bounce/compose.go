@@ -1,0 +1,141 @@
+package bounce
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/dsn"
+	"github.com/hayauma/hayauma/internal/wire/mime"
+)
+
+const (
+	// maxReturned bounds a message that is returned whole (RET=FULL).
+	maxReturned = 1 << 20
+	// maxReturnedHeader bounds the header that is returned otherwise.
+	maxReturnedHeader = 64 << 10
+	// maxWords bounds a remote's reply in a report.
+	maxWords = 2000
+)
+
+// composing is one report to write.
+type composing struct {
+	message    *queue.Message
+	recipients []queue.Recipient
+	occasion   occasion
+	id         mail.ID
+}
+
+func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
+	original, headersOnly, err := r.original(ctx, c.message)
+	if err != nil {
+		return nil, err
+	}
+	m, host, now := c.message, r.o.Hostname(), time.Now()
+	report := dsn.Report{
+		From: "MAILER-DAEMON@" + host, To: m.From.Header(), Subject: c.occasion.subject,
+		MessageID: "<" + c.id.String() + "@" + host + ">", Date: now, Hostname: host,
+		EnvelopeID: m.EnvID, Arrival: mail.FromMicros(m.Received),
+		Original: original, HeadersOnly: headersOnly,
+	}
+	for _, rcpt := range c.recipients {
+		report.Recipients = append(report.Recipients, describe(m, rcpt, now))
+	}
+	report.Text = text(c, original, report.Recipients, host)
+	return report.Bytes(), nil
+}
+
+func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipient {
+	d := dsn.Recipient{
+		Final: rcpt.Address.Header(), Original: rcpt.ORCPT, Action: dsn.Failed,
+		Status: status(rcpt), LastTry: now, Diagnostic: words(rcpt),
+	}
+	if !rcpt.Ours {
+		d.RemoteMTA = rcpt.Host
+	}
+	if rcpt.State != queue.Failed {
+		d.Action = dsn.Delayed
+		d.RetryUntil = mail.FromMicros(m.Expires)
+	}
+	switch {
+	case d.Action == dsn.Delayed:
+		d.Explained = "not delivered so far"
+	case rcpt.Expired:
+		d.Explained = "given up: the time for delivery is over"
+	case rcpt.Ours:
+		d.Explained = "cannot be delivered"
+	default:
+		d.Explained = "refused by " + rcpt.Host
+	}
+	return d
+}
+
+// status is the enhanced code: the remote's, or one that fits its class.
+func status(r queue.Recipient) string {
+	class := "5"
+	if r.State != queue.Failed {
+		class = "4"
+	}
+	if r.Expired && !strings.HasPrefix(r.Enhanced, "5") {
+		return mail.DeliveryExpired.Enhanced(mail.Permanent) // RFC 3463 §3.5, X.4.7
+	}
+	if strings.HasPrefix(r.Enhanced, class+".") {
+		return r.Enhanced
+	}
+	return class + ".0.0"
+}
+
+// words is the remote's reply with its codes, or our own finding.
+func words(r queue.Recipient) string {
+	reply := r.Reply
+	if len(reply) > maxWords {
+		reply = strings.ToValidUTF8(reply[:maxWords], "")
+	}
+	if r.Code == 0 || r.Ours {
+		return reply
+	}
+	codes := fmt.Sprintf("%d ", r.Code)
+	if r.Enhanced != "" {
+		codes += r.Enhanced + " "
+	}
+	return codes + reply
+}
+
+// text is what people read.
+func text(c composing, original []byte, recipients []dsn.Recipient, host string) string {
+	var b strings.Builder
+	b.WriteString("This is the mail system at " + host + ".\n\n" + c.occasion.intro)
+	for _, r := range recipients {
+		b.WriteString("\n<" + r.Final + ">: " + r.Explained)
+		if r.Diagnostic != "" {
+			b.WriteString(":\n    " + strings.ReplaceAll(strings.ReplaceAll(r.Diagnostic, "\r\n", "\n"), "\n", "\n    "))
+		}
+		b.WriteString("\n")
+		if r.Action == dsn.Delayed {
+			b.WriteString("    We try until " + r.RetryUntil.Format(time.RFC1123Z) + ".\n")
+		}
+	}
+	b.WriteString("\nThe message was:\n")
+	for _, name := range []string{"From", "To", "Subject", "Date", "Message-ID"} {
+		if v, ok := mime.Header(original).Get(name); ok {
+			b.WriteString("    " + name + ": " + mime.DecodeWords(v) + "\n")
+		}
+	}
+	b.WriteString("    Our id: " + c.message.ID.String() + "\n")
+	return b.String()
+}
+
+// headerOf cuts a message after its header, without the blank line.
+func headerOf(b []byte) []byte {
+	if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 {
+		return b[:i+2]
+	}
+	if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+		return b[:i+1]
+	}
+	return b
+}

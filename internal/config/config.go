@@ -1,0 +1,272 @@
+// Package config reads hayauma.toml into one struct tree and says what is wrong with it.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+//go:generate go run ../../cmd/gendocs -source config.go -out ../../docs/reference
+
+// The comment above each field is the reference: docs/reference/config.md and
+// docs/reference/hayauma.toml.example are generated from it. The tags carry the
+// name (toml), the bounds (min, max), the allowed words (oneof), and whether a
+// change needs a restart (apply:"restart").
+
+// Config is the whole of hayauma.toml. Every key but hostname is optional.
+type Config struct {
+	// The name by which this server greets, signs its trace lines and is known
+	// in DNS. Required: a wrong guess would make other servers reject our mail.
+	Hostname string `toml:"hostname"`
+
+	// The folder of everything that is kept: mail, database, certificates and
+	// the socket of the command line. A relative path starts at the folder of
+	// the configuration file, so that every command finds the same data.
+	DataDir string `toml:"data_dir" apply:"restart"`
+
+	// Where each service listens. Each key is a list of "addr:port"; an empty
+	// address means all addresses, IPv4 and IPv6. An empty list turns the
+	// service off; a key left out means its standard ports on all addresses.
+	Listen Listen `toml:"listen"`
+
+	// Load balancers in front of us.
+	Proxy Proxy `toml:"proxy"`
+
+	// The certificate shown to clients and other servers.
+	TLS TLS `toml:"tls"`
+
+	// Where names are looked up.
+	DNS DNS `toml:"dns"`
+
+	// How users prove who they are.
+	Auth Auth `toml:"auth"`
+
+	// Who may send to other servers through us.
+	Relay Relay `toml:"relay"`
+
+	// Local mailboxes.
+	Mail Mail `toml:"mail"`
+
+	// The way to other servers.
+	Outbound Outbound `toml:"outbound"`
+
+	// What peers can make us hold. 0 for connections_per_address or
+	// login_failures_per_address also lifts every other limit, delay and ban
+	// that counts per address or network.
+	Limits Limits `toml:"limits"`
+
+	// How long we wait for a silent peer.
+	Timeouts Timeouts `toml:"timeouts"`
+
+	// Mail that waits for other servers.
+	Queue Queue `toml:"queue"`
+
+	// What is kept on disk, and for how long.
+	Storage Storage `toml:"storage"`
+
+	// What is written to standard error.
+	Log Log `toml:"log"`
+
+	origin origin
+}
+
+// Listen holds the addresses of each service.
+type Listen struct {
+	// Mail from other servers.
+	SMTP []string `toml:"smtp"`
+	// Mail from our users: STARTTLS, then a login. 2525 is for networks that
+	// block 587.
+	Submission []string `toml:"submission"`
+	// Mail from our users over TLS from the first byte.
+	Submissions []string `toml:"submissions"`
+	// Mail from another server on this machine or network, one reply per
+	// recipient. An entry may also be "unix:/path". Off unless asked, since
+	// LMTP has no standard port.
+	LMTP []string `toml:"lmtp"`
+	// Mailboxes over IMAP with STARTTLS.
+	IMAP []string `toml:"imap"`
+	// Mailboxes over IMAP, TLS from the first byte.
+	IMAPS []string `toml:"imaps"`
+	// Mailboxes over POP3 with STLS.
+	POP3 []string `toml:"pop3"`
+	// Mailboxes over POP3, TLS from the first byte.
+	POP3S []string `toml:"pop3s"`
+	// Health and metrics. Only this machine by default, since metrics are
+	// nobody else's business.
+	HTTP []string `toml:"http"`
+	// The same over TLS. Off unless asked.
+	HTTPS []string `toml:"https"`
+}
+
+// Proxy names the load balancers.
+type Proxy struct {
+	// Hosts that speak the PROXY protocol to us, version 1 or 2, on every port:
+	// networks like "10.0.0.0/8" or single addresses. A connection from one of
+	// them must begin with a PROXY header.
+	Networks []netip.Prefix `toml:"networks"`
+}
+
+// TLS names the certificate.
+type TLS struct {
+	// The certificate chain in PEM form. Empty, together with key_file: a
+	// self-signed certificate is made once in data_dir/tls.
+	CertFile string `toml:"cert_file"`
+	// The private key of cert_file in PEM form.
+	KeyFile string `toml:"key_file"`
+}
+
+// DNS names the resolver.
+type DNS struct {
+	// The resolver to ask, as "addr" or "addr:port". Empty: those of the system.
+	Resolver string `toml:"resolver"`
+}
+
+// Auth says how logins are allowed.
+type Auth struct {
+	// Whether passwords may cross the network without TLS. True only for tests.
+	AllowCleartext bool `toml:"allow_cleartext"`
+}
+
+// Relay says who may relay.
+type Relay struct {
+	// Hosts that may send to other servers through us without a login: networks
+	// or single addresses. Empty by default, so that nobody is an open door.
+	Networks []netip.Prefix `toml:"networks"`
+}
+
+// Mail holds what all local mailboxes share.
+type Mail struct {
+	// The address that gets mail for postmaster where no alias says otherwise.
+	// Empty: the first account of the domain. A key of its own, because one
+	// person often looks after many domains.
+	Postmaster string `toml:"postmaster"`
+	// The quota of an account that has none of its own; 0 = none. A setting,
+	// because only the operator knows how disk and users relate.
+	Quota Size `toml:"quota"`
+}
+
+// Outbound holds how we speak to other servers.
+type Outbound struct {
+	// The port used on the destination's MX. Anything but 25 is for tests and
+	// closed networks.
+	Port int `toml:"port" min:"1" max:"65535"`
+	// A server, as "host:port", that takes all mail for others instead of the
+	// destinations' own. Empty: none. Needed where port 25 is closed to us.
+	SmartHost string `toml:"smart_host"`
+	// The login at the smart host. Empty: no login.
+	SmartHostUser string `toml:"smart_host_user"`
+	// The file whose first line is the password at the smart host; a file, so
+	// that this one can be shown to others.
+	SmartHostPasswordFile string `toml:"smart_host_password_file"`
+	// TLS towards the smart host. With a password it must be starttls or
+	// implicit, since a password must not cross the network in the clear.
+	SmartHostTLS string `toml:"smart_host_tls" oneof:"starttls,implicit,opportunistic,none"`
+	// Attempts at once in all. It bounds sockets and memory, which only the
+	// operator of the machine can weigh.
+	Concurrency int `toml:"concurrency" min:"1" max:"100000"`
+	// Attempts at once to one destination. Large receivers defer hosts that
+	// open more than a few dozen connections.
+	PerDestination int `toml:"per_destination" min:"1" max:"100000"`
+	// How long a connection may take to be made to one address; slow networks
+	// need more, many dead destinations want less.
+	ConnectTimeout time.Duration `toml:"connect_timeout" min:"1s" max:"10m"`
+	// How long a connection without work is kept for the next message; 0 = it
+	// is closed at once. Longer saves handshakes and holds the peer's slots.
+	IdleTimeout time.Duration `toml:"idle_timeout" min:"0" max:"5m"`
+	// Messages sent over one connection before a new one is made. Many
+	// receivers refuse more than a hundred.
+	MessagesPerConnection int `toml:"messages_per_connection" min:"1" max:"1000000"`
+}
+
+// Limits holds what peers can make us hold.
+type Limits struct {
+	// Connections at once in all, every service together.
+	Connections int `toml:"connections" min:"1" max:"1000000"`
+	// Connections at once from one address (IPv6: one /64); 0 = no limit.
+	ConnectionsPerAddress int `toml:"connections_per_address" min:"0" max:"1000000"`
+	// Failed logins from one address (IPv6: one /64) in ten minutes, after which
+	// it has to wait; 0 = no limit.
+	LoginFailuresPerAddress int `toml:"login_failures_per_address" min:"0" max:"10000"`
+	// The largest message that is accepted.
+	MessageSize Size `toml:"message_size" min:"64KB" max:"4GB"`
+	// Recipients in one transaction. Other servers count on at least 100.
+	Recipients int `toml:"recipients" min:"1" max:"100000"`
+	// The largest header of one message. It is held in memory while the message
+	// arrives, so it has a bound of its own.
+	HeaderSize Size `toml:"header_size" min:"4KB" max:"16MB"`
+	// Message bytes held in memory at once, all sessions together; what does
+	// not fit goes through files. It decides how much memory a burst takes.
+	MemoryInFlight Size `toml:"memory_in_flight" min:"1MiB"`
+	// Errors after which an SMTP, IMAP or POP3 session is ended. Clients that
+	// probe need many; honest ones a few.
+	ErrorsPerSession int `toml:"errors_per_session" min:"1" max:"10000"`
+}
+
+// Timeouts holds how long we wait for a silent peer.
+type Timeouts struct {
+	// For the next SMTP command. RFC 5321 §4.5.3.2.7 asks for five minutes;
+	// servers under attack may want less.
+	SMTPCommand time.Duration `toml:"smtp_command" min:"1s" max:"1h"`
+	// For the next part of a message. RFC 5321 §4.5.3.2.5 asks for three
+	// minutes; slow links may need more.
+	DataBlock time.Duration `toml:"data_block" min:"1s" max:"1h"`
+	// For the next IMAP command, IDLE included. RFC 3501 §5.4 asks for at least
+	// thirty minutes; mobile clients save power with more.
+	IMAPIdle time.Duration `toml:"imap_idle" min:"1s" max:"1d"`
+	// For the next POP3 command. RFC 1939 §3 asks for at least ten minutes; the
+	// maildrop is locked meanwhile.
+	POP3Idle time.Duration `toml:"pop3_idle" min:"1s" max:"1d"`
+	// For sessions and attempts to finish when the server stops. It has to be
+	// shorter than the patience of what stops it (systemd: 90 s).
+	ShutdownGrace time.Duration `toml:"shutdown_grace" min:"0" max:"1h"`
+}
+
+// Queue holds what happens to mail that waits for other servers.
+type Queue struct {
+	// Whether new mail for others waits until it is released: for maintenance
+	// and measuring.
+	Hold bool `toml:"hold"`
+	// The waits between attempts; the last one repeats.
+	Retry []time.Duration `toml:"retry" min:"1s" max:"30d"`
+	// How long a message is tried before its sender gets a bounce.
+	Lifetime time.Duration `toml:"lifetime" min:"1s" max:"365d"`
+	// After how long the sender is told that a message still waits; 0 = never.
+	DelayNotice time.Duration `toml:"delay_notice" min:"0" max:"365d"`
+	// Bytes of new messages handed to the senders in memory instead of being
+	// read back from disk; 0 = always read back. More helps bursts and costs
+	// this much memory.
+	Memory Size `toml:"memory" min:"0"`
+}
+
+// Storage holds what is kept on disk.
+type Storage struct {
+	// How long the bytes of deleted messages may stay on disk. Shorter rewrites
+	// files more often; laws on deletion may ask for it.
+	DeadBodies time.Duration `toml:"dead_bodies" min:"1h" max:"3650d"`
+	// How long the events of a message, its trace, are kept. How long logs may
+	// or must be kept is a matter of local law.
+	Events time.Duration `toml:"events" min:"1h" max:"3650d"`
+	// Free space below which mail is refused for the moment (deleting still
+	// works). Empty: 1 % of the disk, but at least 512 MiB. Small disks and
+	// shared disks want a figure of their own.
+	MinFree FreeSpace `toml:"min_free"`
+}
+
+// Log holds what is written to standard error.
+type Log struct {
+	// The least important lines that are written. debug adds sessions that were
+	// lost, what IMAP clients tell of themselves and faulty HTTP requests.
+	Level string `toml:"level" oneof:"debug,info,warn,error"`
+	// text for people, json for what collects logs.
+	Format string `toml:"format" oneof:"text,json" apply:"restart"`
+}
+
+// PerAddress returns the limits that count per address, for connections and for
+// failed logins. Both are 0 (no limit) as soon as one of them is 0, since 0
+// lifts every limit that counts per address or network.
+func (l Limits) PerAddress() (connections, loginFailures int) {
+	if l.ConnectionsPerAddress == 0 || l.LoginFailuresPerAddress == 0 {
+		return 0, 0
+	}
+	return l.ConnectionsPerAddress, l.LoginFailuresPerAddress
+}

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// Default returns the settings of an empty file. It lacks only the hostname.
+func Default() *Config {
+	return &Config{
+		DataDir: "/var/lib/hayauma",
+		Listen: Listen{
+			// An empty host listens on IPv4 and IPv6 alike, and still works
+			// where the kernel has no IPv6; "[::]" would not.
+			SMTP:        []string{":25"},
+			Submission:  []string{":587", ":2525"},
+			Submissions: []string{":465"},
+			LMTP:        []string{},
+			IMAP:        []string{":143"},
+			IMAPS:       []string{":993"},
+			POP3:        []string{":110"},
+			POP3S:       []string{":995"},
+			HTTP:        []string{"127.0.0.1:8080"},
+			HTTPS:       []string{},
+		},
+		Proxy: Proxy{Networks: []netip.Prefix{}},
+		Relay: Relay{Networks: []netip.Prefix{}},
+		Outbound: Outbound{
+			Port:                  25,
+			SmartHostTLS:          "starttls",
+			Concurrency:           200,
+			PerDestination:        20,
+			ConnectTimeout:        30 * time.Second,
+			IdleTimeout:           5 * time.Second,
+			MessagesPerConnection: 100,
+		},
+		Limits: Limits{
+			Connections:             10000,
+			ConnectionsPerAddress:   100,
+			LoginFailuresPerAddress: 20,
+			MessageSize:             50 * MB,
+			Recipients:              1000,
+			HeaderSize:              256 * KB,
+			MemoryInFlight:          64 * MB,
+			ErrorsPerSession:        20,
+		},
+		Timeouts: Timeouts{
+			SMTPCommand:   5 * time.Minute,
+			DataBlock:     3 * time.Minute,
+			IMAPIdle:      30 * time.Minute,
+			POP3Idle:      10 * time.Minute,
+			ShutdownGrace: 10 * time.Second,
+		},
+		Queue: Queue{
+			Retry: []time.Duration{
+				5 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+				time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour,
+			},
+			Lifetime:    5 * day,
+			DelayNotice: 4 * time.Hour,
+			Memory:      16 * MB,
+		},
+		Storage: Storage{DeadBodies: 30 * day, Events: 90 * day},
+		Log:     Log{Level: "info", Format: "text"},
+	}
+}

@@ -1,0 +1,94 @@
+package control
+
+// DomainName names a domain.
+type DomainName struct {
+	Domain string `json:"domain"`
+}
+
+// AccountName names an account by its address.
+type AccountName struct {
+	Address string `json:"address"`
+}
+
+// AccountLogin is an account with its new password.
+type AccountLogin struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+}
+
+// AccountSettings are what can be set of an account.
+type AccountSettings struct {
+	Address string `json:"address"`
+	Quota   int64  `json:"quota"` // octets, 0 = none
+}
+
+// AccountInfo is an account as it is listed.
+type AccountInfo struct {
+	Address  string `json:"address"`
+	ID       string `json:"id"`
+	Quota    int64  `json:"quota"` // octets, 0 = none
+	Used     int64  `json:"used"`  // octets
+	Messages int64  `json:"messages"`
+	Created  string `json:"created"` // RFC 3339
+}
+
+// AliasName names an alias by its address or "*@domain".
+type AliasName struct {
+	Address string `json:"address"`
+}
+
+// MessageName names a message by its id or its Message-ID.
+type MessageName struct {
+	Message string `json:"message"`
+}
+
+// QueueFilter says which recipients in the queue are meant.
+type QueueFilter struct {
+	IDs    []string `json:"ids,omitempty"` // of messages or recipients
+	All    bool     `json:"all,omitempty"`
+	Domain string   `json:"domain,omitempty"` // of the recipient
+	Sender string   `json:"sender,omitempty"`
+	State  string   `json:"state,omitempty"`
+	Limit  int      `json:"limit,omitempty"` // recipients; of QueueList at most MaxList+1, 0 = that
+}
+
+// A list of the queue is held in memory on both sides, so it is bounded: by
+// DefaultList recipients where nobody asks for another number, and by MaxList
+// in any case. One more may be asked for, which tells whether there are more.
+const (
+	DefaultList = 1000
+	MaxList     = 100_000
+)
+
+// QueueEntry is one recipient in the queue.
+type QueueEntry struct {
+	Message   string `json:"message"`
+	ID        string `json:"id"`
+	State     string `json:"state"`
+	Sender    string `json:"sender"`
+	Recipient string `json:"recipient"`
+	Size      int64  `json:"size"`
+	Received  string `json:"received"` // RFC 3339
+	Next      string `json:"next,omitempty"`
+	Expires   string `json:"expires"`
+	Attempts  int    `json:"attempts"`
+	Code      int    `json:"code,omitempty"`
+	Reply     string `json:"reply,omitempty"`
+	Host      string `json:"host,omitempty"`
+}
+
+// QueueMessage is a message in the queue with its header.
+type QueueMessage struct {
+	Entries []QueueEntry `json:"recipients"`
+	Header  string       `json:"header"`
+}
+
+// Touched is how many recipients a verb changed.
+type Touched struct {
+	Recipients int `json:"recipients"`
+}
+
+// Sent is the answer to Send.
+type Sent struct {
+	Message string `json:"message"`
+}

@@ -1,0 +1,142 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+)
+
+// maxHeaderShown bounds the header in the answer to QueueShow, in octets.
+const maxHeaderShown = 64 << 10
+
+type queueVerb struct {
+	call  Call[QueueFilter, Touched]
+	serve func(context.Context, QueueFilter) (Touched, error)
+}
+
+func (s *Service) queueVerbs() []queueVerb {
+	verb := func(c Call[QueueFilter, Touched], act func(context.Context, queue.Filter) (int, error)) queueVerb {
+		return queueVerb{call: c, serve: func(ctx context.Context, in QueueFilter) (Touched, error) {
+			f, err := in.filter()
+			if err != nil {
+				return Touched{}, err
+			}
+			if len(f.IDs) == 0 && !f.All && f.Domain == "" && f.Sender == "" && f.State == 0 {
+				return Touched{}, errors.New("say which: ids, --all, --domain or --sender")
+			}
+			n, err := act(ctx, f)
+			if err == nil && n == 0 && len(f.IDs) > 0 {
+				err = errors.New("no such message or recipient in the queue, or its state does not allow this")
+			}
+			return Touched{Recipients: n}, err
+		}}
+	}
+	return []queueVerb{
+		verb(QueueRetry, s.Queue.Retry),
+		verb(QueueHold, s.Queue.Hold),
+		verb(QueueRelease, s.Queue.Release),
+		verb(QueueBounce, s.Queue.Bounce),
+		verb(QueueDelete, s.Queue.Delete),
+	}
+}
+
+func (f QueueFilter) filter() (queue.Filter, error) {
+	out := queue.Filter{All: f.All, Limit: f.Limit}
+	for _, text := range f.IDs {
+		id, err := mail.ParseID(text)
+		if err != nil {
+			return out, fmt.Errorf("%q: %w", text, err)
+		}
+		out.IDs = append(out.IDs, id)
+	}
+	if f.Domain != "" {
+		d, err := mail.ParseDomain(f.Domain)
+		if err != nil {
+			return out, fmt.Errorf("%q: %w", f.Domain, err)
+		}
+		out.Domain = d.ASCII
+	}
+	if f.Sender != "" && f.Sender != "<>" {
+		a, err := mail.ParseAddress(f.Sender)
+		if err != nil {
+			return out, fmt.Errorf("%q: %w", f.Sender, err)
+		}
+		out.Sender = a.String()
+	} else {
+		out.Sender = f.Sender
+	}
+	if f.State != "" {
+		for s := queue.Queued; s <= queue.Held; s++ {
+			if s.String() == f.State {
+				out.State = s
+			}
+		}
+		if out.State == 0 {
+			return out, fmt.Errorf("%q is no state: use queued, leased, deferred, failed or held", f.State)
+		}
+	}
+	return out, nil
+}
+
+func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, error) {
+	f, err := in.filter()
+	if err != nil {
+		return nil, err
+	}
+	if f.Limit < 0 || f.Limit > MaxList+1 {
+		return nil, fmt.Errorf("a list of %d recipients: at most %d can be asked for at once", f.Limit, MaxList)
+	}
+	if f.Limit == 0 {
+		f.Limit = MaxList + 1
+	}
+	messages, err := s.Queue.List(ctx, f)
+	out := []QueueEntry{}
+	for _, m := range messages {
+		out = append(out, entries(m)...)
+	}
+	return out, err
+}
+
+func entries(m *queue.Message) []QueueEntry {
+	out := make([]QueueEntry, 0, len(m.Recipients))
+	for _, r := range m.Recipients {
+		e := QueueEntry{
+			Message: m.ID.String(), ID: r.ID.String(), State: r.State.String(),
+			Sender: m.From.String(), Recipient: r.Address.String(), Size: m.Size,
+			Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
+			Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
+		}
+		if r.State == queue.Queued || r.State == queue.Deferred {
+			e.Next = rfc3339(r.Next)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func (s *Service) queueShow(ctx context.Context, in MessageName) (out QueueMessage, err error) {
+	id, err := mail.ParseID(in.Message)
+	if err != nil {
+		return out, fmt.Errorf("%q: %w", in.Message, err)
+	}
+	m, err := s.Queue.Show(ctx, id)
+	if err != nil {
+		return out, err
+	}
+	out.Entries = entries(m)
+	body, err := s.Blobs.Open(ctx, m.Body)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	head := make([]byte, min(body.Size(), maxHeaderShown))
+	if _, err := io.ReadFull(io.NewSectionReader(body, 0, int64(len(head))), head); err != nil {
+		return out, err
+	}
+	out.Header = string(headerOf(head))
+	return out, nil
+}

@@ -1,0 +1,192 @@
+package control_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+// four puts four recipients of three messages on hold: one of nobody to
+// a.test, one of alice to a.test and b.test, one of bob to b.test.
+func four(t *testing.T, w way) (ids [3]string) {
+	t.Helper()
+	w.stack.Account("alice@hayauma.test", 0)
+	w.stack.Account("bob@hayauma.test", 0)
+	for i, o := range []control.Outgoing{
+		{Recipients: []string{"x@a.test"}},
+		{From: "alice@hayauma.test", Recipients: []string{"x@a.test", "y@b.test"}},
+		{From: "bob@hayauma.test", Recipients: []string{"z@b.test"}},
+	} {
+		o.Message = strings.NewReader(letter)
+		ids[i] = send(t, w, o).Message
+	}
+	return ids
+}
+
+// states are recipients with their states, "x@a.test held".
+func states(t *testing.T, w way, f control.QueueFilter) string {
+	t.Helper()
+	var out []string
+	for _, e := range ask(t, w, control.QueueList, f) {
+		out = append(out, e.Recipient+" "+e.State)
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestQueueFilters(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		if list := ask(t, w, control.QueueList, control.QueueFilter{All: true}); list == nil || len(list) != 0 {
+			t.Errorf("an empty queue is %+v", list)
+		}
+		ids := four(t, w)
+		list := ask(t, w, control.QueueList, control.QueueFilter{All: true})
+		if len(list) != 4 || len(list[0].ID) != 13 || list[0].Message != ids[0] || list[0].Size < int64(len(letter)) ||
+			list[0].Received == "" || list[0].Expires <= list[0].Received || list[0].Next != "" {
+			t.Fatalf("list %+v", list)
+		}
+		const all = "x@a.test held, x@a.test held, y@b.test held, z@b.test held"
+		for want, f := range map[string]control.QueueFilter{
+			all:                            {All: true},
+			"x@a.test held, x@a.test held": {Domain: "A.test"},
+			"x@a.test held, y@b.test held": {Sender: "Alice@hayauma.test"},
+			"x@a.test held":                {Sender: "<>"},
+			"z@b.test held":                {Sender: "bob@hayauma.test", Domain: "b.test", State: "held"},
+			"y@b.test held":                {IDs: []string{list[2].ID}},
+			"x@a.test held, z@b.test held": {IDs: []string{ids[0], strings.ToUpper(ids[2])}},
+			"":                             {State: "deferred"},
+			all + " ":                      {State: "held"},
+			all + "  ":                     {All: true, Limit: 100},
+		} {
+			if got := states(t, w, f); got != strings.TrimRight(want, " ") {
+				t.Errorf("%+v: %s, want %s", f, got, want)
+			}
+		}
+		if got := states(t, w, control.QueueFilter{All: true, Limit: 3}); strings.Count(got, "held") != 3 {
+			t.Errorf("three of four are %s", got)
+		}
+		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, or all")
+		refused(t, w, control.QueueList, control.QueueFilter{IDs: []string{"x"}}, `"x": not an id (13 letters and digits)`)
+		refused(t, w, control.QueueList, control.QueueFilter{Domain: "a b"}, `"a b": not a valid domain name`)
+		refused(t, w, control.QueueList, control.QueueFilter{Sender: "@"}, `"@": not a valid mail address`)
+		refused(t, w, control.QueueList, control.QueueFilter{State: "lost"},
+			`"lost" is no state: use queued, leased, deferred, failed or held`)
+	})
+}
+
+func TestQueueShow(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		ids := four(t, w)
+		got := ask(t, w, control.QueueShow, control.MessageName{Message: ids[1]})
+		if len(got.Entries) != 2 || got.Entries[0].Sender != "alice@hayauma.test" {
+			t.Errorf("recipients %+v", got.Entries)
+		}
+		if !strings.Contains(got.Header, "Subject: Hello\r\n") || !strings.HasPrefix(got.Header, "Received: ") || strings.Contains(got.Header, "\r\n\r\n") {
+			t.Errorf("header %q", got.Header)
+		}
+		refused(t, w, control.QueueShow, control.MessageName{Message: "one@hayauma.test"},
+			`"one@hayauma.test": not an id (13 letters and digits)`)
+		refused(t, w, control.QueueShow, control.MessageName{Message: w.stack.IDs.Next().String()},
+			"the queue holds no message or recipient with this id")
+
+		bare := send(t, w, control.Outgoing{Recipients: []string{"x@a.test"}, Message: strings.NewReader("Subject: Only a header\r\n")})
+		if got := ask(t, w, control.QueueShow, control.MessageName(bare)); !strings.Contains(got.Header, "Only a header") {
+			t.Errorf("header %q", got.Header)
+		}
+	})
+}
+
+func TestQueueVerbs(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		ids := four(t, w)
+		all := control.QueueFilter{All: true}
+		touched := func(call control.Call[control.QueueFilter, control.Touched], f control.QueueFilter, n int, want string) {
+			t.Helper()
+			if got := ask(t, w, call, f).Recipients; got != n {
+				t.Errorf("%s %+v touched %d, want %d", call.Name, f, got, n)
+			}
+			if got := states(t, w, all); got != want {
+				t.Errorf("after %s %+v: %s, want %s", call.Name, f, got, want)
+			}
+		}
+		touched(control.QueueRelease, control.QueueFilter{Domain: "a.test"}, 2, "x@a.test queued, x@a.test queued, y@b.test held, z@b.test held")
+		touched(control.QueueHold, control.QueueFilter{IDs: ids[:2]}, 2, "x@a.test held, x@a.test held, y@b.test held, z@b.test held")
+		touched(control.QueueRelease, control.QueueFilter{Sender: "<>"}, 1, "x@a.test queued, x@a.test held, y@b.test held, z@b.test held")
+		touched(control.QueueRetry, all, 0, "x@a.test queued, x@a.test held, y@b.test held, z@b.test held")
+		touched(control.QueueBounce, control.QueueFilter{Sender: "bob@hayauma.test"}, 1, "x@a.test queued, x@a.test held, y@b.test held, z@b.test failed")
+		touched(control.QueueDelete, control.QueueFilter{State: "held"}, 2, "x@a.test queued, z@b.test failed")
+		if got := w.stack.Events(ids[1]); got != "accepted queued released held deleted deleted" {
+			t.Errorf("events %s", got)
+		}
+		w.stack.WakeReporter()
+		testkit.Eventually(t, patience, "bob's report", func() bool { return len(w.stack.Inbox("bob@hayauma.test")) == 1 })
+	})
+}
+
+func TestQueueVerbsOnNothing(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		ids := four(t, w)
+		for _, call := range []control.Call[control.QueueFilter, control.Touched]{
+			control.QueueRetry, control.QueueHold, control.QueueRelease, control.QueueBounce, control.QueueDelete,
+		} {
+			refused(t, w, call, control.QueueFilter{}, "say which: ids, --all, --domain or --sender")
+			refused(t, w, call, control.QueueFilter{IDs: []string{w.stack.IDs.Next().String()}},
+				"no such message or recipient in the queue, or its state does not allow this")
+			refused(t, w, call, control.QueueFilter{State: "lost"}, `"lost" is no state: use queued, leased, deferred, failed or held`)
+			if n := ask(t, w, call, control.QueueFilter{Domain: "nobody.test"}).Recipients; n != 0 {
+				t.Errorf("%s touched %d of nobody's", call.Name, n)
+			}
+		}
+		refused(t, w, control.QueueRetry, control.QueueFilter{IDs: ids[:1]}, // it is on hold
+			"no such message or recipient in the queue, or its state does not allow this")
+	})
+}
+
+func TestQueueRetryOfDeferred(t *testing.T) {
+	t.Parallel()
+	both(t, stack.Options{Deliverer: stack.Deliver(later)}, func(t *testing.T, w way) {
+		deferred := control.QueueFilter{State: "deferred"}
+		sent := send(t, w, control.Outgoing{Recipients: []string{"x@a.test"}, Message: strings.NewReader(letter)})
+		await := func(attempts int) control.QueueEntry {
+			t.Helper()
+			var list []control.QueueEntry
+			testkit.Eventually(t, patience, "an attempt", func() bool {
+				list = ask(t, w, control.QueueList, deferred)
+				return len(list) == 1 && list[0].Attempts == attempts
+			})
+			return list[0]
+		}
+		got := await(1)
+		want := control.QueueEntry{Message: sent.Message, State: "deferred", Recipient: "x@a.test", Attempts: 1, Code: 451, Reply: "Come again", Host: "mx.elsewhere.test",
+			ID: got.ID, Size: got.Size, Received: got.Received, Next: got.Next, Expires: got.Expires, Sender: got.Sender}
+		if diff := cmp.Diff(want, got); diff != "" || got.Next <= got.Received || strings.Trim(got.Sender, "<>") != "" {
+			t.Errorf("entry %+v (-want +got):\n%s", got, diff)
+		}
+		if n := ask(t, w, control.QueueRetry, control.QueueFilter{IDs: []string{sent.Message}}).Recipients; n != 1 {
+			t.Errorf("touched %d", n)
+		}
+		await(2)
+	})
+}
+
+// The verbs and an alias to nobody known: what is listed is what was sent.
+func TestQueueOfAnAliasThatLeadsAway(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		w.stack.Account("alice@hayauma.test", 0)
+		ask(t, w, control.AliasAdd, account.Alias{Address: "away@hayauma.test", Targets: []string{"x@a.test", "y@b.test"}})
+		send(t, w, control.Outgoing{Recipients: []string{"away@hayauma.test"}, Message: strings.NewReader(letter)})
+		if got := states(t, w, control.QueueFilter{All: true}); got != "x@a.test held, y@b.test held" {
+			t.Errorf("queue %s", got)
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+// Service is what the calls work on.
+type Service struct {
+	Directory *account.Directory
+	Mailboxes *mailbox.Store
+	Queue     *queue.Queue
+	Log       *event.Log
+	Intake    *intake.Intake
+	Policy    *policy.Policy
+	Blobs     blob.Store
+	// Verify checks every checksum and reference of the stores and returns
+	// what is wrong.
+	Verify func(context.Context) ([]string, error)
+}
+
+// Handler serves the calls. Who may reach it may do everything: the socket is
+// for its owner alone.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	handle(mux, DomainAdd, s.domainAdd)
+	handle(mux, DomainRemove, s.domainRemove)
+	handle(mux, DomainList, s.domainList)
+	handle(mux, AccountAdd, s.accountAdd)
+	handle(mux, AccountRemove, s.accountRemove)
+	handle(mux, AccountPasswd, s.accountPasswd)
+	handle(mux, AccountQuota, s.accountQuota)
+	handle(mux, AccountList, s.accountList)
+	handle(mux, AliasAdd, s.aliasAdd)
+	handle(mux, AliasRemove, s.aliasRemove)
+	handle(mux, AliasList, s.aliasList)
+	handle(mux, QueueList, s.queueList)
+	handle(mux, QueueShow, s.queueShow)
+	for _, v := range s.queueVerbs() {
+		handle(mux, v.call, v.serve)
+	}
+	handle(mux, Trace, s.trace)
+	handle(mux, Check, s.check)
+	mux.HandleFunc("POST /v1/send", s.send)
+	mux.HandleFunc("/", unknown)
+	return mux
+}
+
+func (s *Service) domainAdd(ctx context.Context, in DomainName) (Empty, error) {
+	return s.onDomain(in, func(d mail.Domain) error { return s.Directory.AddDomain(ctx, d) })
+}
+
+func (s *Service) domainRemove(ctx context.Context, in DomainName) (Empty, error) {
+	return s.onDomain(in, func(d mail.Domain) error { return s.Directory.RemoveDomain(ctx, d) })
+}
+
+func (s *Service) onDomain(in DomainName, act func(mail.Domain) error) (Empty, error) {
+	d, err := mail.ParseDomain(in.Domain)
+	if err == nil {
+		err = act(d)
+	}
+	return Empty{}, named(in.Domain, err)
+}
+
+// named adds to an error which name it is about.
+func named(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+func (s *Service) domainList(ctx context.Context, _ Empty) ([]account.DomainInfo, error) {
+	return s.Directory.Domains(ctx)
+}
+
+func (s *Service) onAccount(address string, act func(mail.Address) error) (Empty, error) {
+	a, err := mail.ParseAddress(address)
+	if err == nil {
+		err = act(a)
+	}
+	return Empty{}, named(address, err)
+}
+
+func (s *Service) accountAdd(ctx context.Context, in AccountLogin) (Empty, error) {
+	return s.onAccount(in.Address, func(a mail.Address) error {
+		_, err := s.Directory.AddAccount(ctx, a, in.Password)
+		return err
+	})
+}
+
+func (s *Service) accountRemove(ctx context.Context, in AccountName) (Empty, error) {
+	return s.onAccount(in.Address, func(a mail.Address) error { return s.Directory.RemoveAccount(ctx, a) })
+}
+
+func (s *Service) accountPasswd(ctx context.Context, in AccountLogin) (Empty, error) {
+	return s.onAccount(in.Address, func(a mail.Address) error { return s.Directory.SetPassword(ctx, a, in.Password) })
+}
+
+func (s *Service) accountQuota(ctx context.Context, in AccountSettings) (Empty, error) {
+	return s.onAccount(in.Address, func(a mail.Address) error {
+		if in.Quota < 0 {
+			return errors.New("a quota cannot be negative")
+		}
+		return s.Directory.SetQuota(ctx, a, in.Quota)
+	})
+}
+
+func (s *Service) accountList(ctx context.Context, _ Empty) ([]AccountInfo, error) {
+	accounts, err := s.Directory.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]AccountInfo, 0, len(accounts))
+	for _, a := range accounts {
+		used, err := s.Mailboxes.Usage(ctx, a.ID)
+		if err != nil {
+			return nil, named(a.Address.String(), err)
+		}
+		out = append(out, AccountInfo{
+			Address: a.Address.String(), ID: a.ID.String(), Quota: a.Quota,
+			Used: used.Bytes, Messages: used.Messages, Created: rfc3339(a.Created),
+		})
+	}
+	return out, nil
+}
+
+func rfc3339(micros int64) string { return mail.FromMicros(micros).Format(time.RFC3339) }
+
+func (s *Service) aliasAdd(ctx context.Context, in account.Alias) (Empty, error) {
+	return Empty{}, named(in.Address, s.Directory.SetAlias(ctx, in.Address, in.Targets))
+}
+
+func (s *Service) aliasRemove(ctx context.Context, in AliasName) (Empty, error) {
+	return Empty{}, named(in.Address, s.Directory.RemoveAlias(ctx, in.Address))
+}
+
+func (s *Service) aliasList(ctx context.Context, _ Empty) ([]account.Alias, error) {
+	return s.Directory.Aliases(ctx)
+}
+
+func (s *Service) trace(ctx context.Context, in MessageName) ([]event.Timeline, error) {
+	return s.Log.Trace(ctx, in.Message)
+}
+
+func (s *Service) check(ctx context.Context, _ Empty) ([]string, error) { return s.Verify(ctx) }

@@ -1,0 +1,68 @@
+package sqlite
+
+import (
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// maxArgs is how many arguments a statement may have. SQLite would take 32766;
+// this keeps the memory of one statement small.
+const maxArgs = 2048
+
+// txConn is what a function sees of a connection: db.Conn.
+type txConn struct {
+	c     *conn // nil once the function has returned
+	write bool
+}
+
+// usable guards against statements outside of the transaction: SQLite would
+// commit each by itself.
+func (t *txConn) usable() error {
+	if t.c == nil {
+		return errEnded
+	}
+	if !t.c.inTransaction() {
+		if t.c.last != nil {
+			return t.c.last
+		}
+		return errEnded
+	}
+	return nil
+}
+
+func (t *txConn) Exec(sql string, args []any) (int64, error) {
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
+	return t.c.exec(sql, args)
+}
+
+func (t *txConn) Query(sql string, args []any) (db.Rows, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	r, err := t.c.query(sql, args)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (t *txConn) Pick(s db.Stmt) string { return s.SQL }
+
+// List pads the list to a power of two with its last id, so that few texts are
+// prepared: a value that stands twice behind IN changes nothing.
+func (t *txConn) List(ids []int64) (string, []any) {
+	n := 1
+	for n < len(ids) {
+		n *= 2
+	}
+	args := make([]any, n)
+	for i := range args {
+		args[i] = ids[min(i, len(ids)-1)]
+	}
+	return strings.Repeat("?, ", n-1) + "?", args
+}
+
+func (t *txConn) MaxArgs() int { return maxArgs }

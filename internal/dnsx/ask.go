@@ -1,0 +1,235 @@
+package dnsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// maxChain bounds the aliases that are followed (RFC 1034 §3.6.2 asks for
+	// a bound and gives none).
+	maxChain = 8
+	// rounds is how often each server is asked.
+	rounds = 2
+	// udpSize is what passes most networks unfragmented (RFC 9715 §3).
+	udpSize = 1232
+
+	minTTL       = time.Second // a burst of mail asks once even where the TTL is 0
+	maxTTL       = time.Hour
+	maxNegative  = 5 * time.Minute
+	temporaryTTL = 5 * time.Second
+	noSOATTL     = 5 * time.Second
+)
+
+var (
+	errServers  = errors.New("no resolver is configured")
+	errChain    = errors.New("too many aliases")
+	errForeign  = errors.New("the answer is for another question")
+	errBadRcode = errors.New("the resolver answers")
+)
+
+// ask goes through servers and aliases until there is an answer. It always
+// gives an entry that may be remembered.
+func (r *Resolver) ask(ctx context.Context, k key) entry {
+	fail := func(kind, cause error, ttl time.Duration) entry {
+		return entry{
+			err:   &Error{Name: k.name, Type: dns.TypeToString[k.qtype], Kind: kind, Cause: cause},
+			until: time.Now().Add(ttl),
+		}
+	}
+	name := dns.Fqdn(k.name)
+	ttl := maxTTL
+	links := 0
+	for {
+		answer, err := r.question(ctx, name, k.qtype)
+		if err != nil {
+			return fail(ErrTemporary, err, temporaryTTL)
+		}
+		found := follow(answer, name, k.qtype)
+		if links += found.links; links > maxChain {
+			return fail(ErrTemporary, errChain, temporaryTTL)
+		}
+		ttl = min(ttl, found.ttl)
+		switch {
+		case answer.Rcode == dns.RcodeNameError:
+			return fail(ErrNotFound, nil, min(ttl, negativeTTL(answer)))
+		case len(found.records) > 0:
+			return entry{records: found.records, until: time.Now().Add(max(ttl, minTTL))}
+		case found.links == 0 || hasSOA(answer):
+			return fail(ErrNoData, nil, min(ttl, negativeTTL(answer)))
+		}
+		name = found.name // the resolver left the rest of the chain to us
+	}
+}
+
+// chain is what an answer says of a name.
+type chain struct {
+	records []dns.RR
+	name    string // at the end of the aliases
+	links   int
+	ttl     time.Duration
+}
+
+// follow reads the aliases in an answer from a name on.
+func follow(answer *dns.Msg, name string, qtype uint16) chain {
+	c := chain{name: dns.CanonicalName(name), ttl: maxTTL}
+	for c.links <= maxChain {
+		alias := ""
+		for _, rr := range answer.Answer {
+			h := rr.Header()
+			if dns.CanonicalName(h.Name) != c.name {
+				continue
+			}
+			if h.Rrtype == qtype {
+				c.records = append(c.records, rr)
+				c.ttl = min(c.ttl, seconds(h.Ttl))
+			} else if cname, ok := rr.(*dns.CNAME); ok {
+				alias = dns.CanonicalName(cname.Target)
+				c.ttl = min(c.ttl, seconds(h.Ttl))
+			}
+		}
+		if len(c.records) > 0 || alias == "" {
+			return c
+		}
+		c.name = alias
+		c.links++
+	}
+	return c
+}
+
+func seconds(ttl uint32) time.Duration { return time.Duration(ttl) * time.Second }
+
+func hasSOA(answer *dns.Msg) bool {
+	for _, rr := range answer.Ns {
+		if _, ok := rr.(*dns.SOA); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// negativeTTL is how long "there is nothing" holds (RFC 2308 §5).
+func negativeTTL(answer *dns.Msg) time.Duration {
+	for _, rr := range answer.Ns {
+		if soa, ok := rr.(*dns.SOA); ok {
+			return max(minTTL, min(maxNegative, seconds(soa.Hdr.Ttl), seconds(soa.Minttl)))
+		}
+	}
+	return noSOATTL
+}
+
+// question asks the servers in turn until one gives a clear answer.
+func (r *Resolver) question(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	servers, err := r.servers()
+	if err != nil {
+		return nil, err
+	}
+	last := errServers
+	for range rounds {
+		for _, server := range servers {
+			answer, err := r.server(ctx, server, name, qtype)
+			if err == nil {
+				return answer, nil
+			}
+			last = fmt.Errorf("%s: %w", server, err)
+		}
+	}
+	return nil, last
+}
+
+// server asks one server, over TCP if the answer is too long for UDP.
+func (r *Resolver) server(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
+	m := new(dns.Msg)
+	m.SetQuestion(name, qtype)
+	m.SetEdns0(udpSize, false)
+	answer, err := r.once(ctx, "udp", server, m)
+	if err == nil && answer.Rcode == dns.RcodeFormatError {
+		m.Extra = nil // an old server without EDNS (RFC 6891 §7)
+		answer, err = r.once(ctx, "udp", server, m)
+	}
+	if err == nil && answer.Truncated {
+		answer, err = r.once(ctx, "tcp", server, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
+		return nil, fmt.Errorf("%w %s", errBadRcode, dns.RcodeToString[answer.Rcode])
+	}
+	return answer, nil
+}
+
+func (r *Resolver) once(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
+	defer cancel()
+	m.Id = dns.Id()
+	answer, err := r.o.Exchange(ctx, network, server, m)
+	if err != nil {
+		return nil, err
+	}
+	if !answer.Response || answer.Id != m.Id || len(answer.Question) > 0 &&
+		(dns.CanonicalName(answer.Question[0].Name) != dns.CanonicalName(m.Question[0].Name) || answer.Question[0].Qtype != m.Question[0].Qtype) {
+		return nil, errForeign
+	}
+	return answer, nil
+}
+
+func exchange(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
+	client := dns.Client{Net: network, UDPSize: udpSize}
+	if deadline, ok := ctx.Deadline(); ok {
+		client.Timeout = time.Until(deadline)
+	}
+	answer, _, err := client.ExchangeContext(ctx, m, server)
+	return answer, err
+}
+
+// resolvConf is where the system names its resolvers.
+const resolvConf = "/etc/resolv.conf"
+
+// systemEvery is how long the system's resolvers are taken for known.
+const systemEvery = 30 * time.Second
+
+// system is the resolvers of the system, as last read.
+type system struct {
+	mu      sync.Mutex
+	servers []string
+	read    time.Time
+}
+
+func (r *Resolver) servers() ([]string, error) {
+	if server := r.chosen(); server != "" {
+		return []string{withPort(server, "53")}, nil
+	}
+	s := &r.system
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.read) < systemEvery && len(s.servers) > 0 {
+		return s.servers, nil
+	}
+	conf, err := dns.ClientConfigFromFile(resolvConf)
+	if err != nil {
+		return nil, fmt.Errorf("resolvers of the system: %w", err)
+	}
+	s.servers, s.read = nil, time.Now()
+	for _, server := range conf.Servers {
+		s.servers = append(s.servers, withPort(server, conf.Port))
+	}
+	if len(s.servers) == 0 {
+		return nil, errServers
+	}
+	return s.servers, nil
+}
+
+func withPort(server, port string) string {
+	if _, _, err := net.SplitHostPort(server); err == nil {
+		return server
+	}
+	return net.JoinHostPort(strings.Trim(server, "[]"), port)
+}

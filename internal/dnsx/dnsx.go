@@ -1,0 +1,239 @@
+// Package dnsx asks DNS resolvers and remembers their answers for a while.
+package dnsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/singleflight"
+)
+
+// What a question can end with, besides an answer. Test with errors.Is.
+var (
+	ErrNotFound  = errors.New("the name does not exist")
+	ErrNoData    = errors.New("the name has no record of this type")
+	ErrTemporary = errors.New("the resolver has no answer for now")
+)
+
+// Error is a question without an answer.
+type Error struct {
+	Name, Type string
+	Kind       error // ErrNotFound, ErrNoData or ErrTemporary
+	Cause      error // for the log, may be nil
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("look up %s %s: %v", e.Name, e.Type, e.Kind)
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Unwrap gives the kind and the cause.
+func (e *Error) Unwrap() []error { return []error{e.Kind, e.Cause} }
+
+// Options say whom to ask and how.
+type Options struct {
+	// Server is "addr" or "addr:port"; empty = those of the system.
+	Server string
+	// Timeout is for one question to one server; 0 = 3 s.
+	Timeout time.Duration
+	// Entries bounds the answers that are remembered; 0 = 10000.
+	Entries int
+	// Exchange asks one server over "udp" or "tcp"; nil = the network. Tests
+	// answer here without sockets.
+	Exchange func(ctx context.Context, network, server string, question *dns.Msg) (*dns.Msg, error)
+}
+
+// Resolver may be used by many goroutines.
+type Resolver struct {
+	o       Options
+	system  system
+	flights singleflight.Group
+
+	mu    sync.Mutex
+	cache map[key]entry
+}
+
+type key struct {
+	name  string
+	qtype uint16
+}
+
+// entry is a remembered answer.
+type entry struct {
+	records []dns.RR
+	err     error
+	until   time.Time
+}
+
+// New returns a Resolver.
+func New(o Options) *Resolver {
+	if o.Timeout <= 0 {
+		o.Timeout = 3 * time.Second
+	}
+	if o.Entries <= 0 {
+		o.Entries = 10000
+	}
+	if o.Exchange == nil {
+		o.Exchange = exchange
+	}
+	return &Resolver{o: o, cache: map[key]entry{}}
+}
+
+// Use asks another server from now on, as Options.Server says it, and forgets
+// what the old one answered.
+func (r *Resolver) Use(server string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.o.Server != server {
+		r.o.Server = server
+		clear(r.cache)
+	}
+}
+
+// chosen is the server of the settings, empty for those of the system.
+func (r *Resolver) chosen() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.o.Server
+}
+
+// MX is a mail exchanger of a domain.
+type MX struct {
+	Host       string // lower case without the final dot; empty = "." (RFC 7505)
+	Preference uint16 // the lowest is preferred
+}
+
+// MX returns the mail exchangers of a domain, in no order.
+func (r *Resolver) MX(ctx context.Context, domain string) ([]MX, error) {
+	records, err := r.lookup(ctx, domain, dns.TypeMX)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]MX, 0, len(records))
+	for _, rr := range records {
+		if mx, ok := rr.(*dns.MX); ok {
+			out = append(out, MX{Host: plain(mx.Mx), Preference: mx.Preference})
+		}
+	}
+	return out, nil
+}
+
+// Addrs returns the addresses of a host: IPv6 first, each family in the
+// resolver's order. A family whose look-up fails does not matter if the other
+// one has an address.
+func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error) {
+	var four, six []netip.Addr
+	var errFour, errSix error
+	var wg sync.WaitGroup
+	wg.Go(func() { six, errSix = r.addrs(ctx, host, dns.TypeAAAA) })
+	four, errFour = r.addrs(ctx, host, dns.TypeA)
+	wg.Wait()
+	if len(four)+len(six) > 0 {
+		return append(six, four...), nil
+	}
+	// Only two clear answers say that there is no address.
+	for _, kind := range []error{ErrTemporary, ErrNotFound} {
+		for _, err := range []error{errFour, errSix} {
+			if errors.Is(err, kind) {
+				return nil, err
+			}
+		}
+	}
+	return nil, errFour
+}
+
+func (r *Resolver) addrs(ctx context.Context, host string, qtype uint16) ([]netip.Addr, error) {
+	records, err := r.lookup(ctx, host, qtype)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, rr := range records {
+		var addr netip.Addr
+		var ok bool
+		switch rr := rr.(type) {
+		case *dns.A:
+			addr, ok = netip.AddrFromSlice(rr.A)
+		case *dns.AAAA:
+			addr, ok = netip.AddrFromSlice(rr.AAAA)
+		}
+		if ok {
+			out = append(out, addr.Unmap())
+		}
+	}
+	if len(out) == 0 {
+		return nil, &Error{Name: host, Type: dns.TypeToString[qtype], Kind: ErrNoData}
+	}
+	return out, nil
+}
+
+func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// lookup answers from memory or asks; equal questions at the same time are
+// asked once.
+func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) ([]dns.RR, error) {
+	k := key{name: plain(name), qtype: qtype}
+	if _, ok := dns.IsDomainName(k.name); !ok || k.name == "" {
+		return nil, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}
+	}
+	if e, ok := r.remembered(k); ok {
+		return e.records, e.err
+	}
+	// The question goes on for the others if one asker gives up.
+	flight := r.flights.DoChan(k.name+" "+dns.TypeToString[qtype], func() (any, error) {
+		e := r.ask(context.WithoutCancel(ctx), k)
+		r.remember(k, e)
+		return e, nil
+	})
+	select {
+	case got := <-flight:
+		e, ok := got.Val.(entry)
+		if !ok {
+			return nil, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: got.Err}
+		}
+		return e.records, e.err
+	case <-ctx.Done():
+		return nil, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}
+	}
+}
+
+func (r *Resolver) remembered(k key) (entry, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.cache[k]
+	return e, ok && time.Now().Before(e.until)
+}
+
+func (r *Resolver) remember(k key, e entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.cache) >= r.o.Entries {
+		r.evict()
+	}
+	r.cache[k] = e
+}
+
+// evict makes room: what is over goes, and if nothing is, any few do.
+func (r *Resolver) evict() {
+	now := time.Now()
+	for k, e := range r.cache {
+		if !now.Before(e.until) {
+			delete(r.cache, k)
+		}
+	}
+	for k := range r.cache {
+		if len(r.cache) < r.o.Entries-r.o.Entries/10 {
+			return
+		}
+		delete(r.cache, k)
+	}
+}

@@ -1,0 +1,193 @@
+package dnsx_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/goleak"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func resolver(server string) *dnsx.Resolver {
+	return dnsx.New(dnsx.Options{Server: server, Timeout: 300 * time.Millisecond})
+}
+
+func mxText(list []dnsx.MX) string {
+	var out []string
+	for _, mx := range list {
+		out = append(out, fmt.Sprintf("%d %s", mx.Preference, mx.Host))
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func TestMX(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 60 {
+		many = append(many, fmt.Sprintf("many.test. 60 MX %d a-rather-long-host-name-number-%d.many.test.", i, i))
+	}
+	d := testkit.StartDNS(t, append(many, "x.test. 60 MX 20 B.x.test.", "x.test. 60 MX 10 a.x.test.", "null.test. 60 MX 0 .",
+		"text.test. 60 TXT x", "alias.test. 60 CNAME x.test.", "dead.test. 60 CNAME gone.test.",
+		"loop.test. 60 CNAME pool.test.", "pool.test. 60 CNAME loop.test.", "fail.test. 60 MX 1 a.test.", "slow.test. 60 MX 1 a.test.", "cut.test. 60 MX 1 a.test.")...)
+	d.Fail("fail.test", testkit.DNSServFail)
+	d.Fail("slow.test", testkit.DNSTimeout)
+	d.Fail("cut.test", testkit.DNSTruncated)
+	r := resolver(d.Addr)
+	for _, c := range []struct {
+		name, want string
+		err        error
+	}{
+		{"x.test", "10 a.x.test, 20 b.x.test", nil},
+		{"X.TEST.", "10 a.x.test, 20 b.x.test", nil},
+		{"null.test", "0 ", nil},
+		{"alias.test", "10 a.x.test, 20 b.x.test", nil},
+		{"cut.test", "1 a.test", nil},
+		{"text.test", "", dnsx.ErrNoData},
+		{"gone.test", "", dnsx.ErrNotFound},
+		{"dead.test", "", dnsx.ErrNotFound},
+		{"loop.test", "", dnsx.ErrTemporary},
+		{"fail.test", "", dnsx.ErrTemporary},
+		{"slow.test", "", dnsx.ErrTemporary},
+		{"", "", dnsx.ErrNotFound},
+		{strings.Repeat("x", 64) + ".test", "", dnsx.ErrNotFound},
+	} {
+		got, err := r.MX(t.Context(), c.name)
+		if !errors.Is(err, c.err) || mxText(got) != c.want {
+			t.Errorf("%q: %s, %v", c.name, mxText(got), err)
+		}
+	}
+	if got, err := r.MX(t.Context(), "many.test"); len(got) != 60 || err != nil {
+		t.Errorf("%d records over TCP, %v", len(got), err)
+	}
+}
+
+func TestAddrs(t *testing.T) {
+	t.Parallel()
+	d := testkit.StartDNS(t, "both.test. 60 A 10.0.0.1", "both.test. 60 AAAA 2001:db8::1", "four.test. 60 A 10.0.0.1", "six.test. 60 AAAA 2001:db8::1",
+		"none.test. 60 TXT x", "half.test. 60 A 10.0.0.1", "fail.test. 60 TXT x")
+	d.Fail("half.test", testkit.DNSTimeout, "AAAA")
+	d.Fail("fail.test", testkit.DNSServFail, "AAAA")
+	r := resolver(d.Addr)
+	for _, c := range []struct {
+		name, want string
+		err        error
+	}{
+		{"both.test", "[2001:db8::1 10.0.0.1]", nil},
+		{"four.test", "[10.0.0.1]", nil},
+		{"six.test", "[2001:db8::1]", nil},
+		{"half.test", "[10.0.0.1]", nil},
+		{"none.test", "[]", dnsx.ErrNoData},
+		{"gone.test", "[]", dnsx.ErrNotFound},
+		{"fail.test", "[]", dnsx.ErrTemporary},
+	} {
+		got, err := r.Addrs(t.Context(), c.name)
+		if !errors.Is(err, c.err) || fmt.Sprint(got) != c.want {
+			t.Errorf("%q: %v, %v", c.name, got, err)
+		}
+	}
+}
+
+// TestCache runs without sockets, so that the bubble's clock can move.
+func TestCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		record := "x.test. 300 MX 10 a.test."
+		r := dnsx.New(dnsx.Options{Server: "192.0.2.1", Entries: 10, Exchange: func(_ context.Context, _, server string, m *dns.Msg) (*dns.Msg, error) {
+			if server != "192.0.2.1:53" {
+				t.Errorf("asked %s", server)
+			}
+			asked++
+			reply := new(dns.Msg).SetReply(m)
+			if record == "" {
+				reply.Rcode = dns.RcodeNameError
+				return reply, nil
+			}
+			rr, err := dns.NewRR(record)
+			if err == nil && dns.CanonicalName(rr.Header().Name) == dns.CanonicalName(m.Question[0].Name) {
+				reply.Answer = []dns.RR{rr}
+			}
+			return reply, err
+		}})
+		look := func(what string, want int, kind error) {
+			t.Helper()
+			if _, err := r.MX(t.Context(), "x.test"); !errors.Is(err, kind) || asked != want {
+				t.Errorf("%s: asked %d times, want %d; %v", what, asked, want, err)
+			}
+		}
+		look("first", 1, nil)
+		<-time.After(299 * time.Second)
+		look("within the TTL", 1, nil)
+		<-time.After(2 * time.Second)
+		record = ""
+		look("after it", 2, dnsx.ErrNotFound)
+		look("a negative answer", 2, dnsx.ErrNotFound)
+		<-time.After(time.Minute)
+		record = "x.test. 999999 MX 10 a.test."
+		look("after that", 3, nil)
+		<-time.After(61 * time.Minute)
+		look("a TTL is bounded", 4, nil)
+		for i := range 50 {
+			_, _ = r.MX(t.Context(), fmt.Sprintf("other%d.test", i))
+		}
+		before := asked
+		for i := range 50 {
+			_, _ = r.MX(t.Context(), fmt.Sprintf("other%d.test", i))
+		}
+		if again := asked - before; again < 40 {
+			t.Errorf("room for 10 answers remembered %d", 50-again)
+		}
+	})
+}
+
+func TestOneQuestionForAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		r := dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, m *dns.Msg) (*dns.Msg, error) {
+			asked++
+			<-time.After(time.Second)
+			rr, err := dns.NewRR("x.test. 300 MX 10 a.test.")
+			reply := new(dns.Msg).SetReply(m)
+			reply.Answer = []dns.RR{rr}
+			return reply, err
+		}})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		gaveUp := make(chan error, 1)
+		go func() {
+			_, err := r.MX(ctx, "x.test")
+			gaveUp <- err
+		}()
+		others := make(chan error, 20)
+		for range 20 {
+			go func() {
+				_, err := r.MX(t.Context(), "x.test")
+				others <- err
+			}()
+		}
+		if err := <-gaveUp; !errors.Is(err, dnsx.ErrTemporary) {
+			t.Errorf("who gave up got %v", err)
+		}
+		for range 20 {
+			if err := <-others; err != nil {
+				t.Error(err)
+			}
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
+}

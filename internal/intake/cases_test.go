@@ -1,0 +1,467 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+var origin = mail.Origin{Door: mail.DoorSMTP, Peer: netip.MustParseAddrPort("192.0.2.7:4321"), Helo: "client.test", Protocol: "ESMTP"}
+
+const hello = "Message-ID: <one@b.test>\r\nSubject: one\r\n\r\nHello\r\n"
+
+// begin starts a transaction and adds its recipients, all of which must be
+// accepted.
+func begin(t *testing.T, s *stack.Stack, to ...string) *intake.Transaction {
+	t.Helper()
+	tx := s.Intake.Begin(origin, mail.Envelope{From: s.Address("a@b.test")})
+	for _, rcpt := range to {
+		if fault := add(t, s, tx, rcpt); fault != nil {
+			t.Fatalf("recipient %s: %v", rcpt, fault)
+		}
+	}
+	return tx
+}
+
+func add(t *testing.T, s *stack.Stack, tx *intake.Transaction, to string) *mail.Fault {
+	t.Helper()
+	target, fault := tx.Resolve(t.Context(), s.Address(to))
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	return tx.Add(t.Context(), mail.Recipient{Address: s.Address(to)}, target)
+}
+
+// finish writes the content and commits.
+func finish(t *testing.T, tx *intake.Transaction, content string) intake.Result {
+	t.Helper()
+	_, _ = tx.Write([]byte(content)) // its fault is that of Commit
+	return tx.Commit(t.Context())
+}
+
+// want compares an outcome with "250" or "452 4.3.1".
+func want(t *testing.T, r intake.Result, outcome string) {
+	t.Helper()
+	got := "250"
+	if r.Fault != nil {
+		got = fmt.Sprintf("%d %s", r.Fault.Code(), r.Fault.Enhanced())
+	}
+	if got != outcome {
+		t.Errorf("outcome %s (%v), want %s", got, r.Fault, outcome)
+	}
+	for i, f := range r.Each {
+		if f != r.Fault {
+			t.Errorf("recipient %d: %v", i, f)
+		}
+	}
+}
+
+func wantCopies(t *testing.T, s *stack.Stack, n int, owners ...string) {
+	t.Helper()
+	for _, owner := range owners {
+		if got := s.Inbox(owner); len(got) != n {
+			t.Errorf("%s has %d messages, want %d: %q", owner, len(got), n, got)
+		}
+	}
+}
+
+// sick is the engines with an error that a test can turn on.
+type sick struct {
+	db.DB
+	blob.Store
+	write, body, commit, record atomic.Pointer[error]
+}
+
+func (s *sick) options() stack.Options {
+	return stack.Options{
+		DB:    func(d db.DB) db.DB { s.DB = d; return sickDB{d, s} },
+		Blobs: func(b blob.Store) blob.Store { s.Store = b; return sickBlobs{b, s} },
+	}
+}
+
+func fail(p *atomic.Pointer[error]) error {
+	if err := p.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+type sickDB struct {
+	db.DB
+	s *sick
+}
+
+func (d sickDB) Write(ctx context.Context, fn func(*db.Tx) error) error {
+	if err := fail(&d.s.write); err != nil {
+		return err
+	}
+	return d.DB.Write(ctx, fn)
+}
+
+type sickBlobs struct {
+	blob.Store
+	s *sick
+}
+
+func (b sickBlobs) Create() blob.Writer { return sickWriter{b.Store.Create(), b.s} }
+
+func (b sickBlobs) Record(tx *db.Tx, bodies ...blob.Body) error {
+	if err := fail(&b.s.record); err != nil {
+		return err
+	}
+	return b.Store.Record(tx, bodies...)
+}
+
+type sickWriter struct {
+	blob.Writer
+	s *sick
+}
+
+func (w sickWriter) Write(p []byte) (int, error) {
+	if err := fail(&w.s.body); err != nil {
+		return 0, err
+	}
+	return w.Writer.Write(p)
+}
+
+func (w sickWriter) Commit(ctx context.Context, m blob.Meta) (blob.Body, error) {
+	if err := fail(&w.s.commit); err != nil {
+		w.Abort()
+		return blob.Body{}, err
+	}
+	return w.Writer.Commit(ctx, m)
+}
+
+// Each test is a row of the table in doc.go.
+func TestAllRecipientsFiledOrQueued(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	s.Account("bob@hayauma.test", 0)
+	r := finish(t, begin(t, s, "alice@hayauma.test", "x@elsewhere.test", "bob@hayauma.test"), hello)
+	want(t, r, "250")
+	wantCopies(t, s, 1, "alice@hayauma.test", "bob@hayauma.test")
+	if q := s.Queued(); len(q) != 1 || q[0].ID != r.ID || len(q[0].Recipients) != 1 || q[0].Recipients[0].State != queue.Held {
+		t.Errorf("queue: %+v", q)
+	}
+	if got := s.Events(r.ID.String()); got != "accepted filed filed queued" {
+		t.Errorf("events: %s", got)
+	}
+	if got := s.Events("<one@b.test>"); got != "accepted filed filed queued" {
+		t.Errorf("events by Message-ID: %s", got)
+	}
+}
+
+func TestContentRefused(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Messages: func(s *intake.Settings) { s.MessageSize, s.HeaderSize = 5000, 1000 }})
+	s.Account("alice@hayauma.test", 0)
+	for _, test := range []struct{ name, content, outcome string }{
+		{"content too big", hello + strings.Repeat("x", 5000), "552 5.3.4"},
+		{"header too big", "X: " + strings.Repeat("x", 1000) + "\r\n" + hello, "552 5.3.4"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := finish(t, begin(t, s, "alice@hayauma.test"), test.content)
+			want(t, r, test.outcome)
+			// The next group records it.
+			testkit.Eventually(t, 10*time.Second, "the refusal in the history", func() bool {
+				return s.Events(r.ID.String()) == "rejected"
+			})
+		})
+	}
+	wantCopies(t, s, 0, "alice@hayauma.test")
+}
+
+func TestLoop(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	want(t, finish(t, begin(t, s, "alice@hayauma.test"), strings.Repeat("Received: x\r\n", 101)+hello), "554 5.4.6")
+	wantCopies(t, s, 0, "alice@hayauma.test")
+}
+
+func TestStoreErrors(t *testing.T) {
+	t.Parallel()
+	e := &sick{}
+	s := stack.New(t, e.options())
+	s.Account("alice@hayauma.test", 0)
+	other := errors.New("something odd")
+	for _, test := range []struct {
+		name    string
+		where   *atomic.Pointer[error]
+		err     error
+		outcome string
+	}{
+		{"body store full while writing", &e.body, blob.ErrFull, "452 4.3.1"},
+		{"body store full at the commit", &e.commit, blob.ErrFull, "452 4.3.1"},
+		{"body store sealed", &e.commit, blob.ErrSealed, "451 4.3.0"},
+		{"body store: another error", &e.body, other, "451 4.3.0"},
+		{"body not recorded", &e.record, other, "451 4.3.0"},
+		{"database full", &e.write, db.ErrFull, "452 4.3.1"},
+		{"database full, wrapped", &e.write, fmt.Errorf("write: %w", db.ErrFull), "452 4.3.1"},
+		{"database overloaded", &e.write, db.ErrOverloaded, "451 4.3.0"},
+		{"database: another error", &e.write, other, "451 4.3.0"},
+	} {
+		test.where.Store(&test.err)
+		t.Run(test.name, func(t *testing.T) {
+			want(t, finish(t, begin(t, s, "alice@hayauma.test", "x@elsewhere.test"), hello), test.outcome)
+		})
+		test.where.Store(nil)
+		wantCopies(t, s, 0, "alice@hayauma.test")
+		if q := s.Queued(); len(q) != 0 {
+			t.Errorf("%s: queued %+v", test.name, q)
+		}
+	}
+	// Nothing of the failures is remembered: not even as a repeat.
+	want(t, finish(t, begin(t, s, "alice@hayauma.test"), hello), "250")
+	wantCopies(t, s, 1, "alice@hayauma.test")
+}
+
+func TestVanishedAccounts(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	s.Account("bob@hayauma.test", 0)
+	some := begin(t, s, "alice@hayauma.test", "bob@hayauma.test")
+	all := begin(t, s, "alice@hayauma.test")
+	remote := begin(t, s, "alice@hayauma.test", "x@elsewhere.test")
+	if err := s.Directory.RemoveAccount(t.Context(), s.Address("alice@hayauma.test")); err != nil {
+		t.Fatal(err)
+	}
+	r := finish(t, some, hello)
+	want(t, r, "250")
+	wantCopies(t, s, 1, "bob@hayauma.test")
+	if got := s.Events(r.ID.String()); got != "accepted failed filed" {
+		t.Errorf("events: %s", got)
+	}
+	want(t, finish(t, all, hello), "451 4.3.0")
+	want(t, finish(t, remote, hello), "250")
+	tx := s.Intake.Begin(origin, mail.Envelope{})
+	defer tx.Abort()
+	if target, fault := tx.Resolve(t.Context(), s.Address("alice@hayauma.test")); fault != nil || len(target.Accounts) != 0 {
+		t.Errorf("when the sender tries again: %+v, %v", target, fault)
+	}
+}
+
+// A group of messages that cannot commit costs only the one that is to blame.
+func TestOneBadEntryCostsItsNeighboursNothing(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	const n = 20
+	results := make(chan intake.Result, n)
+	bad := errors.New("bad rows")
+	for i := range n {
+		tx := begin(t, s, "alice@hayauma.test")
+		if i == n/2 {
+			tx.Also(func(*db.Tx) error { return bad })
+		}
+		go func() {
+			_, _ = fmt.Fprintf(tx, "Subject: %d\r\n\r\nx\r\n", i) // its fault is that of Commit
+			results <- tx.Commit(context.WithoutCancel(t.Context()))
+		}()
+	}
+	failed := 0
+	for range n {
+		if r := <-results; r.Fault != nil {
+			failed++
+			want(t, r, "451 4.3.0")
+		}
+	}
+	if failed != 1 {
+		t.Errorf("%d failed, want 1", failed)
+	}
+	wantCopies(t, s, n-1, "alice@hayauma.test")
+}
+
+func TestQuotaPassedSinceRcpt(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("tiny@hayauma.test", 1000)
+	// Each finds room, and the last one passes the quota.
+	first, second := begin(t, s, "tiny@hayauma.test"), begin(t, s, "tiny@hayauma.test")
+	want(t, finish(t, first, hello+strings.Repeat("x", 1000)), "250")
+	want(t, finish(t, second, hello+strings.Repeat("y", 1000)), "250")
+	wantCopies(t, s, 2, "tiny@hayauma.test")
+	tx := s.Intake.Begin(origin, mail.Envelope{})
+	defer tx.Abort()
+	if fault := add(t, s, tx, "tiny@hayauma.test"); fault == nil || fault.Code() != 452 || fault.Enhanced() != "4.2.2" {
+		t.Errorf("a full mailbox: %v", fault)
+	}
+}
+
+// What was declared is set aside until the transaction ends.
+func TestReservedQuota(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("tiny@hayauma.test", 1000)
+	s.Account("bob@hayauma.test", 0)
+	s.Alias("mixed@hayauma.test", "tiny@hayauma.test", "bob@hayauma.test")
+	s.Alias("out@hayauma.test", "tiny@hayauma.test", "x@elsewhere.test")
+	open := func() *intake.Transaction {
+		return s.Intake.Begin(origin, mail.Envelope{From: s.Address("a@b.test"), Size: 600})
+	}
+	first := open()
+	if fault := add(t, s, first, "tiny@hayauma.test"); fault != nil {
+		t.Fatal(fault)
+	}
+	second := open()
+	if fault := add(t, s, second, "tiny@hayauma.test"); fault == nil || fault.Code() != 452 {
+		t.Errorf("beside a reservation: %v", fault)
+	}
+	for _, group := range []string{"mixed@hayauma.test", "out@hayauma.test"} {
+		if fault := add(t, s, second, group); fault != nil {
+			t.Errorf("%s with one member over quota: %v", group, fault)
+		}
+	}
+	first.Abort()
+	third := open()
+	if fault := add(t, s, third, "tiny@hayauma.test"); fault != nil {
+		t.Errorf("after the reservation ended: %v", fault)
+	}
+	third.Abort()
+	want(t, finish(t, second, hello), "250")
+	wantCopies(t, s, 1, "bob@hayauma.test")
+	// Who had no room is served from the queue, and by now there is room.
+	testkit.Eventually(t, 10*time.Second, "the copy from the queue", func() bool {
+		return len(s.Inbox("tiny@hayauma.test")) == 1
+	})
+}
+
+func TestOneCopyForAnAccountReachedTwice(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	s.Alias("chief@hayauma.test", "alice@hayauma.test")
+	s.Alias("team@hayauma.test", "alice@hayauma.test", "chief@hayauma.test")
+	r := finish(t, begin(t, s, "chief@hayauma.test", "alice@hayauma.test", "team@hayauma.test", "ALICE+x@hayauma.test"), hello)
+	want(t, r, "250")
+	wantCopies(t, s, 1, "alice@hayauma.test")
+	if got := s.Inbox("alice@hayauma.test")[0]; !strings.Contains(got, "\r\nDelivered-To: chief@hayauma.test\r\n") {
+		t.Errorf("the copy: %q", got)
+	}
+}
+
+func TestRepeats(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	send := func(also *atomic.Int32) intake.Result {
+		tx := begin(t, s, "alice@hayauma.test", "x@elsewhere.test")
+		tx.Also(func(*db.Tx) error { also.Add(1); return nil })
+		r := finish(t, tx, hello)
+		want(t, r, "250")
+		return r
+	}
+	var also atomic.Int32
+	first := send(&also)
+	second := send(&also)
+	if second.ID != first.ID {
+		t.Errorf("repeat of %s is %s", first.ID, second.ID)
+	}
+	wantCopies(t, s, 1, "alice@hayauma.test")
+	if q := s.Queued(); len(q) != 1 {
+		t.Errorf("queued %d times", len(q))
+	}
+	s.Intake.Confirm(second.Receipt)
+	s.Intake.Confirm(second.Receipt) // harmless
+	if third := send(&also); third.ID == first.ID {
+		t.Error("a confirmed transaction is taken for a repeat")
+	}
+	wantCopies(t, s, 2, "alice@hayauma.test")
+}
+
+// Twins that arrive at the same moment are one message as well.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	const n = 30
+	ids := make(chan mail.ID, n)
+	for range n {
+		tx := begin(t, s, "alice@hayauma.test")
+		go func() {
+			_, _ = tx.Write([]byte(hello)) // its fault is that of Commit
+			ids <- tx.Commit(context.WithoutCancel(t.Context())).ID
+		}()
+	}
+	first := <-ids
+	for range n - 1 {
+		if id := <-ids; id != first {
+			t.Errorf("twins %s and %s", first, id)
+		}
+	}
+	wantCopies(t, s, 1, "alice@hayauma.test")
+}
+
+// Local recipients beyond the first hundred are queued for the site "local".
+func TestManyLocalRecipients(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Asleep: true})
+	const n = 104
+	owners := make([]string, n)
+	for i := range owners {
+		owners[i] = fmt.Sprintf("user%03d@hayauma.test", i)
+		s.Account(owners[i], 0)
+	}
+	s.Alias("all@hayauma.test", owners...)
+	r := finish(t, begin(t, s, "all@hayauma.test"), hello)
+	want(t, r, "250")
+	q := s.Queued()
+	if len(q) != 1 || len(q[0].Recipients) != n-100 || q[0].Recipients[0].Site != queue.SiteLocal {
+		t.Fatalf("queue: %+v", q)
+	}
+	gone := q[0].Recipients[0].Address
+	if err := s.Directory.RemoveAccount(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	s.Wake()
+	// What stays is the report about the account that is gone.
+	testkit.Eventually(t, 20*time.Second, "all to be settled", func() bool {
+		q := s.Queued()
+		return len(q) == 1 && q[0].From.IsNull() && q[0].Recipients[0].Address.String() == "a@b.test"
+	})
+	for _, owner := range owners {
+		if owner == gone.String() {
+			continue
+		}
+		got := s.Inbox(owner)
+		if len(got) != 1 || !strings.HasPrefix(got[0], "Return-Path: <a@b.test>\r\nDelivered-To: ") || !strings.HasSuffix(got[0], hello) {
+			t.Errorf("%s: %q", owner, got)
+		}
+	}
+	kinds := map[string]int{}
+	for _, e := range s.Timeline(r.ID.String()) {
+		kinds[string(e.Kind)]++
+	}
+	if kinds["filed"] != 100 || kinds["delivered"] != n-101 || kinds["failed"] != 1 || kinds["queued"] != 1 || kinds["bounced"] != 1 || kinds["accepted"] != 1 {
+		t.Errorf("events: %v", kinds)
+	}
+}
+
+func TestTransactionEndsOnce(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	tx := begin(t, s, "alice@hayauma.test")
+	want(t, finish(t, tx, hello), "250")
+	tx.Abort() // harmless
+	want(t, tx.Commit(t.Context()), "451 4.3.0")
+	aborted := begin(t, s, "alice@hayauma.test")
+	aborted.Abort()
+	want(t, aborted.Commit(t.Context()), "451 4.3.0")
+	wantCopies(t, s, 1, "alice@hayauma.test")
+}

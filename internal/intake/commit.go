@@ -1,0 +1,269 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+// entry is one transaction waiting for its commit, with all its rows. It is
+// read only once it waits: a group may run more than once.
+type entry struct {
+	id       mail.ID
+	receipt  Receipt // 0 = it cannot be repeated
+	body     blob.Body
+	copies   []mailbox.Delivery
+	queued   *queue.Message // nil = nothing for the queue
+	accepted event.Event
+	refused  bool // nothing but the event is kept
+	also     []func(*db.Tx) error
+
+	fault *mail.Fault
+	done  chan struct{}
+}
+
+// entry gathers the rows of a transaction whose bytes are durable.
+func (t *Transaction) entry() *entry {
+	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, also: t.also, done: make(chan struct{})}
+	now := t.accounts
+	if len(now) > inTransaction {
+		now = now[:inTransaction]
+	}
+	if len(now) > 0 {
+		content := mailbox.Describe(t.stored.ID, t.content.parser.Finish(), t.content.scanner.References().Value())
+		for _, c := range now {
+			e.copies = append(e.copies, t.copy(c, content))
+		}
+	}
+	e.queued = t.queued(append(t.accounts[len(now):], t.full...))
+	e.accepted = t.acceptedEvent()
+	return e
+}
+
+func (t *Transaction) copy(c copyFor, content *mailbox.Content) mailbox.Delivery {
+	prefix := t.prefix(c.recipient.Address)
+	return mailbox.Delivery{
+		Account: c.account.ID, Message: t.id, Body: t.stored.ID, Prefix: prefix,
+		Size: int64(len(prefix)) + t.stored.Size, Date: mail.Micros(t.started), Content: content,
+	}
+}
+
+// queued returns what the queue keeps: recipients elsewhere, and those at home
+// beyond the first hundred.
+func (t *Transaction) queued(local []copyFor) *queue.Message {
+	if len(t.remote)+len(local) == 0 {
+		return nil
+	}
+	m := &queue.Message{
+		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
+		Body: t.stored.ID, Size: t.stored.Size, Envelope: t.env, Received: mail.Micros(t.started),
+		Recipients: make([]queue.Recipient, 0, len(t.remote)+len(local)),
+	}
+	for _, r := range t.remote {
+		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: r.Address.Domain.ASCII})
+	}
+	for _, c := range local {
+		// Its own address, not the one of the envelope: a group must not be
+		// expanded a second time.
+		r := mail.Recipient{Address: c.account.Address, Notify: c.recipient.Notify, ORCPT: c.recipient.ORCPT}
+		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: queue.SiteLocal})
+	}
+	return m
+}
+
+// streamMain is the stream of mail that named none.
+const streamMain = "main"
+
+// maxShown bounds the recipients that one event names.
+const maxShown = 100
+
+func (t *Transaction) acceptedEvent() event.Event {
+	d := event.Detail{
+		From: t.env.From.String(), MessageID: t.messageID(), Size: t.stored.Size,
+		Door: t.origin.Door.String(), Helo: t.origin.Helo, TLS: t.origin.TLS,
+		Login: t.origin.Login.String(),
+	}
+	if s := t.content.scanner; s != nil {
+		d.Subject = s.Subject().Value()
+	}
+	if t.origin.Session != 0 {
+		d.Session = t.origin.Session.String()
+	}
+	if t.origin.Peer.IsValid() {
+		d.Peer = t.origin.Peer.String()
+	}
+	for _, r := range t.recipients[:min(len(t.recipients), maxShown)] {
+		d.Recipients = append(d.Recipients, r.Address.String())
+	}
+	return event.Event{
+		Message: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
+		Kind: event.Accepted, Key: event.KeyOf(t.messageID()), Detail: d,
+	}
+}
+
+// commitGroup commits a group, or, where that fails, each of its entries by
+// itself, so that one bad entry costs its neighbours nothing.
+func (in *Intake) commitGroup(group []*entry) {
+	started := time.Now()
+	lift := in.takeConfirmed()
+	err := in.write(group, lift)
+	if err != nil {
+		in.confirm(lift...)
+	}
+	if err != nil && len(group) > 1 && !refusesAll(err) {
+		in.o.Logger.Warn("a group of messages did not commit, trying each by itself", "messages", len(group), "error", err)
+		for _, e := range group {
+			in.settle([]*entry{e}, in.write([]*entry{e}, nil))
+		}
+	} else {
+		in.settle(group, err)
+	}
+	in.o.Metrics.group(len(group), time.Since(started))
+}
+
+// refusesAll tells whether an error is about the database, so that trying each
+// message by itself would only fail more often.
+func refusesAll(err error) bool {
+	return errors.Is(err, db.ErrFull) || errors.Is(err, db.ErrOverloaded) ||
+		errors.Is(err, db.ErrClosed) || errors.Is(err, db.ErrCorrupt)
+}
+
+func (in *Intake) settle(group []*entry, err error) {
+	for _, e := range group {
+		if err != nil {
+			e.fault = storeFault(err)
+			in.o.Logger.Error("message not accepted: its commit failed", "message", e.id.String(), "error", err)
+		}
+		if !e.refused {
+			in.o.Metrics.outcome(e.fault)
+		}
+		close(e.done)
+	}
+}
+
+func (in *Intake) write(group []*entry, lift []Receipt) error {
+	var first map[*entry]mail.ID
+	err := in.o.DB.Write(context.Background(), func(tx *db.Tx) (err error) {
+		first, err = in.commit(tx, group, lift)
+		return err
+	})
+	if err == nil {
+		for e, id := range first {
+			e.id = id
+		}
+	}
+	return err
+}
+
+// commit writes all rows of a group, set by set. It returns the entries that
+// repeat a message that we have, with that message's id.
+func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]mail.ID, error) {
+	repeats, err := in.fingerprints(tx, group, lift)
+	if err != nil {
+		return nil, err
+	}
+	var bodies []blob.Body
+	var copies []*mailbox.Delivery
+	var queued []*queue.Message
+	for _, e := range group {
+		if _, repeat := repeats[e]; repeat || e.refused {
+			continue
+		}
+		bodies = append(bodies, e.body)
+		for i := range e.copies {
+			c := e.copies[i] // File writes its results into it
+			copies = append(copies, &c)
+		}
+		if e.queued != nil {
+			queued = append(queued, e.queued)
+		}
+	}
+	if err := in.o.Blobs.Record(tx, bodies...); err != nil {
+		return nil, err
+	}
+	if err := in.o.Mailboxes.File(tx, copies); err != nil {
+		return nil, err
+	}
+	if vanished(group, repeats, copies) {
+		return nil, errVanished
+	}
+	if err := in.o.Queue.Insert(tx, queued); err != nil {
+		return nil, err
+	}
+	for _, e := range group {
+		for _, fn := range e.also {
+			if err := fn(tx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return repeats, event.Append(tx, in.o.IDs, events(group, repeats, copies))
+}
+
+// errVanished says that every account of a message was removed since RCPT.
+var errVanished = errors.New("the accounts of all recipients were removed meanwhile")
+
+// vanished tells whether a message of the group would be kept for nobody.
+func vanished(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) bool {
+	for _, e := range group {
+		if _, repeat := repeats[e]; repeat || len(e.copies) == 0 {
+			continue
+		}
+		kept := e.queued != nil
+		for _, c := range copies[:len(e.copies)] {
+			kept = kept || c.Err == nil
+		}
+		if !kept {
+			return true
+		}
+		copies = copies[len(e.copies):]
+	}
+	return false
+}
+
+// events tells the story of a group in the order of its entries.
+func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) []event.Event {
+	out := make([]event.Event, 0, 2*len(group))
+	for _, e := range group {
+		if id, repeat := repeats[e]; repeat {
+			again := e.accepted
+			again.Message, again.Kind, again.Key = id, event.Duplicate, 0
+			out = append(out, again)
+			continue
+		}
+		out = append(out, e.accepted)
+		for range e.copies {
+			out = append(out, filed(e, copies[0]))
+			copies = copies[1:]
+		}
+		if e.queued != nil {
+			out = append(out, queuedEvent(e))
+		}
+	}
+	return out
+}
+
+func filed(e *entry, c *mailbox.Delivery) event.Event {
+	v := event.Event{Message: e.id, Tenant: e.accepted.Tenant, Account: c.Account, Stream: e.accepted.Stream, Kind: event.Filed}
+	v.Recipient = deliveredTo(c.Prefix)
+	v.Detail = event.Detail{Mailbox: "INBOX", UID: c.UID}
+	if c.Err != nil {
+		v.Kind, v.Detail = event.Failed, event.Detail{Ours: true, Reason: "the account was removed before its copy was filed"}
+	}
+	return v
+}
+
+func queuedEvent(e *entry) event.Event {
+	v := event.Event{Message: e.id, Tenant: e.accepted.Tenant, Account: e.accepted.Account, Stream: e.accepted.Stream, Kind: event.Queued}
+	for _, r := range e.queued.Recipients[:min(len(e.queued.Recipients), maxShown)] {
+		v.Detail.Recipients = append(v.Detail.Recipients, r.Address.String())
+	}
+	return v
+}

@@ -1,0 +1,242 @@
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/mime"
+)
+
+// maxReceived is how many hosts a message may have passed: more is a loop
+// (RFC 5321 §6.3 asks for at least 100).
+const maxReceived = 100
+
+// maxValue bounds the header values that are looked at, in octets.
+const maxValue = 1000
+
+// content is the message's bytes on their way to the store.
+type content struct {
+	writer  blob.Writer
+	parser  *mime.Parser // only if somebody here gets a copy
+	scanner *mime.HeaderScanner
+	sum     hash.Hash // of the bytes as the peer sent them
+	head    []byte    // a submission's header, held until it is complete
+	size    int64     // as the peer sent it
+	fault   *mail.Fault
+}
+
+func (c *content) abort() {
+	if c.writer != nil {
+		c.writer.Abort()
+		c.writer = nil
+	}
+	c.head = nil
+}
+
+// Write takes the next bytes of the content, with CRLF line ends and without
+// dot-stuffing. Its error is a *mail.Fault: the door reads on to the final dot
+// and then replies with it, as Commit does.
+func (t *Transaction) Write(p []byte) (int, error) {
+	c := &t.content
+	if c.fault == nil {
+		c.fault = t.take(p)
+	}
+	if c.fault != nil {
+		c.abort()
+		return 0, c.fault
+	}
+	return len(p), nil
+}
+
+func (t *Transaction) take(p []byte) *mail.Fault {
+	c := &t.content
+	if len(p) == 0 {
+		return nil
+	}
+	if c.scanner == nil {
+		if fault := t.open(); fault != nil {
+			return fault
+		}
+		if fault := t.separate(p[0]); fault != nil {
+			return fault
+		}
+	}
+	c.size += int64(len(p))
+	if c.size > t.settings.MessageSize {
+		return mail.Final(mail.MessageTooBig, "The message is larger than we accept")
+	}
+	_, _ = c.sum.Write(p) // a hash never fails
+	wasDone := c.scanner.Done()
+	if !wasDone {
+		c.scanner.Feed(p)
+		if fault := t.checkHeader(); fault != nil {
+			return fault
+		}
+	}
+	if !t.completes() || wasDone {
+		return t.put(p)
+	}
+	c.head = append(c.head, p...)
+	if c.scanner.Done() {
+		return t.putHead()
+	}
+	return nil
+}
+
+// completes tells whether missing fields are added: for our own users only
+// (RFC 6409 §8), so that their header is held back until it is complete.
+func (t *Transaction) completes() bool {
+	return t.origin.Door == mail.DoorSubmission || t.origin.Door == mail.DoorCommand
+}
+
+// open starts the body with our trace.
+func (t *Transaction) open() *mail.Fault {
+	c := &t.content
+	c.scanner = mime.NewHeaderScanner(maxValue)
+	c.sum = sha256.New()
+	c.writer = t.in.o.Blobs.Create()
+	if len(t.accounts) > 0 {
+		c.parser = mime.NewParser(mime.Limits{HeaderBytes: int(t.settings.HeaderSize)})
+	}
+	if t.origin.Door == mail.DoorBounce {
+		return nil
+	}
+	return t.put(t.trace())
+}
+
+// separate keeps a content that begins with a folded line from becoming a part
+// of our own field before it.
+func (t *Transaction) separate(first byte) *mail.Fault {
+	if first != ' ' && first != '\t' {
+		return nil
+	}
+	field := []byte("X-Unnamed: the message began with a folded line\r\n")
+	if t.completes() {
+		t.content.head = field
+		return nil
+	}
+	return t.put(field)
+}
+
+func (t *Transaction) put(p []byte) *mail.Fault {
+	c := &t.content
+	if c.parser != nil {
+		_, _ = c.parser.Write(p) // never fails
+	}
+	if _, err := c.writer.Write(p); err != nil {
+		return storeFault(err)
+	}
+	return nil
+}
+
+func (t *Transaction) checkHeader() *mail.Fault {
+	s := t.content.scanner
+	if s.Size() > t.settings.HeaderSize {
+		return mail.Final(mail.MessageTooBig, "The header of the message is larger than we accept")
+	}
+	if s.Received().Count > maxReceived {
+		return mail.Final(mail.RoutingLoop, "The message has passed too many hosts: it is in a loop")
+	}
+	return nil
+}
+
+// putHead writes a submission's header with the fields that it lacks.
+func (t *Transaction) putHead() *mail.Fault {
+	c := &t.content
+	var add []byte
+	if c.scanner.Date().Count == 0 {
+		add = append(add, "Date: "+t.started.Format(time.RFC1123Z)+"\r\n"...)
+	}
+	if c.scanner.MessageID().Count == 0 {
+		add = append(add, "Message-ID: "+t.messageID()+"\r\n"...)
+	}
+	if c.scanner.Fields() == 0 {
+		// No header at all: what came is the body.
+		add = append(add, "\r\n"...)
+		if c.scanner.Done() && !c.scanner.Junk() {
+			add = add[:len(add)-2] // its own blank line follows
+		}
+	}
+	head := append(add, c.head...)
+	c.head = nil
+	return t.put(head)
+}
+
+// messageID is the Message-ID of the content: the peer's, or the one that we
+// gave it.
+func (t *Transaction) messageID() string {
+	if s := t.content.scanner; s != nil && s.MessageID().Count > 0 {
+		return s.MessageID().Value()
+	}
+	if t.completes() {
+		return "<" + t.id.String() + "@" + t.settings.Hostname + ">"
+	}
+	return ""
+}
+
+// finish makes the bytes durable.
+func (t *Transaction) finish(ctx context.Context) *mail.Fault {
+	c := &t.content
+	if c.fault == nil && c.scanner == nil {
+		c.fault = t.open() // no content at all is content too
+	}
+	if c.fault == nil && t.completes() && !c.scanner.Done() {
+		c.fault = t.putHead()
+	}
+	if c.fault != nil {
+		return c.fault
+	}
+	if c.scanner.MessageID().Count > 0 && t.mayRepeat() {
+		t.receipt = t.fingerprint()
+	}
+	meta := blob.Meta{Message: t.id, Tenant: t.origin.Tenant, Time: mail.Micros(t.started)}
+	if len(t.accounts) > 0 {
+		meta.Account = t.accounts[0].account.ID
+	}
+	body, err := c.writer.Commit(ctx, meta)
+	if err != nil {
+		return storeFault(err)
+	}
+	t.stored = body
+	return nil
+}
+
+// mayRepeat tells whether the sender can lose our reply: who calls us on this
+// machine has its answer.
+func (t *Transaction) mayRepeat() bool {
+	return t.origin.Door != mail.DoorBounce && t.origin.Door != mail.DoorCommand
+}
+
+// fingerprint names the transaction as its sender sees it: reverse-path,
+// forward-paths, Message-ID and content.
+func (t *Transaction) fingerprint() Receipt {
+	h := t.content.sum
+	part := func(s string) {
+		_, _ = h.Write([]byte{0})
+		_, _ = h.Write([]byte(s))
+	}
+	part(t.env.From.ASCII())
+	for _, r := range t.recipients {
+		part(r.Address.ASCII())
+	}
+	part(t.messageID())
+	return Receipt(max(1, binary.BigEndian.Uint64(h.Sum(nil))>>1))
+}
+
+// storeFault is the public side of what a store or the database says.
+func storeFault(err error) *mail.Fault {
+	if f, ok := errors.AsType[*mail.Fault](err); ok {
+		return f
+	}
+	if errors.Is(err, db.ErrFull) || errors.Is(err, blob.ErrFull) {
+		return mail.Temporary(mail.SystemFull, "Our storage is full, please try again later").Because(err)
+	}
+	return mail.AsFault(err)
+}

@@ -1,0 +1,23 @@
+// Package intake takes responsibility for a message, once: it resolves each
+// recipient, files local copies, queues remote ones, records the events in one
+// commit, and only then lets the door say 250.
+//
+// Whatever can differ per recipient is decided at RCPT, by Resolve, the door's
+// policy and Add. After the content there is one reply for all:
+//
+//	case                                         reply          what becomes of it
+//	-------------------------------------------  -------------  ----------------------------------------
+//	all recipients filed or queued               250            one commit
+//	content too big                              552 5.3.4      nothing is kept
+//	header too big                               552 5.3.4      nothing is kept
+//	more than 100 Received fields                554 5.4.6      nothing is kept: a loop
+//	body store or database full                  452 4.3.1      nothing is kept
+//	body store, database: any other error        451 4.3.0      nothing is kept
+//	an account vanished since RCPT, others live  250            filed for the others; that copy is an event
+//	all accounts vanished since RCPT             451 4.3.0      the sender tries again and then gets 550
+//	quota passed since RCPT                      250            filed; a quota may be overrun by one message
+//	the same transaction again, reply unseen     250            not filed twice; event "duplicate"
+//	local recipients beyond the first hundred    250            queued for the site "local"
+//	a group's member has no room, others do      250            queued for the site "local", tried until it has
+//	content that begins with a folded line       250            a field of ours stands before it
+package intake

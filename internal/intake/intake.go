@@ -1,0 +1,101 @@
+package intake
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/queue"
+)
+
+// Settings are the limits of one transaction; they may change by a reload.
+type Settings struct {
+	Hostname    string // our name in Received
+	MessageSize int64  // octets of content
+	HeaderSize  int64  // octets of header
+	Recipients  int    // per transaction
+}
+
+// Options are what an Intake is made of.
+type Options struct {
+	DB        db.DB
+	Blobs     blob.Store
+	IDs       *mail.IDs
+	Directory *account.Directory
+	Mailboxes *mailbox.Store
+	Queue     *queue.Queue
+	Settings  func() Settings
+	Metrics   *Metrics
+	Logger    *slog.Logger
+}
+
+// Intake takes messages. It may be used by many goroutines.
+type Intake struct {
+	o       Options
+	waiting chan *entry
+
+	mu        sync.Mutex
+	confirmed []Receipt // fingerprints to lift with the next group
+}
+
+const (
+	// maxGroup bounds the messages of one commit, which keeps a write near the
+	// 20 ms that db asks for.
+	maxGroup = 100
+	// maxConfirmed bounds the fingerprints waiting to be lifted; those beyond
+	// stay until they are too old.
+	maxConfirmed = 10000
+	// keepFingerprint is how long a sender may take to repeat a transaction.
+	keepFingerprint = 48 * time.Hour
+	// flushEvery lifts fingerprints when no mail comes.
+	flushEvery = 10 * time.Second
+	pruneEvery = time.Hour
+)
+
+// New returns an Intake; Run must be running for anything to commit.
+func New(o Options) *Intake {
+	return &Intake{o: o, waiting: make(chan *entry, 4*maxGroup)}
+}
+
+// Run commits groups until ctx ends and the doors are done: the app ends ctx
+// after the last session.
+func (in *Intake) Run(ctx context.Context) {
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	prune := time.NewTicker(pruneEvery)
+	defer prune.Stop()
+	for {
+		select {
+		case e := <-in.waiting:
+			in.commitGroup(in.gather(e))
+		case <-flush.C:
+			in.lift(ctx)
+		case <-prune.C:
+			in.pruneFingerprints(ctx)
+		case <-ctx.Done():
+			in.lift(context.WithoutCancel(ctx))
+			return
+		}
+	}
+}
+
+// gather takes everyone who waits right now: the group forms while the one
+// before it is being synced.
+func (in *Intake) gather(first *entry) []*entry {
+	group := []*entry{first}
+	for len(group) < maxGroup {
+		select {
+		case e := <-in.waiting:
+			group = append(group, e)
+		default:
+			return group
+		}
+	}
+	return group
+}

@@ -1,0 +1,111 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/mime"
+)
+
+// Local serves the recipients at home that were too many for their
+// transaction. It is the deliverer of the site queue.SiteLocal.
+type Local struct{ in *Intake }
+
+// NewLocal returns the deliverer of an intake.
+func NewLocal(in *Intake) *Local { return &Local{in: in} }
+
+// Deliver implements queue.Deliverer: it files in the commit that records the
+// outcome, so that no copy is filed twice.
+func (l *Local) Deliver(ctx context.Context, _ string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+	for job := next(); job != nil; job = next() {
+		content, err := l.content(ctx, job.Message.Body)
+		outcomes := make([]queue.Outcome, 0, len(job.Recipients))
+		for _, r := range job.Recipients {
+			outcomes = append(outcomes, l.serve(ctx, job.Message, r, served{content: content, err: err}))
+		}
+		done(job, outcomes)
+	}
+}
+
+// maxHead bounds the header in which References are looked for, in octets.
+const maxHead = 256 << 10
+
+type served struct {
+	content *mailbox.Content
+	err     error
+}
+
+func (l *Local) content(ctx context.Context, body mail.ID) (content *mailbox.Content, err error) {
+	r, err := l.in.o.Blobs.Open(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	part, err := mime.Parse(io.NewSectionReader(r, 0, r.Size()), mime.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	head := make([]byte, min(part.HeaderSize, maxHead))
+	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	references, _ := mime.Header(head).Get("References")
+	return mailbox.Describe(body, part, references), nil
+}
+
+func (l *Local) serve(ctx context.Context, m *queue.Message, r queue.Recipient, s served) queue.Outcome {
+	now := mail.Micros(time.Now())
+	o := queue.Outcome{Recipient: r.ID, Result: queue.TryLater, Ours: true, Code: 451, Enhanced: "4.3.0", Started: now, Ended: now}
+	if s.err != nil {
+		o.Reply = "The message could not be read here"
+		if errors.Is(s.err, blob.ErrNotFound) {
+			l.in.o.Logger.Error("a queued message has no body", "message", m.ID.String(), "error", s.err)
+		}
+		return o
+	}
+	acc, err := l.in.o.Directory.Find(ctx, r.Address)
+	switch {
+	case errors.Is(err, account.ErrNoAccount):
+		o.Result, o.Code, o.Enhanced, o.Reply = queue.Refused, 550, "5.1.1", "The account was removed before the message was filed"
+		return o
+	case err != nil:
+		o.Reply = "The directory of users is not available"
+		return o
+	}
+	if full, err := l.full(ctx, acc, m); err != nil || full {
+		o.Code, o.Enhanced, o.Reply = 452, mail.MailboxFull.Enhanced(mail.Transient), "The mailbox is full"
+		return o
+	}
+	t := Transaction{env: m.Envelope}
+	prefix := t.prefix(r.Address)
+	d := &mailbox.Delivery{
+		Account: acc.ID, Message: m.ID, Body: m.Body, Prefix: prefix,
+		Size: int64(len(prefix)) + m.Size, Date: m.Received, Content: s.content,
+	}
+	o.Result, o.Code, o.Enhanced, o.Reply = queue.Delivered, 250, "2.1.5", "Filed"
+	o.Also = func(tx *db.Tx) error {
+		err := l.in.o.Mailboxes.File(tx, []*mailbox.Delivery{d})
+		return errors.Join(err, d.Err)
+	}
+	return o
+}
+
+// full tells whether a message passes the quota. A report may always be filed.
+func (l *Local) full(ctx context.Context, acc account.Account, m *queue.Message) (bool, error) {
+	if acc.Quota == 0 || m.From.IsNull() {
+		return false, nil
+	}
+	ok, err := l.in.o.Mailboxes.Reserve(ctx, acc.ID, m.Size, acc.Quota)
+	if ok {
+		l.in.o.Mailboxes.Release(acc.ID, m.Size)
+	}
+	return !ok, err
+}

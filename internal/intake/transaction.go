@@ -1,0 +1,221 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// inTransaction is how many accounts are filed to before the sender has its
+// reply; those beyond are queued.
+const inTransaction = 100
+
+// Transaction is one message on its way in: Add its recipients, Write its
+// content, then Commit or Abort. It belongs to one goroutine.
+type Transaction struct {
+	in       *Intake
+	id       mail.ID
+	origin   mail.Origin
+	env      mail.Envelope
+	started  time.Time
+	settings Settings
+
+	recipients []mail.Recipient
+	accounts   []copyFor         // in the order they were added, none twice
+	full       []copyFor         // members of a group without room: tried later
+	known      map[mail.ID]bool  // accounts in either of them
+	remote     []mail.Recipient  // what goes to the queue, none twice
+	seen       map[string]bool   // keys of remote
+	reserved   map[mail.ID]int64 // octets of quota kept free
+	also       []func(*db.Tx) error
+
+	content content
+	stored  blob.Body
+	receipt Receipt // 0 = none
+	done    bool
+}
+
+// copyFor is one account's copy and the address that led there first.
+type copyFor struct {
+	account   account.Account
+	recipient mail.Recipient
+}
+
+// Result is what a commit led to.
+type Result struct {
+	ID    mail.ID     // the message as the trace knows it
+	Fault *mail.Fault // nil = accepted
+	// Each is the fate of each recipient in the order of Add, for LMTP; nil =
+	// filed or queued.
+	Each []*mail.Fault
+	// Receipt goes to Intake.Confirm once the sender is seen to know of the
+	// 250; 0 = there is nothing to confirm.
+	Receipt Receipt
+}
+
+// Receipt names a transaction as its sender would repeat it.
+type Receipt int64
+
+// Begin starts a transaction.
+func (in *Intake) Begin(o mail.Origin, env mail.Envelope) *Transaction {
+	if o.Tenant == 0 {
+		o.Tenant = account.MainTenant
+	}
+	return &Transaction{in: in, id: in.o.IDs.Next(), origin: o, env: env, started: time.Now(), settings: in.o.Settings()}
+}
+
+// ID is the message's id: it stands in our Received field, in the 250 and in
+// every event.
+func (t *Transaction) ID() mail.ID { return t.id }
+
+// Also adds rows to the commit, for makers of mail that must be written once
+// with their cause.
+func (t *Transaction) Also(fn func(*db.Tx) error) { t.also = append(t.also, fn) }
+
+// Resolve says where an address leads.
+func (t *Transaction) Resolve(ctx context.Context, a mail.Address) (account.Target, *mail.Fault) {
+	target, err := t.in.o.Directory.Resolve(ctx, a)
+	if err != nil {
+		return target, mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
+	}
+	return target, nil
+}
+
+// Add takes a recipient that policy has let pass.
+func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.Target) *mail.Fault {
+	if len(t.recipients) >= t.settings.Recipients {
+		return mail.Temporary(mail.TooManyRecipients, "Too many recipients: send the rest in another transaction")
+	}
+	if target.Kind == account.Elsewhere {
+		t.addRemote(r)
+		t.recipients = append(t.recipients, r)
+		return nil
+	}
+	if fault := t.addAccounts(ctx, r, target); fault != nil {
+		return fault
+	}
+	for _, f := range target.Forwards {
+		t.addRemote(mail.Recipient{Address: f, Notify: r.Notify, ORCPT: r.ORCPT})
+	}
+	t.recipients = append(t.recipients, r)
+	return nil
+}
+
+func (t *Transaction) addRemote(r mail.Recipient) {
+	if t.seen == nil {
+		t.seen = map[string]bool{}
+	}
+	// The local part keeps its case elsewhere: only its domain may fold it.
+	if key := r.Address.ASCII(); !t.seen[key] {
+		t.seen[key] = true
+		t.remote = append(t.remote, r)
+	}
+}
+
+// addAccounts adds those accounts that no earlier recipient led to. One without
+// room is refused, unless others are served with it: then it is tried later.
+func (t *Transaction) addAccounts(ctx context.Context, r mail.Recipient, target account.Target) *mail.Fault {
+	if t.known == nil {
+		t.known = map[mail.ID]bool{}
+	}
+	alone := len(target.Accounts) == 1 && len(target.Forwards) == 0
+	var served, full []copyFor
+	var fault *mail.Fault
+	for _, a := range target.Accounts {
+		c := copyFor{account: a, recipient: r}
+		if t.known[a.ID] {
+			alone = false
+			continue
+		}
+		if f := t.reserve(ctx, a); f != nil {
+			full, fault = append(full, c), f
+			continue
+		}
+		served = append(served, c)
+	}
+	if len(full) > 0 && len(served) == 0 && (alone || len(full) == len(target.Accounts) && len(target.Forwards) == 0) {
+		return fault
+	}
+	for _, c := range append(served, full...) {
+		t.known[c.account.ID] = true
+	}
+	t.accounts = append(t.accounts, served...)
+	t.full = append(t.full, full...)
+	return nil
+}
+
+// reserve keeps quota free for the declared size.
+func (t *Transaction) reserve(ctx context.Context, a account.Account) *mail.Fault {
+	// Who is over quota must still hear of mail that was not delivered.
+	if a.Quota == 0 || t.origin.Door == mail.DoorBounce {
+		return nil
+	}
+	size := max(t.env.Size, 1)
+	ok, err := t.in.o.Mailboxes.Reserve(ctx, a.ID, size, a.Quota)
+	switch {
+	case err != nil:
+		return mail.AsFault(err)
+	case ok:
+		if t.reserved == nil {
+			t.reserved = map[mail.ID]int64{}
+		}
+		t.reserved[a.ID] += size
+		return nil
+	case size > a.Quota:
+		return mail.Final(mail.MailboxFull, "The message is larger than the whole mailbox may be")
+	}
+	return mail.Temporary(mail.MailboxFull, "The mailbox is full")
+}
+
+func (t *Transaction) release() {
+	for id, n := range t.reserved {
+		t.in.o.Mailboxes.Release(id, n)
+	}
+	t.reserved = nil
+}
+
+// Abort drops everything. It is harmless after Commit.
+func (t *Transaction) Abort() {
+	if t.done {
+		return
+	}
+	t.done = true
+	t.content.abort()
+	t.release()
+}
+
+// Commit takes responsibility for the message or says why not. After it the
+// transaction is over.
+func (t *Transaction) Commit(ctx context.Context) Result {
+	if t.done {
+		return t.result(mail.AsFault(errors.New("transaction committed twice")))
+	}
+	defer t.Abort()
+	if fault := t.finish(ctx); fault != nil {
+		t.in.rejected(t, fault)
+		return t.result(fault)
+	}
+	e := t.entry()
+	t.in.waiting <- e
+	// The outcome is waited for even if the session ends: a group is short,
+	// and a reply that contradicts what was committed would be worse.
+	<-e.done
+	result := t.result(e.fault)
+	if e.fault == nil {
+		result.ID, result.Receipt = e.id, e.receipt
+	}
+	return result
+}
+
+func (t *Transaction) result(f *mail.Fault) Result {
+	r := Result{ID: t.id, Fault: f, Each: make([]*mail.Fault, len(t.recipients))}
+	for i := range r.Each {
+		r.Each[i] = f
+	}
+	return r
+}

@@ -1,0 +1,189 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// client is one connection to a remote. It belongs to one goroutine at a time.
+type client struct {
+	conn  net.Conn
+	in    *smtp.ReplyReader
+	host  string
+	addr  netip.AddrPort
+	tls   string // as the trace shows it
+	times Timeouts
+	ext   extensions
+
+	served int  // transactions begun
+	dirty  bool // a transaction was left open: RSET is due
+	broken bool // not to be used again
+
+	mu    sync.Mutex
+	limit time.Time // no deadline goes beyond it: the server stops
+	last  time.Time // the deadline that is set
+}
+
+// extensions are what EHLO announced.
+type extensions struct {
+	pipelining, size, eightBit, utf8, startTLS bool
+	maxSize                                    int64 // 0 = no limit told
+	auth                                       []string
+}
+
+func newClient(conn net.Conn, t target, times Timeouts) *client {
+	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, addr: t.addr, times: times}
+}
+
+// watch ends all waiting within a grace once ctx is done, until the function
+// returned is called.
+func (c *client) watch(ctx context.Context, grace time.Duration) func() {
+	stop := context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.limit = time.Now().Add(grace)
+		if c.last.IsZero() || c.last.After(c.limit) {
+			_ = c.conn.SetDeadline(c.limit) // a connection that cannot has ended
+		}
+	})
+	return func() { stop() }
+}
+
+// within sets the deadline for what comes next.
+func (c *client) within(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = time.Now().Add(d)
+	if !c.limit.IsZero() && c.last.After(c.limit) {
+		c.last = c.limit
+	}
+	return c.conn.SetDeadline(c.last)
+}
+
+// read waits for one reply.
+func (c *client) read(d time.Duration) (smtp.Reply, error) {
+	if err := c.within(d); err != nil {
+		return smtp.Reply{}, c.fail(err)
+	}
+	reply, err := c.in.Read()
+	if err != nil {
+		return reply, c.fail(err)
+	}
+	// RFC 5321 §3.8: 421 announces the end at any place.
+	if reply.Code == 421 {
+		c.broken = true
+	}
+	return reply, nil
+}
+
+// send writes whole lines in one go.
+func (c *client) send(d time.Duration, lines string) error {
+	if err := c.within(d); err != nil {
+		return c.fail(err)
+	}
+	if _, err := c.conn.Write([]byte(lines)); err != nil {
+		return c.fail(err)
+	}
+	return nil
+}
+
+func (c *client) fail(err error) error {
+	c.broken = true
+	return err
+}
+
+// ask sends one command and waits for its reply.
+func (c *client) ask(d time.Duration, line string) (smtp.Reply, error) {
+	if err := c.send(d, line+"\r\n"); err != nil {
+		return smtp.Reply{}, err
+	}
+	return c.read(d)
+}
+
+// hello says EHLO, or HELO to a host that does not know it (RFC 5321 §3.2).
+func (c *client) hello(name string) (smtp.Reply, error) {
+	reply, err := c.ask(c.times.Greeting, "EHLO "+name)
+	if err != nil {
+		return reply, err
+	}
+	c.ext = extensions{}
+	switch {
+	case reply.Class() == 2:
+		c.ext = readExtensions(reply.Lines[1:])
+		return reply, nil
+	case reply.Class() != 5 || c.broken:
+		return reply, nil
+	}
+	return c.ask(c.times.Greeting, "HELO "+name)
+}
+
+func readExtensions(lines []string) extensions {
+	var e extensions
+	for _, line := range lines {
+		words := strings.Fields(strings.ToUpper(line))
+		if len(words) == 0 {
+			continue
+		}
+		switch words[0] {
+		case "PIPELINING":
+			e.pipelining = true
+		case "8BITMIME":
+			e.eightBit = true
+		case "SMTPUTF8":
+			e.utf8 = true
+		case "STARTTLS":
+			e.startTLS = true
+		case "SIZE":
+			e.size = true
+			if len(words) > 1 {
+				e.maxSize, _ = strconv.ParseInt(words[1], 10, 64) // malformed = no limit told
+			}
+		case "AUTH":
+			e.auth = append(e.auth, words[1:]...)
+		}
+	}
+	return e
+}
+
+// secure does the TLS handshake on the connection.
+func (c *client) secure(ctx context.Context, config *tls.Config) error {
+	if err := c.within(c.times.Greeting); err != nil {
+		return c.fail(err)
+	}
+	// RFC 3207 §5: what came before the handshake counts for nothing.
+	if c.in.Buffered() > 0 {
+		return c.fail(errInjected)
+	}
+	secured := tls.Client(c.conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return c.fail(err)
+	}
+	state := secured.ConnectionState()
+	c.conn, c.in = secured, smtp.NewReplyReader(secured)
+	c.tls = fmt.Sprintf("%s %s", strings.ReplaceAll(tls.VersionName(state.Version), "TLS ", "TLSv"), tls.CipherSuiteName(state.CipherSuite))
+	return nil
+}
+
+// quit takes leave.
+func (c *client) quit() {
+	if !c.broken {
+		if err := c.send(quitTimeout, "QUIT\r\n"); err == nil {
+			_, _ = c.read(quitTimeout) // it is over whatever the answer is
+		}
+	}
+	c.close()
+}
+
+func (c *client) close() {
+	c.broken = true
+	_ = c.conn.Close() // nothing that matters is still to be written
+}

@@ -1,0 +1,263 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+var (
+	errInjected = errors.New("the remote sent data before the TLS handshake")
+	errNoTLS    = errors.New("the smart host offers no STARTTLS")
+)
+
+// connect tries the hosts of the site until one of them is ready for mail. The
+// problem is the last one met.
+func (w *worker) connect() (*client, *problem) {
+	p := w.o.plan(w.ctx, w.site, w.set)
+	var last *problem
+	if p.fault != nil {
+		f := finding(p.fault)
+		last = &f
+	}
+	for i, t := range p.targets {
+		if i > 0 && w.ctx.Err() != nil {
+			break
+		}
+		c, problem := w.greet(t)
+		if c != nil {
+			w.o.o.Metrics.connection(kindOf(c))
+			return c, nil
+		}
+		w.o.o.Metrics.connection("failed")
+		last = problem
+	}
+	if last == nil {
+		f := finding(mail.Temporary(mail.NoRoute, "No mail exchanger of "+w.site+" has an address"))
+		last = &f
+	}
+	return nil, last
+}
+
+func kindOf(c *client) string {
+	if c.conn == nil || c.tls == "" {
+		return "cleartext"
+	}
+	if _, ok := c.conn.(*tls.Conn); ok {
+		return "tls"
+	}
+	return "cleartext"
+}
+
+// greet opens a connection to one address and brings it to where MAIL can be
+// sent. If the TLS handshake fails where TLS is a bonus, it starts again in the
+// clear.
+func (w *worker) greet(t target) (*client, *problem) {
+	failed := ""
+	for {
+		c, err := w.dial(t)
+		if err != nil {
+			return nil, trouble(t, "connect to", err)
+		}
+		stop := c.watch(w.ctx, 0)
+		problem, again := w.introduce(c, failed)
+		stop()
+		switch {
+		case problem == nil && again == nil:
+			return c, nil
+		case again != nil:
+			c.close()
+			failed = again.Error()
+		default:
+			c.quit()
+			problem.tls = c.tls
+			return nil, problem
+		}
+	}
+}
+
+func (w *worker) dial(t target) (*client, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, w.set.ConnectTimeout)
+	defer cancel()
+	conn, err := w.o.o.Dial(ctx, "tcp", t.addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return newClient(conn, t, w.set.Timeouts), nil
+}
+
+// introduce goes from the connection to the reply to EHLO, over TLS and AUTH.
+// failed says how an earlier handshake failed: then it is not tried again. An
+// error instead of a problem asks for that.
+func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
+	mode := w.mode()
+	t := target{host: c.host, addr: c.addr}
+	if mode == "implicit" {
+		if err := c.secure(w.ctx, w.tls(c.host, true)); err != nil {
+			return trouble(t, "TLS with", err), nil
+		}
+	}
+	greeting, err := c.read(w.set.Timeouts.Greeting)
+	if err != nil {
+		return trouble(t, "greeting of", err), nil
+	}
+	if greeting.Class() != 2 {
+		return refusal(c, greeting), nil
+	}
+	if p := w.hello(c); p != nil {
+		return p, nil
+	}
+	switch {
+	case mode == "starttls":
+		if p := w.mustSecure(c); p != nil {
+			return p, nil
+		}
+	case mode == "opportunistic" && failed != "":
+		c.tls = "none: the handshake failed: " + failed
+	case mode == "opportunistic" && c.ext.startTLS:
+		if p, again := w.tryTLS(c); again != nil || p != nil {
+			return p, again
+		}
+	}
+	if w.set.SmartHost.Host != "" && w.set.SmartHost.User != "" {
+		return w.login(c), nil
+	}
+	return nil, nil
+}
+
+// mode is how TLS is used.
+func (w *worker) mode() string {
+	if w.set.SmartHost.Host == "" {
+		return "opportunistic"
+	}
+	if w.set.SmartHost.TLS == "" {
+		return "starttls"
+	}
+	return w.set.SmartHost.TLS
+}
+
+func (w *worker) tls(host string, verify bool) *tls.Config {
+	config := w.o.o.TLS().Clone()
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	if !verify {
+		// RFC 7435: without a policy any encryption is better than none, and
+		// names in certificates of mail servers prove nothing.
+		config.InsecureSkipVerify = true
+		config.MinVersion = tls.VersionTLS10
+	}
+	return config
+}
+
+func (w *worker) hello(c *client) *problem {
+	reply, err := c.hello(w.o.o.Hostname())
+	if err != nil {
+		return trouble(target{host: c.host, addr: c.addr}, "EHLO to", err)
+	}
+	if reply.Class() != 2 {
+		return refusal(c, reply)
+	}
+	return nil
+}
+
+// tryTLS uses STARTTLS if it works. A refusal of it leaves the connection as it
+// is; a failed handshake costs the connection.
+func (w *worker) tryTLS(c *client) (p *problem, again error) {
+	reply, err := c.ask(w.set.Timeouts.Greeting, "STARTTLS")
+	if err != nil {
+		return nil, fmt.Errorf("STARTTLS: %s", reason(err))
+	}
+	if reply.Code != 220 {
+		c.tls = "none: STARTTLS was refused: " + fmt.Sprint(reply.Code) + " " + bounded(reply.Text(), 200)
+		return nil, nil
+	}
+	if err := c.secure(w.ctx, w.tls(c.host, false)); err != nil {
+		if w.ctx.Err() != nil {
+			return trouble(target{host: c.host, addr: c.addr}, "TLS with", err), nil
+		}
+		return nil, errors.New(reason(err))
+	}
+	return w.hello(c), nil
+}
+
+func (w *worker) mustSecure(c *client) *problem {
+	t := target{host: c.host, addr: c.addr}
+	if !c.ext.startTLS {
+		return trouble(t, "TLS with", errNoTLS)
+	}
+	reply, err := c.ask(w.set.Timeouts.Greeting, "STARTTLS")
+	if err != nil {
+		return trouble(t, "STARTTLS to", err)
+	}
+	if reply.Code != 220 {
+		return refusal(c, reply)
+	}
+	if err := c.secure(w.ctx, w.tls(c.host, true)); err != nil {
+		return trouble(t, "TLS with", err)
+	}
+	return w.hello(c)
+}
+
+// trouble is a failure of the connection: temporary, in our words.
+func trouble(t target, doing string, err error) *problem {
+	status := mail.NoAnswer
+	if doing != "connect to" {
+		status = mail.BadConnection
+	}
+	p := finding(mail.Temporary(status, fmt.Sprintf("%s %s[%s]:%d: %s", doing, t.host, t.addr.Addr(), t.addr.Port(), reason(err))))
+	p.host, p.addr = t.host, t.addr
+	return &p
+}
+
+// refusal is what a remote said before MAIL. Whatever it is, it is about the
+// host and not about the message: RFC 5321 §4.2.4.2 lets us look elsewhere, and
+// later.
+func refusal(c *client, r smtp.Reply) *problem {
+	return &problem{result: queue.TryLater, code: r.Code, enhanced: r.Enhanced, text: bounded(r.Text(), maxReplyKept),
+		host: c.host, addr: c.addr, tls: c.tls}
+}
+
+// maxReplyKept bounds what is kept of a remote's words.
+const maxReplyKept = 2000
+
+func bounded(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+// reason says in a few words what is wrong with a connection.
+func reason(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return "timed out"
+	case errors.Is(err, context.Canceled):
+		return "the server stops"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection reset"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "no route to host"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed by the remote"
+	case errors.As(err, &dns):
+		return "address not found"
+	}
+	return bounded(err.Error(), 300)
+}

@@ -1,0 +1,209 @@
+// Package outbound takes messages to the mail servers of their recipients.
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+)
+
+// SmartHost is a server that takes all mail for others.
+type SmartHost struct {
+	Host     string // name or address; empty = none
+	Port     int
+	User     string // empty = no login
+	Password string
+	// TLS is "starttls" or "implicit", which verify the certificate, or
+	// "opportunistic" or "none". A password is never sent without TLS.
+	TLS string
+}
+
+// Settings are what may change by a reload.
+type Settings struct {
+	Port                  int // on the destination's MX
+	SmartHost             SmartHost
+	MessagesPerConnection int
+	ConnectTimeout        time.Duration // to one address
+	IdleTimeout           time.Duration // a connection without work is kept; 0 = not
+	Grace                 time.Duration // for a running transaction when the server stops
+	Timeouts              Timeouts
+}
+
+// Options are what an Outbound is made of.
+type Options struct {
+	Hostname func() string
+	Resolver *dnsx.Resolver
+	Blobs    blob.Store
+	Settings func() Settings
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
+	TLS      func() *tls.Config                                                // roots for smart hosts; nil = the system's
+	IsOurs   func(netip.AddrPort) bool                                         // one of our listeners; nil = none
+	Logger   *slog.Logger
+	Metrics  *Metrics // nil = none
+}
+
+// Outbound is a queue.Deliverer. It may be used by many goroutines.
+type Outbound struct {
+	o      Options
+	pool   *pool
+	chunks *chunks
+}
+
+var _ queue.Deliverer = (*Outbound)(nil)
+
+// New returns an Outbound. Close ends the connections that it keeps.
+func New(o Options) *Outbound {
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.TLS == nil {
+		o.TLS = func() *tls.Config { return new(tls.Config) }
+	}
+	if o.IsOurs == nil {
+		o.IsOurs = func(netip.AddrPort) bool { return false }
+	}
+	return &Outbound{o: o, pool: newPool(), chunks: new(chunks)}
+}
+
+// Close takes leave of the hosts whose connections were kept for more work.
+func (o *Outbound) Close() { o.pool.close() }
+
+func (o *Outbound) settings() Settings {
+	set := o.o.Settings()
+	set.Timeouts = set.Timeouts.withDefaults()
+	if set.Port == 0 {
+		set.Port = 25
+	}
+	if set.ConnectTimeout <= 0 {
+		set.ConnectTimeout = 30 * time.Second
+	}
+	if set.MessagesPerConnection <= 0 {
+		set.MessagesPerConnection = 1
+	}
+	return set
+}
+
+// Deliver implements queue.Deliverer: one worker with at most one connection at
+// a time.
+func (o *Outbound) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+	w := &worker{o: o, ctx: ctx, site: site, set: o.settings()}
+	defer w.leave()
+	for job := next(); job != nil; job = next() {
+		done(job, w.serve(job))
+	}
+}
+
+// worker is one call of Deliver.
+type worker struct {
+	o    *Outbound
+	ctx  context.Context // of this call; ends when the server stops
+	site string
+	set  Settings
+	c    *client // nil = none
+}
+
+// key names the pool's compartment of a site.
+func (w *worker) key() string {
+	if w.set.SmartHost.Host != "" {
+		return "smart host"
+	}
+	return w.site
+}
+
+// leave keeps the connection for the next worker of this site, or ends it.
+func (w *worker) leave() {
+	c := w.c
+	switch {
+	case c == nil:
+	case w.usable() && w.set.IdleTimeout > 0 && w.ctx.Err() == nil:
+		w.o.pool.put(w.key(), c, w.set.IdleTimeout)
+	default:
+		c.quit()
+	}
+}
+
+func (w *worker) usable() bool { return !w.c.broken && w.c.served < w.set.MessagesPerConnection }
+
+// serve delivers one message to its recipients at this site.
+func (w *worker) serve(job *queue.Job) []queue.Outcome {
+	t := newTransaction(w, job)
+	if w.ctx.Err() != nil {
+		return nil // the queue takes it back untried
+	}
+	if err := t.open(); err != nil {
+		w.o.o.Logger.Error("a queued message cannot be read", "message", job.Message.ID.String(), "error", err)
+		t.settle(finding(mail.Temporary(mail.SystemError, "The message could not be read here")))
+		return t.outcomes()
+	}
+	defer t.close()
+	for len(t.pending) > 0 {
+		if problem := w.connected(); problem != nil {
+			if w.ctx.Err() != nil {
+				return t.untried()
+			}
+			t.settle(*problem)
+			break
+		}
+		if stale := t.run(w.c); stale {
+			// RFC 5321 does not say what an idle connection is worth: one found
+			// dead before MAIL was answered is replaced and is no attempt.
+			w.c.close()
+			w.c = nil
+		}
+	}
+	return t.outcomes()
+}
+
+// connected makes sure that there is a connection for one more transaction.
+func (w *worker) connected() *problem {
+	if w.c != nil && !w.usable() {
+		w.c.quit()
+		w.c = nil
+	}
+	for w.c == nil {
+		c := w.o.pool.take(w.key())
+		if c == nil {
+			break
+		}
+		if w.c = c; !w.usable() {
+			w.c.quit()
+			w.c = nil
+		}
+	}
+	if w.c != nil {
+		return nil
+	}
+	c, problem := w.connect()
+	w.c = c
+	return problem
+}
+
+// problem is why there is nothing better to report than a failure: a finding of
+// ours, or what a remote said.
+type problem struct {
+	result   queue.Result
+	code     int
+	enhanced string
+	text     string
+	ours     bool
+	host     string
+	addr     netip.AddrPort
+	tls      string
+}
+
+// finding is a failure in our own words.
+func finding(f *mail.Fault) problem {
+	result := queue.TryLater
+	if f.Class == mail.Permanent {
+		result = queue.Refused
+	}
+	return problem{result: result, code: f.Code(), enhanced: f.Enhanced(), text: f.Public, ours: true}
+}

@@ -1,0 +1,196 @@
+package outbound
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+const (
+	// maxHosts and maxAddresses bound what one attempt tries (RFC 5321 §5.1
+	// asks for at least two addresses).
+	maxHosts     = 5
+	maxAddresses = 10
+)
+
+// exchanger is one host that takes mail for a site.
+type exchanger struct {
+	name       string
+	preference uint16
+	addrs      []netip.Addr // known already; empty = to be looked up
+}
+
+// route returns the hosts to try, most preferred first.
+func (o *Outbound) route(ctx context.Context, site string, smart SmartHost) ([]exchanger, *mail.Fault) {
+	if smart.Host != "" {
+		e := exchanger{name: smart.Host}
+		if addr, err := netip.ParseAddr(strings.Trim(smart.Host, "[]")); err == nil {
+			e.addrs = []netip.Addr{addr}
+		}
+		return []exchanger{e}, nil
+	}
+	domain := mail.Domain{ASCII: site}
+	if addr, ok := domain.Literal(); ok {
+		return []exchanger{{name: site, addrs: []netip.Addr{addr.Unmap()}}}, nil
+	}
+	records, err := o.o.Resolver.MX(ctx, site)
+	switch {
+	case errors.Is(err, dnsx.ErrNoData):
+		// RFC 5321 §5.1: no MX is an implicit one that points at the host.
+		return []exchanger{{name: site}}, nil
+	case errors.Is(err, dnsx.ErrNotFound):
+		return nil, mail.Final(mail.NoSuchSystem, "The domain "+site+" does not exist")
+	case err != nil:
+		return nil, mail.Temporary(mail.DirectoryFailure, "The mail exchangers of "+site+" cannot be looked up for now").Because(err)
+	}
+	return o.exchangers(site, records)
+}
+
+// exchangers puts MX records in the order of RFC 5321 §5.1.
+func (o *Outbound) exchangers(site string, records []dnsx.MX) ([]exchanger, *mail.Fault) {
+	out := make([]exchanger, 0, len(records))
+	for _, mx := range records {
+		if mx.Host != "" {
+			out = append(out, exchanger{name: mx.Host, preference: mx.Preference})
+		}
+	}
+	if len(out) == 0 { // RFC 7505 §3
+		return nil, mail.Final(mail.NullMX, "The domain "+site+" accepts no mail (null MX)")
+	}
+	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	slices.SortStableFunc(out, func(a, b exchanger) int { return cmp.Compare(a.preference, b.preference) })
+	// RFC 5321 §5.1: where we are listed ourselves, we and all that are not
+	// preferred to us are no way.
+	ours := strings.ToLower(o.o.Hostname())
+	if i := slices.IndexFunc(out, func(e exchanger) bool { return e.name == ours }); i >= 0 {
+		return cutAt(out, out[i].preference, site)
+	}
+	return out, nil
+}
+
+func cutAt(list []exchanger, preference uint16, site string) ([]exchanger, *mail.Fault) {
+	list = slices.DeleteFunc(list, func(e exchanger) bool { return e.preference >= preference })
+	if len(list) == 0 {
+		return nil, loop(site)
+	}
+	return list, nil
+}
+
+func loop(site string) *mail.Fault {
+	return mail.Final(mail.RoutingLoop, "Mail for "+site+" leads back to this server")
+}
+
+// target is one address to connect to.
+type target struct {
+	host string
+	addr netip.AddrPort
+}
+
+// resolved is what the look-up of one host gave.
+type resolved struct {
+	targets []target
+	ours    bool // one of them is a listener of this server
+	fault   *mail.Fault
+}
+
+// resolve returns the addresses of a host, the families interleaved.
+func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved {
+	addrs := e.addrs
+	if len(addrs) == 0 {
+		var err error
+		addrs, err = o.o.Resolver.Addrs(ctx, e.name)
+		switch {
+		case errors.Is(err, dnsx.ErrNotFound), errors.Is(err, dnsx.ErrNoData):
+			return resolved{fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address").Because(err)}
+		case err != nil:
+			return resolved{fault: mail.Temporary(mail.DirectoryFailure, "The address of "+e.name+" cannot be looked up for now").Because(err)}
+		}
+	}
+	var r resolved
+	for _, addr := range interleave(addrs) {
+		at := netip.AddrPortFrom(addr, uint16(port))
+		r.ours = r.ours || o.o.IsOurs(at)
+		r.targets = append(r.targets, target{host: e.name, addr: at})
+	}
+	return r
+}
+
+// interleave takes a family in turn, so that a broken one costs one try and not
+// all of them.
+func interleave(addrs []netip.Addr) []netip.Addr {
+	var four, six []netip.Addr
+	for _, a := range addrs {
+		if a.Is4() {
+			four = append(four, a)
+		} else {
+			six = append(six, a)
+		}
+	}
+	out := make([]netip.Addr, 0, len(addrs))
+	for i := range max(len(four), len(six)) {
+		if i < len(six) {
+			out = append(out, six[i])
+		}
+		if i < len(four) {
+			out = append(out, four[i])
+		}
+	}
+	return out
+}
+
+// plan is what one attempt may try, in order.
+type plan struct {
+	targets []target
+	fault   *mail.Fault // of a host without address, if nothing else fails
+}
+
+// plan resolves the hosts of a route. A host that turns out to be ourselves by
+// address and port cuts the route like one that is so by name.
+func (o *Outbound) plan(ctx context.Context, site string, set Settings) plan {
+	list, fault := o.route(ctx, site, set.SmartHost)
+	if fault != nil {
+		return plan{fault: fault}
+	}
+	port := set.Port
+	if set.SmartHost.Host != "" {
+		port = set.SmartHost.Port
+	}
+	var p plan
+	answers := make([]resolved, 0, maxHosts)
+	list = list[:min(len(list), maxHosts)]
+	for _, e := range list {
+		r := o.resolve(ctx, e, port)
+		answers = append(answers, r)
+		if !r.ours {
+			continue
+		}
+		// Equal preferences were shuffled: those before it go as well.
+		for len(answers) > 0 && list[len(answers)-1].preference >= e.preference {
+			answers = answers[:len(answers)-1]
+		}
+		if len(answers) == 0 {
+			return plan{fault: loop(site)}
+		}
+		break
+	}
+	for _, r := range answers {
+		p.targets = append(p.targets, r.targets...)
+		// A host that may still turn up outweighs those that do not exist.
+		if r.fault != nil && (p.fault == nil || r.fault.Class == mail.Transient) {
+			p.fault = r.fault
+		}
+	}
+	if len(list) == 1 && list[0].name == site && p.fault != nil && p.fault.Class == mail.Permanent {
+		p.fault = mail.Final(mail.NoSuchSystem, fmt.Sprintf("The domain %s has neither a mail exchanger nor an address", site))
+	}
+	p.targets = p.targets[:min(len(p.targets), maxAddresses)]
+	return p
+}

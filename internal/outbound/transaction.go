@@ -1,0 +1,365 @@
+package outbound
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// maxRecipients is what every server takes in one transaction (RFC 5321
+// §4.5.3.1.8).
+const maxRecipients = 100
+
+// transaction is one message on its way to one host: one or, if the recipients
+// are too many for that, several SMTP transactions.
+type transaction struct {
+	w       *worker
+	m       *queue.Message
+	started int64
+	body    blob.Reader
+	octets  octets
+
+	all     int               // recipients of the job
+	pending []queue.Recipient // without an outcome
+	done    []queue.Outcome
+}
+
+func newTransaction(w *worker, job *queue.Job) *transaction {
+	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), all: len(job.Recipients), pending: job.Recipients}
+}
+
+// open gets hold of the body before a remote is bothered.
+func (t *transaction) open() (err error) {
+	// A server that stops still reads what is under way.
+	t.body, err = t.w.o.o.Blobs.Open(context.WithoutCancel(t.w.ctx), t.m.Body)
+	return err
+}
+
+func (t *transaction) close() { _ = t.body.Close() } // it was only read
+
+// content is the message as it is stored: prefix and body.
+func (t *transaction) content() io.Reader {
+	return io.MultiReader(strings.NewReader(string(t.m.Prefix)), io.NewSectionReader(t.body, 0, t.body.Size()))
+}
+
+func (t *transaction) size() int64 { return int64(len(t.m.Prefix)) + t.body.Size() }
+
+// outcomes are those known; recipients without one were not tried.
+func (t *transaction) outcomes() []queue.Outcome { return t.done }
+
+func (t *transaction) untried() []queue.Outcome {
+	t.pending = nil
+	return t.done
+}
+
+// settle gives those that have no outcome yet the same one.
+func (t *transaction) settle(p problem) {
+	for _, r := range t.pending {
+		t.note(r, p)
+	}
+	t.pending = nil
+}
+
+func (t *transaction) note(r queue.Recipient, p problem) {
+	t.done = append(t.done, queue.Outcome{
+		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, TLS: p.tls,
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours,
+		Started: t.started, Ended: mail.Micros(time.Now()),
+	})
+}
+
+// drop takes those that have an outcome off pending; keep says which have none.
+func (t *transaction) drop(batch, keep []queue.Recipient) {
+	rest := make([]queue.Recipient, 0, len(keep)+len(t.pending)-len(batch))
+	t.pending = append(append(rest, keep...), t.pending[len(batch):]...)
+}
+
+// run sends the message to as many recipients as one SMTP transaction takes.
+// stale says that the connection, used before, was found dead before MAIL was
+// answered.
+func (t *transaction) run(c *client) (stale bool) {
+	if problem := t.screen(c); problem != nil {
+		t.settle(*about(c, *problem))
+	}
+	if len(t.pending) == 0 {
+		return false
+	}
+	stop := c.watch(t.w.ctx, t.w.set.Grace)
+	defer stop()
+	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), maxRecipients)], reused: c.served > 0}
+	c.served++
+	stale = e.run()
+	if !stale {
+		t.drop(e.batch, e.keep)
+	}
+	return stale
+}
+
+// exchange is one SMTP transaction.
+type exchange struct {
+	t      *transaction
+	c      *client
+	batch  []queue.Recipient
+	reused bool
+
+	lines    []string
+	at       int // the line whose reply is next
+	sent     int
+	accepted []queue.Recipient
+	keep     []queue.Recipient // to be tried in a transaction of their own
+	left     []queue.Recipient // of batch, still without a reply
+}
+
+func (e *exchange) run() (stale bool) {
+	e.left = e.batch
+	e.compose()
+	if e.c.dirty {
+		if reply, err := e.next(); err != nil || reply.Class() != 2 {
+			return e.begun(reply, err)
+		}
+		e.c.dirty = false
+	}
+	if reply, err := e.next(); err != nil || reply.Class() != 2 {
+		return e.begun(reply, err)
+	}
+	e.c.dirty = true
+	for len(e.left) > 0 {
+		reply, err := e.next()
+		if err != nil {
+			e.lost(err, "RCPT to")
+			return false
+		}
+		if e.c.broken { // 421
+			e.all(refusal(e.c, reply))
+			return false
+		}
+		e.recipient(e.left[0], reply)
+		e.left = e.left[1:]
+	}
+	if len(e.accepted) == 0 {
+		e.abandon()
+		return false
+	}
+	e.data()
+	return false
+}
+
+// compose makes the lines of the envelope: RSET if one is due, MAIL, RCPTs,
+// DATA.
+func (e *exchange) compose() {
+	t, ext := e.t, e.c.ext
+	if e.c.dirty {
+		e.lines = append(e.lines, "RSET")
+	}
+	line := "MAIL FROM:<" + t.m.From.ASCII() + ">"
+	if ext.size {
+		line += " SIZE=" + strconv.FormatInt(t.size(), 10)
+	}
+	if ext.eightBit && t.m.EightBit {
+		line += " BODY=8BITMIME"
+	}
+	if ext.utf8 && t.needsUTF8() {
+		line += " SMTPUTF8"
+	}
+	e.lines = append(e.lines, line)
+	for _, r := range e.batch {
+		e.lines = append(e.lines, "RCPT TO:<"+r.Address.ASCII()+">")
+	}
+	e.lines = append(e.lines, "DATA")
+}
+
+// next returns the reply to the next line. With PIPELINING all lines, DATA
+// being the last, go out in one write (RFC 2920 §3.1).
+func (e *exchange) next() (smtp.Reply, error) {
+	times := e.c.times
+	if e.sent == e.at {
+		upTo := e.at + 1
+		if e.c.ext.pipelining {
+			upTo = len(e.lines)
+		}
+		if err := e.c.send(times.Command, strings.Join(e.lines[e.at:upTo], "\r\n")+"\r\n"); err != nil {
+			return smtp.Reply{}, err
+		}
+		e.sent = upTo
+	}
+	e.at++
+	if e.at == len(e.lines) {
+		return e.c.read(times.DataStart)
+	}
+	return e.c.read(times.Command)
+}
+
+// begun deals with the end at RSET or MAIL. On a connection that served before,
+// the peer may have left long ago: that is no failure of this message.
+func (e *exchange) begun(reply smtp.Reply, err error) (stale bool) {
+	if (err != nil || reply.Code == 421) && e.reused && e.t.w.ctx.Err() == nil {
+		return true
+	}
+	if err != nil {
+		e.lost(err, "MAIL to")
+		return false
+	}
+	e.all(e.judged(reply))
+	e.abandon()
+	return false
+}
+
+// recipient takes the reply to a RCPT.
+func (e *exchange) recipient(r queue.Recipient, reply smtp.Reply) {
+	switch {
+	case reply.Class() == 2:
+		e.accepted = append(e.accepted, r)
+	case len(e.accepted) > 0 && tooMany(reply):
+		e.keep = append(e.keep, r)
+	default:
+		e.t.note(r, *e.judged(reply))
+	}
+}
+
+// tooMany tells whether a reply asks for another transaction (RFC 5321
+// §4.5.3.1.10).
+func tooMany(r smtp.Reply) bool {
+	return r.Code == 452 && (r.Enhanced == "" || r.Enhanced == "4.5.3") || r.Code == 552 && r.Enhanced == "5.5.3"
+}
+
+// judged is a reply to a command about the message: its class decides.
+func (e *exchange) judged(reply smtp.Reply) *problem {
+	p := refusal(e.c, reply)
+	switch {
+	case reply.Class() == 2:
+		p.result = queue.Delivered
+	case reply.Class() == 5 && !tooMany(reply):
+		p.result = queue.Refused
+	}
+	return p
+}
+
+// all gives the same outcome to everyone whose fate this transaction decides:
+// not to those who are kept for the next one.
+func (e *exchange) all(p *problem) {
+	for _, list := range [][]queue.Recipient{e.accepted, e.left} {
+		for _, r := range list {
+			e.t.note(r, *p)
+		}
+	}
+	e.accepted, e.left = nil, nil
+}
+
+// lost is the connection's end in the middle.
+func (e *exchange) lost(err error, doing string) {
+	p := trouble(target{host: e.c.host, addr: e.c.addr}, doing, err)
+	p.tls = e.c.tls
+	if e.t.w.ctx.Err() != nil {
+		p.result = queue.NotTried // cut short by us, before the final dot
+	}
+	e.all(p)
+}
+
+// abandon reads what the remote still says to lines that are on their way. If
+// DATA was taken although nobody was, it gets an empty message, which has no
+// recipients.
+func (e *exchange) abandon() {
+	for e.at < e.sent && !e.c.broken {
+		reply, err := e.next()
+		if err != nil {
+			return
+		}
+		if e.at == len(e.lines) && reply.Class() == 3 {
+			if _, err := e.c.ask(e.c.times.DataEnd, "."); err == nil {
+				e.c.dirty = false
+			}
+		}
+	}
+}
+
+// data sends the message to those who were accepted.
+func (e *exchange) data() {
+	reply, err := e.next()
+	switch {
+	case err != nil:
+		e.lost(err, "DATA to")
+		return
+	case reply.Class() != 3:
+		p := e.judged(reply)
+		if p.result == queue.Delivered { // no sense in that: out of step
+			p.result, e.c.broken = queue.TryLater, true
+		}
+		e.all(p)
+		return
+	}
+	if err := e.t.transmit(e.c); err != nil {
+		e.c.broken = true
+		e.lost(err, "sending the message to")
+		return
+	}
+	reply, err = e.c.read(e.c.times.DataEnd)
+	if err != nil {
+		p := trouble(target{host: e.c.host, addr: e.c.addr}, "the message was sent, its reply did not come from", err)
+		p.tls = e.c.tls
+		e.all(p)
+		return
+	}
+	e.c.dirty = false
+	p := e.judged(reply)
+	if reply.Class() == 3 {
+		e.c.broken = true
+	}
+	e.all(p)
+}
+
+// screen says what keeps the message from being sent to this host at all, for
+// some recipients or, as a problem, for all.
+func (t *transaction) screen(c *client) *problem {
+	final := func(s mail.Status, text string) *problem {
+		p := finding(mail.Final(s, text))
+		return &p
+	}
+	if c.ext.size && c.ext.maxSize > 0 && t.size() > c.ext.maxSize {
+		// RFC 1870 §6.1
+		return final(mail.MessageTooBig, fmt.Sprintf("The message has %d octets, %s takes up to %d", t.size(), c.host, c.ext.maxSize))
+	}
+	if !c.ext.utf8 {
+		switch {
+		case !t.m.From.IsASCII():
+			return final(mail.UTF8AddressNeeded, "The sender's address needs SMTPUTF8, which "+c.host+" does not know")
+		case t.m.UTF8 && t.look(false).header:
+			return final(mail.UTF8HeaderNeeded, "The header needs SMTPUTF8, which "+c.host+" does not know")
+		}
+		var rest []queue.Recipient
+		for _, r := range t.pending {
+			if r.Address.IsASCII() {
+				rest = append(rest, r)
+				continue
+			}
+			p := final(mail.UTF8AddressNeeded, "The address needs SMTPUTF8, which "+c.host+" does not know")
+			t.note(r, *about(c, *p))
+		}
+		t.pending = rest
+	}
+	// RFC 6152 §3: 8-bit content goes to a host that takes it, or not at all.
+	if o := t.look(!c.ext.eightBit); !c.ext.eightBit && (o.body || o.header) {
+		return final(mail.ConversionNeeded, "The message is 8-bit, "+c.host+" takes 7-bit messages only")
+	}
+	return nil
+}
+
+// needsUTF8 tells whether the message cannot go without SMTPUTF8.
+func (t *transaction) needsUTF8() bool {
+	if !t.m.From.IsASCII() {
+		return true
+	}
+	for _, r := range t.pending {
+		if !r.Address.IsASCII() {
+			return true
+		}
+	}
+	return t.m.UTF8 && t.look(false).header
+}

@@ -1,0 +1,86 @@
+// Package policy holds the ordered checks that a sender and each recipient must
+// pass before intake may take a message.
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Options are what the checks ask. The functions are asked anew each time, so
+// that a reload of the settings takes effect at once.
+type Options struct {
+	Directory *account.Directory
+	// RelayNetworks are the hosts that may relay without a login.
+	RelayNetworks func() []netip.Prefix
+}
+
+// Policy decides. It may be used by many goroutines.
+type Policy struct{ o Options }
+
+// New returns the checks.
+func New(o Options) *Policy { return &Policy{o: o} }
+
+// Mail decides on the sender: on the submission ports it must belong to the
+// login (RFC 6409 §6.1). The null path is for every login: read receipts use
+// it. A login ends with its account, whatever session still runs.
+func (p *Policy) Mail(ctx context.Context, o mail.Origin, env mail.Envelope) *mail.Fault {
+	if o.Account == 0 {
+		return nil
+	}
+	acc, err := p.o.Directory.Get(ctx, o.Account)
+	if errors.Is(err, account.ErrNoAccount) {
+		return mail.Final(mail.NotAuthorized, "The account that you are logged in as was removed")
+	}
+	if err != nil {
+		return mail.AsFault(err)
+	}
+	if env.From.IsNull() {
+		return nil
+	}
+	may, err := p.o.Directory.MaySendAs(ctx, acc, env.From)
+	if err != nil {
+		return mail.AsFault(err)
+	}
+	if !may {
+		return mail.Final(mail.NotAuthorized, fmt.Sprintf("You are logged in as %s, which may not send as this address", acc.Address.ASCII()))
+	}
+	return nil
+}
+
+// Rcpt decides on a recipient: nobody relays for strangers.
+func (p *Policy) Rcpt(_ context.Context, o mail.Origin, _ mail.Address, t account.Target) *mail.Fault {
+	switch t.Kind {
+	case account.Here:
+		return nil
+	case account.Unknown:
+		return mail.Final(mail.NoSuchMailbox, "There is no such mailbox here")
+	}
+	if p.mayRelay(o) {
+		return nil
+	}
+	return mail.Final(mail.NotAuthorized, "We do not relay for strangers: log in on a submission port to send mail elsewhere")
+}
+
+func (p *Policy) mayRelay(o mail.Origin) bool {
+	if o.Account != 0 || o.Door == mail.DoorCommand || o.Door == mail.DoorBounce {
+		return true
+	}
+	return o.Door == mail.DoorSMTP && p.Trusted(o.Peer.Addr())
+}
+
+// Trusted tells whether a host may relay without a login.
+func (p *Policy) Trusted(a netip.Addr) bool {
+	a = a.Unmap()
+	for _, n := range p.o.RelayNetworks() {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// verb is what somebody does to recipients by hand.
+type verb struct {
+	to     State // where they go; gone = out of the queue
+	by     mover
+	from   State // only from there, 0 = from wherever it is allowed
+	wish   wish  // what it leaves on leased ones, 0 = nothing
+	unwish bool  // takes a wish to hold back from leased ones
+	event  string
+	now    int64
+}
+
+// Retry makes deferred recipients due now. Like all verbs it returns how many
+// recipients it touched; those under way or on hold are not among them.
+func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
+	return q.administer(ctx, f, verb{to: Queued, from: Deferred})
+}
+
+// Hold keeps recipients from being tried. One that is under way is held with
+// the result of its attempt, unless that ends its story.
+func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
+	return q.administer(ctx, f, verb{to: Held, wish: wishHold, event: "held"})
+}
+
+// Release makes recipients on hold due now.
+func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
+	return q.administer(ctx, f, verb{to: Queued, from: Held, unwish: true, event: "released"})
+}
+
+// Bounce gives recipients up: their sender gets a report. One that is under way
+// follows with the result of its attempt.
+func (q *Queue) Bounce(ctx context.Context, f Filter) (int, error) {
+	return q.administer(ctx, f, verb{to: Failed, wish: wishBounce, event: "failed"})
+}
+
+// Delete takes recipients out of the queue without a report. One that is under
+// way follows with the result of its attempt.
+func (q *Queue) Delete(ctx context.Context, f Filter) (int, error) {
+	return q.administer(db.WithReserve(ctx), f, verb{to: gone, wish: wishDelete, event: "deleted"})
+}
+
+func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
+	v.by, v.now = byAdmin, micros()
+	total := 0
+	err := q.chosen(ctx, f, func(ids []int64) (touched int, err error) {
+		err = q.o.DB.Write(ctx, func(tx *db.Tx) (err error) {
+			touched, err = q.move(tx, ids, v)
+			return err
+		})
+		total += touched
+		return touched, err
+	})
+	return total, err
+}
+
+var (
+	setWish  = db.SQL("UPDATE queue_recipient SET wish = ? WHERE id IN (@ids) AND state = 2")
+	dropWish = db.SQL("UPDATE queue_recipient SET wish = 0 WHERE id IN (@ids) AND state = 2 AND wish = 1")
+)
+
+// move takes rows from one state to another as far as the arrows allow, in one
+// write; leased ones get a wish, except those whose process is gone.
+func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
+	var g group
+	if err := tx.QueryIn(selectRecipients, db.In{IDs: ids}, g.add); err != nil {
+		return 0, err
+	}
+	list, err := g.messages(tx)
+	if err != nil {
+		return 0, err
+	}
+	var c changes
+	var reports []Report
+	var leased []int64
+	for _, m := range list {
+		for _, r := range m.Recipients {
+			switch {
+			case r.State == Leased && v.by == byAdmin:
+				leased = append(leased, int64(r.ID))
+			case may(r.State, v.to, v.by) && (v.from == 0 || v.from == r.State):
+				r = v.apply(r)
+				c.add(m, r)
+				touched++
+				reports = append(reports, Report{Message: m, Recipient: r, Outcome: Outcome{
+					Recipient: r.ID, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours, Host: r.Host}})
+			}
+		}
+	}
+	if err := c.write(tx); err != nil {
+		return 0, err
+	}
+	n, err := q.wish(tx, leased, v)
+	if err != nil {
+		return 0, err
+	}
+	if v.event != "" && len(reports) > 0 {
+		if err := q.o.Observer.Administered(tx, v.event, reports); err != nil {
+			return 0, fmt.Errorf("events: %w", err)
+		}
+	}
+	if touched > 0 {
+		tx.OnCommit(func() { q.moved(v) })
+	}
+	return touched + n, nil
+}
+
+func (v verb) apply(r Recipient) Recipient {
+	switch v.to {
+	case Failed:
+		return bounced(r)
+	case Queued:
+		r.Next = v.now
+	}
+	r.State = v.to
+	return r
+}
+
+// wish leaves on leased rows what their result, or the worker that is about to
+// take them, shall grant.
+func (q *Queue) wish(tx *db.Tx, leased []int64, v verb) (int, error) {
+	switch {
+	case len(leased) == 0:
+		return 0, nil
+	case v.unwish:
+		n, err := tx.ExecIn(dropWish, db.In{IDs: leased})
+		return int(n), err
+	case v.wish == 0:
+		return 0, nil
+	}
+	n, err := tx.ExecIn(setWish, db.In{Before: []any{int(v.wish)}, IDs: leased})
+	if err != nil {
+		return 0, err
+	}
+	tx.OnCommit(func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if !q.running {
+			return
+		}
+		for _, id := range leased {
+			q.wished[mail.ID(id)] = true
+		}
+	})
+	return int(n), nil
+}
+
+// moved wakes those who have work by a verb.
+func (q *Queue) moved(v verb) {
+	switch v.to {
+	case Failed:
+		signal(q.failed)
+	case Queued:
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.due(v.now)
+	}
+}

@@ -1,0 +1,133 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	one, two, null := w.message("a@x.test", "b@y.test"), w.message("c@x.test"), w.message("d@z.test")
+	two.From = w.address("Other@b\u00fccher.test")
+	null.From = mail.Address{}
+	w.insert(one, two, null)
+	for _, c := range []struct {
+		name string
+		f    Filter
+		want int
+	}{
+		{"all", Filter{All: true}, 4},
+		{"a message", Filter{IDs: []mail.ID{one.ID}}, 2},
+		{"a recipient", Filter{IDs: []mail.ID{one.Recipients[1].ID}}, 1},
+		{"both, none twice", Filter{IDs: []mail.ID{one.ID, one.Recipients[1].ID, two.ID}}, 3},
+		{"an unknown id", Filter{IDs: []mail.ID{12345}}, 0},
+		{"a domain", Filter{Domain: "X.TEST"}, 2},
+		{"a sender", Filter{Sender: "<other@B\u00dcCHER.test>"}, 1},
+		{"the null sender", Filter{Sender: "<>"}, 1},
+		{"a state", Filter{State: Queued}, 4},
+		{"another state", Filter{State: Held}, 0},
+		{"both conditions", Filter{IDs: []mail.ID{one.ID}, Domain: "x.test"}, 1},
+		{"a limit", Filter{All: true, Limit: 3}, 3},
+	} {
+		list, err := w.q.List(t.Context(), c.f)
+		n := 0
+		for _, m := range list {
+			n += len(m.Recipients)
+		}
+		if err != nil || n != c.want {
+			t.Errorf("%s: %d recipients, %v", c.name, n, err)
+		}
+	}
+	if _, err := w.q.Delete(t.Context(), Filter{Limit: 5}); !errors.Is(err, ErrNoFilter) {
+		t.Errorf("a filter that says nothing: %v", err)
+	}
+	if _, err := w.q.Show(t.Context(), 12345); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an unknown message: %v", err)
+	}
+	if n, err := w.q.Delete(t.Context(), Filter{All: true, Limit: 1}); n != 1 || err != nil {
+		t.Errorf("deleted %d, %v", n, err)
+	}
+	if n, err := w.q.Delete(t.Context(), Filter{All: true}); n != 3 || err != nil || !w.empty() {
+		t.Errorf("deleted %d, %v", n, err)
+	}
+	if w.obs.count("deleted gone") != 4 {
+		t.Errorf("events %v", w.obs.seen())
+	}
+}
+
+func TestWishesForWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	under, goOn := make(chan struct{}, 1), make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		under <- struct{}{}
+		<-goOn
+		out := all(job, Outcome{Result: TryLater, Code: 451, Reply: "later"})
+		if job.Recipients[0].Address.Local == "taken" {
+			out = all(job, delivered)
+		}
+		return out
+	}), func(s *Settings) { s.PerSite = 1 })
+	w.run()
+	names := []string{"held", "bounced", "deleted", "taken", "free"}
+	byName := map[string]mail.ID{}
+	list := []*Message{w.message("first@x.test")}
+	for _, n := range names {
+		m := w.message(n + "@x.test")
+		byName[n] = m.ID
+		list = append(list, m)
+	}
+	both := w.message("first@y.test")
+	w.insert(append(list, both)...)
+	<-under
+	<-under // first@x.test and first@y.test; the others wait in memory
+	do := func(verb func(context.Context, Filter) (int, error), ids ...mail.ID) {
+		t.Helper()
+		if n, err := verb(t.Context(), Filter{IDs: ids}); n != 1 || err != nil {
+			t.Errorf("touched %d, %v", n, err)
+		}
+	}
+	do(w.q.Hold, byName["held"])
+	do(w.q.Bounce, byName["bounced"])
+	do(w.q.Delete, byName["deleted"])
+	do(w.q.Delete, both.ID)
+	do(w.q.Hold, byName["free"])
+	do(w.q.Release, byName["free"])
+	close(goOn)
+	w.eventually("all results", func() bool { return w.stats()[Leased] == 0 })
+	for _, line := range []string{"held@x.test held held", "bounced@x.test failed failed", "deleted@x.test deleted gone",
+		"taken@x.test delivered gone", "first@x.test deferred deferred", "first@y.test deleted gone"} {
+		if w.obs.count(line) != 1 {
+			t.Errorf("no event %q in %v", line, w.obs.seen())
+		}
+	}
+	for _, line := range []string{"held@x.test deferred", "bounced@x.test deferred", "deleted@x.test deferred"} {
+		if w.obs.count(line) != 0 {
+			t.Errorf("it was tried all the same: %q", line)
+		}
+	}
+	if s := w.stats(); s[Held] != 1 || s[Failed] != 1 || s[Queued] != 1 || s[Deferred] != 1 {
+		t.Errorf("states %v", s)
+	}
+}
+
+func TestRetryNow(t *testing.T) {
+	t.Parallel()
+	calls := make(chan struct{}, 10)
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		calls <- struct{}{}
+		return all(job, Outcome{Result: TryLater, Code: 451})
+	}))
+	w.run()
+	w.insert(w.message("a@x.test"))
+	<-calls
+	w.eventually("the result", func() bool { return w.stats()[Deferred] == 1 })
+	if n, err := w.q.Retry(t.Context(), Filter{Domain: "x.test"}); n != 1 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	<-calls
+	w.eventually("the result", func() bool { return w.obs.count("deferred deferred") == 2 })
+}

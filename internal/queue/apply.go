@@ -1,0 +1,72 @@
+package queue
+
+// giveBackMicros is how long a recipient rests that a deliverer gave back
+// without having tried, so that nobody spins.
+const giveBackMicros = 10_000_000
+
+// maxReply bounds what is kept of a remote's words.
+const maxReply = 2000
+
+// verdict is what an outcome does to a recipient.
+type verdict struct {
+	r       Recipient // as it is afterwards; State gone = it leaves
+	expired bool
+	granted wish // a wish that came true
+}
+
+// apply is pure: it says what becomes of a leased recipient of a message that
+// expires at a time, given an outcome at now and what somebody wished
+// meanwhile.
+func apply(r Recipient, o Outcome, c circumstances) verdict {
+	if o.Result < Delivered || o.Result > NotTried {
+		o.Result = TryLater // what is unknown is temporary
+	}
+	v := verdict{r: r}
+	if o.Result != NotTried {
+		v.r.Attempts++
+		v.r.Code, v.r.Enhanced, v.r.Ours, v.r.Host = o.Code, o.Enhanced, o.Ours, o.Host
+		v.r.Reply = o.Reply[:min(len(o.Reply), maxReply)]
+	}
+	switch {
+	case o.Result == Delivered:
+		v.r.State = gone
+	case c.wish == wishDelete:
+		v.r.State, v.granted = gone, c.wish
+	case o.Result == Refused:
+		v.r.State = Failed
+	case c.wish == wishBounce:
+		v.r, v.granted = bounced(v.r), c.wish
+	case o.Result == TryLater && c.now >= c.expires:
+		// Only an attempt that fails after the lifetime ends it, never the
+		// clock alone: a server that was off for a week tries once more.
+		v.r.State, v.r.Expired, v.expired = Failed, true, true
+	case c.wish == wishHold:
+		v.r.State, v.granted = Held, c.wish
+	case o.Result == NotTried:
+		v.r.State, v.r.Next = Queued, c.now
+		if !c.stopping {
+			v.r.Next += giveBackMicros
+		}
+	default: // TryLater
+		v.r.State, v.r.Next = Deferred, next(c.now, c.expires, v.r.Attempts, c.settings.Retry)
+	}
+	return v
+}
+
+// circumstances are what an outcome meets.
+type circumstances struct {
+	now, expires int64
+	wish         wish
+	stopping     bool
+	settings     Settings
+}
+
+// bounced is a recipient that somebody gave up by hand.
+func bounced(r Recipient) Recipient {
+	r.State, r.Expired = Failed, false
+	if r.Code < 500 {
+		r.Code, r.Enhanced, r.Ours = 554, "5.0.0", true
+		r.Reply, r.Host = "Returned by the administrator", ""
+	}
+	return r
+}

@@ -1,0 +1,45 @@
+// Package queue keeps every message until each of its recipients is served,
+// refused or given up.
+//
+// # States of a recipient
+//
+// Each arrow is one commit, so that a crash leaves the state before it or the
+// one behind it. In brackets: who moves, and what a crash just before the
+// commit costs.
+//
+//	(new)     Queued    accept   the memory budget is spent   [no 250 was said]
+//	(new)     Leased    accept   handed over in memory        [no 250 was said]
+//	(new)     Held      accept   the setting hold             [no 250 was said]
+//	Queued    Leased    claim    due at Next                  [still queued]
+//	Deferred  Leased    claim    due at Next                  [still deferred]
+//	Leased    (gone)    result   the remote took it           [it gets a second copy: SMTP cannot rule that out]
+//	Leased    Deferred  result   a temporary failure          [the attempt is not counted]
+//	Leased    Failed    result   a permanent failure, or a
+//	                             temporary one after Expires  [the attempt is repeated]
+//	Leased    Queued    result   not tried                    [as Recover]
+//	Leased    Held      result   the wish to hold is granted  [Recover grants it]
+//	Leased    Queued    recover  its owner is dead            [still leased: the next start recovers]
+//	Leased    Held      recover  a wish to hold or delete     [still leased]
+//	Leased    Failed    recover  a wish to bounce             [still leased]
+//	Queued    Held      admin    hold
+//	Deferred  Held      admin    hold
+//	Held      Queued    admin    release
+//	Deferred  Queued    admin    retry
+//	Queued    Failed    admin    bounce
+//	Deferred  Failed    admin    bounce
+//	Held      Failed    admin    bounce
+//	any       (gone)    admin    delete; a leased one leaves with its result
+//	Failed    (gone)    settle   in the commit that holds its report
+//
+// A leased recipient belongs to the attempt: hold, bounce and delete leave a
+// wish on its row, which is granted before the attempt starts or with its
+// result, unless the remote has taken the message by then. After a crash a
+// recipient that was to be deleted is held, so that somebody looks at it.
+//
+// # Leases
+//
+// A row is leased by a process, which has an id of its own, and for as long as
+// that process lives: an engine that only one process can open needs no clock
+// for this. A result counts only while the row is still leased by the process
+// that brings it.
+package queue

@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// Insert adds messages in the commit that takes responsibility for them. Their
+// ids and those of their recipients are given; Expires is Received plus the
+// lifetime if it is 0. A recipient is born Held if the settings hold new mail
+// for others; Leased, and handed to its worker once the commit is durable,
+// while the memory budget lasts; else Queued.
+func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
+	if len(list) == 0 {
+		return nil
+	}
+	b := birth{q: q, set: q.o.Settings(), now: micros(), room: q.room()}
+	for _, m := range list {
+		b.add(m)
+	}
+	if err := tx.Insert(insertMessage, b.messages...); err != nil {
+		return fmt.Errorf("queue messages: %w", err)
+	}
+	if err := tx.Insert(insertRecipient, b.recipients...); err != nil {
+		return fmt.Errorf("queue recipients: %w", err)
+	}
+	if len(b.born) > 0 || b.waiting {
+		tx.OnCommit(func() { q.born(&b) })
+	}
+	return nil
+}
+
+// room is how much memory is left for handing over, by site and in all.
+func (q *Queue) room() func(site string, octets int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.running || q.ending() || q.stuck {
+		return func(string, int64) bool { return false }
+	}
+	left := q.o.Settings().Memory - q.octets
+	used := map[string]int64{}
+	most := left / 2 // no site takes all that is left
+	for name, s := range q.sites {
+		if s.more {
+			used[name] = most // those before it in the database come first
+		}
+	}
+	return func(site string, octets int64) bool {
+		if left < octets || used[site]+octets > most {
+			return false
+		}
+		left -= octets
+		used[site] += octets
+		return true
+	}
+}
+
+// birth gathers the rows of new messages. It touches nothing but itself, since
+// the commit may run again.
+type birth struct {
+	q    *Queue
+	set  Settings
+	now  int64
+	room func(site string, octets int64) bool
+
+	messages, recipients [][]any
+	born                 []delivery
+	waiting              bool // some are left to the scheduler
+}
+
+// delivery is what one message has for one site.
+type delivery struct {
+	message    *Message
+	site       string
+	recipients []Recipient
+}
+
+func (b *birth) add(given *Message) {
+	m := *given
+	m.Recipients = nil
+	if m.Expires == 0 {
+		m.Expires = m.Received + b.set.Lifetime.Microseconds()
+	}
+	b.messages = append(b.messages, messageRow(&m))
+	for _, d := range bySite(&m, given.Recipients) {
+		state := b.state(d)
+		owner := b.q.owner
+		if state != Leased {
+			owner = 0
+		}
+		for i := range d.recipients {
+			r := &d.recipients[i]
+			r.State, r.Next = state, b.now
+			b.recipients = append(b.recipients, recipientRow(&m, r, owner))
+		}
+		if state == Leased {
+			b.born = append(b.born, d)
+		}
+	}
+}
+
+func (b *birth) state(d delivery) State {
+	switch {
+	case b.set.Hold && d.site != SiteLocal:
+		return Held
+	case b.room(d.site, estimate(d.message, d.recipients)):
+		return Leased
+	}
+	b.waiting = true
+	return Queued
+}
+
+// bySite splits recipients by their site, in the order of the first of each.
+func bySite(m *Message, recipients []Recipient) []delivery {
+	if len(recipients) == 1 {
+		return []delivery{{message: m, site: recipients[0].Site, recipients: slices.Clone(recipients)}}
+	}
+	var out []delivery
+	at := map[string]int{}
+	for _, r := range recipients {
+		i, known := at[r.Site]
+		if !known {
+			i = len(out)
+			at[r.Site] = i
+			out = append(out, delivery{message: m, site: r.Site})
+		}
+		out[i].recipients = append(out[i].recipients, r)
+	}
+	return out
+}
+
+// born hands new messages to their workers once they are durable.
+func (q *Queue) born(b *birth) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range b.born {
+		q.push(d.message, d.site, d.recipients)
+	}
+	if b.waiting {
+		q.due(b.now)
+	}
+}
+
+// due tells the scheduler of rows that are due from a time on. q.mu is held.
+func (q *Queue) due(next int64) {
+	q.rewind = min(q.rewind, next)
+	signal(q.wake)
+}

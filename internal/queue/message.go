@@ -1,0 +1,131 @@
+package queue
+
+import (
+	"net/netip"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// SiteLocal is the site of recipients that are at home here but too many for
+// the accepting transaction.
+const SiteLocal = "local"
+
+// State is where a recipient stands. Recipients that are done have no row any
+// more: the events keep their story. See doc.go for who may move which.
+type State uint8
+
+// The states of a recipient.
+const (
+	Queued   State = iota + 1 // due at Next
+	Leased                    // an attempt runs, or is about to
+	Deferred                  // an attempt failed for now; due again at Next
+	Failed                    // will not be delivered; its bounce is still to be written
+	Held                      // waits until somebody releases it
+)
+
+// String returns the state's name as it stands in listings.
+func (s State) String() string {
+	switch s {
+	case Queued:
+		return "queued"
+	case Leased:
+		return "leased"
+	case Deferred:
+		return "deferred"
+	case Failed:
+		return "failed"
+	case Held:
+		return "held"
+	}
+	return "unknown"
+}
+
+// Message is an accepted message with those of its recipients that are still
+// to be served.
+type Message struct {
+	ID, Tenant, Account mail.ID // Account: whose login sent it, zero = nobody's
+	Stream              string
+	Tags                []string
+	Body                mail.ID
+	Prefix              []byte // header fields that stand before the shared body
+	Size                int64  // octets of Prefix and body
+	mail.Envelope
+	Received, Expires int64 // microseconds
+	Recipients        []Recipient
+}
+
+// Recipient is one recipient's way through the queue.
+type Recipient struct {
+	ID mail.ID
+	mail.Recipient
+	Site     string // where it goes: the domain's ASCII form, or SiteLocal
+	State    State
+	Attempts int
+	Next     int64 // microseconds: when the next attempt is due
+	// The last attempt's findings, for listings and for the bounce.
+	Code     int    // reply code, 0 = none yet
+	Enhanced string // enhanced status code, empty = none given
+	Reply    string // the remote's own words, or ours if Ours
+	Ours     bool
+	Host     string // the remote's name, empty = never reached
+	Expired  bool   // Failed because the lifetime is over
+	Delayed  bool   // the sender has had a delay notice
+}
+
+// Job is one message with those of its recipients that one attempt serves.
+type Job struct {
+	Message    *Message // its Recipients are not used
+	Recipients []Recipient
+}
+
+// Result is what became of an attempt for one recipient.
+type Result uint8
+
+// The results of an attempt.
+const (
+	Delivered Result = iota + 1
+	TryLater         // a temporary failure
+	Refused          // a permanent failure
+	NotTried         // the attempt never got as far as the message, or we are shutting down: nothing is counted
+)
+
+// String returns the result's name as it stands in metrics.
+func (r Result) String() string {
+	switch r {
+	case Delivered:
+		return "delivered"
+	case TryLater:
+		return "deferred"
+	case Refused:
+		return "failed"
+	case NotTried:
+		return "not_tried"
+	}
+	return "unknown"
+}
+
+// Outcome is an attempt's result for one recipient, with what the trace shows.
+type Outcome struct {
+	Recipient      mail.ID
+	Result         Result
+	Host           string         // the MX's name
+	Addr           netip.AddrPort // where the connection went
+	TLS            string         // "TLSv1.3 TLS_AES_128_GCM_SHA256", empty = cleartext
+	Code           int
+	Enhanced       string // "5.1.1", empty if the remote gave none
+	Reply          string // the remote's own words, or ours if Ours
+	Ours           bool   // Reply is our own finding: DNS, connection, time-out
+	Started, Ended int64  // microseconds
+	// Also runs in the commit that records the outcome; its error undoes that
+	// outcome and makes it TryLater.
+	Also func(*db.Tx) error
+}
+
+// Report is an outcome in its context, for the observer.
+type Report struct {
+	Message   *Message
+	Recipient Recipient // as it is after the outcome
+	Outcome
+	Expired bool // given up because its lifetime is over
+}

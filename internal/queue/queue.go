@@ -1,0 +1,99 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Deliverer takes messages to their site; outbound implements it.
+type Deliverer interface {
+	// Deliver is one worker for one site: it takes jobs by next until that
+	// returns nil and reports each by done, keeping its connection meanwhile.
+	// The end of ctx means that the server stops: what is not yet under way is
+	// reported as NotTried, what is under way may be finished within a grace.
+	Deliver(ctx context.Context, site string, next func() *Job, done func(*Job, []Outcome))
+}
+
+// Observer hears of every outcome in the commit that records it.
+type Observer interface {
+	Attempted(tx *db.Tx, reports []Report) error
+	// Administered tells what somebody did by hand: kind is "held",
+	// "released", "deleted" or "failed".
+	Administered(tx *db.Tx, kind string, reports []Report) error
+}
+
+// Settings are what may change by a reload.
+type Settings struct {
+	Hold        bool            // new mail for others is born Held
+	Retry       []time.Duration // waits between attempts; the last repeats
+	Lifetime    time.Duration
+	DelayNotice time.Duration // 0 = never
+	Memory      int64         // octets of jobs handed over in memory, 0 = none
+	Concurrency int           // workers at once in all
+	PerSite     int           // workers at once to one site
+	Grace       time.Duration // for running attempts when the server stops
+}
+
+// Options are what a Queue is made of.
+type Options struct {
+	DB        db.DB
+	IDs       *mail.IDs
+	Settings  func() Settings
+	Deliverer Deliverer
+	Observer  Observer
+	Logger    *slog.Logger
+	Metrics   *Metrics // nil = none
+}
+
+// ErrNotFound says that the queue holds nothing under an id.
+var ErrNotFound = errors.New("the queue holds no message or recipient with this id")
+
+// Queue is the way out. It may be used by many goroutines.
+type Queue struct {
+	o      Options
+	owner  mail.ID // of the leases of this process
+	failed chan struct{}
+	wake   chan struct{} // the scheduler
+	arrive chan struct{} // the collector
+
+	mu       sync.Mutex
+	sites    map[string]*site
+	turn     []*site // sites that wait for a worker, first come first served
+	active   int     // workers
+	octets   int64   // of all leases in memory
+	starved  bool    // the scheduler waits for memory
+	wished   map[mail.ID]bool
+	running  bool
+	stop     context.Context // ends when the server stops
+	stopping bool
+	stuck    bool // results cannot be recorded: hand nothing out
+	rewind   int64
+	results  []*item
+	workers  sync.WaitGroup
+}
+
+// New returns a Queue; Run makes it deliver.
+func New(o Options) *Queue {
+	return &Queue{
+		o: o, owner: o.IDs.Next(),
+		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
+		sites: map[string]*site{}, wished: map[mail.ID]bool{}, rewind: math.MinInt64,
+	}
+}
+
+// signal wakes the one who waits for c, or the next to do so.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func micros() int64 { return mail.Micros(time.Now()) }

@@ -1,0 +1,422 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var delivered = Outcome{Result: Delivered, Host: "mx.test", Code: 250, Reply: "ok"}
+
+func always(o Outcome) deliver {
+	return func(_ context.Context, _ string, job *Job) []Outcome { return all(job, o) }
+}
+
+func TestDelivered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered))
+	w.run()
+	w.insert(w.message("a@x.test", "b@x.test", "c@y.test"), w.message("d@x.test"))
+	w.eventually("an empty queue", w.empty)
+	if n := w.obs.count("delivered gone"); n != 4 {
+		t.Errorf("%d deliveries observed: %v", n, w.obs.seen())
+	}
+	w.eventually("the memory to be free", func() bool { return w.octets() == 0 })
+}
+
+func (w *world) octets() int64 {
+	w.q.mu.Lock()
+	defer w.q.mu.Unlock()
+	return w.q.octets
+}
+
+func TestOneJobPerMessageAndSite(t *testing.T) {
+	t.Parallel()
+	for _, memory := range []int64{16 << 20, 0} {
+		var mu sync.Mutex
+		var jobs []string
+		w := newWorld(t, deliver(func(_ context.Context, site string, job *Job) []Outcome {
+			mu.Lock()
+			defer mu.Unlock()
+			jobs = append(jobs, fmt.Sprintf("%s %d", site, len(job.Recipients)))
+			if job.Message.From.String() != "sender@home.test" || job.Message.Size != 100 || job.Message.Stream != "main" {
+				t.Errorf("message read back wrong: %+v", job.Message)
+			}
+			return all(job, delivered)
+		}), func(s *Settings) { s.Memory = memory })
+		w.run()
+		w.insert(w.message("a@x.test", "b@y.test", "c@x.test", "d@y.test", "e@x.test"))
+		w.eventually("an empty queue", w.empty)
+		slices.Sort(jobs)
+		if got := strings.Join(jobs, ", "); got != "x.test 3, y.test 2" {
+			t.Errorf("memory %d: jobs %s", memory, got)
+		}
+	}
+}
+
+func TestHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered), func(s *Settings) { s.Hold = true })
+	w.run()
+	local := w.message("here@home.test")
+	local.Recipients[0].Site = SiteLocal
+	w.insert(w.message("a@x.test", "b@y.test"), local)
+	w.eventually("the local one", func() bool { return w.obs.count("here@home.test delivered") == 1 })
+	if s := w.stats(); s[Held] != 2 || len(s) != 1 {
+		t.Fatalf("states %v", s)
+	}
+	if n, err := w.q.Release(t.Context(), Filter{Domain: "X.test"}); n != 1 || err != nil {
+		t.Fatalf("release: %d, %v", n, err)
+	}
+	w.eventually("the released one", func() bool { return w.obs.count("a@x.test delivered") == 1 })
+	if s := w.stats(); s[Held] != 1 {
+		t.Errorf("states %v", s)
+	}
+}
+
+func TestFailedAndSettle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(Outcome{Result: Refused, Host: "mx.test", Code: 550, Enhanced: "5.1.1", Reply: "no such user\nreally"}))
+	w.run()
+	m := w.message("a@x.test", "b@x.test")
+	m.Ret, m.EnvID, m.UTF8, m.EightBit, m.Tags, m.Prefix = "HDRS", "id", true, true, []string{"one", "two"}, []byte("X: y\r\n")
+	m.Recipients[0].Notify, m.Recipients[0].ORCPT = mail.NotifyFailure, "rfc822;a@x.test"
+	w.insert(m)
+	<-w.q.FailedWake()
+	list, err := w.q.Failed(t.Context(), 0, 10)
+	w.must(err)
+	if len(list) != 1 || len(list[0].Recipients) != 2 {
+		t.Fatalf("failed: %+v", list)
+	}
+	got, r := list[0], list[0].Recipients[0]
+	if got.Ret != "HDRS" || got.EnvID != "id" || !got.UTF8 || !got.EightBit || len(got.Tags) != 2 || string(got.Prefix) != "X: y\r\n" ||
+		got.Expires != m.Received+w.set.Lifetime.Microseconds() {
+		t.Errorf("message %+v", got)
+	}
+	if r.Code != 550 || r.Enhanced != "5.1.1" || r.Reply != "no such user\nreally" || r.Ours || r.Host != "mx.test" ||
+		r.State != Failed || r.Expired || r.Notify != mail.NotifyFailure || r.ORCPT != "rfc822;a@x.test" || r.Attempts != 1 {
+		t.Errorf("recipient %+v", r)
+	}
+	settle := func(ids ...mail.ID) {
+		w.must(w.db.Write(t.Context(), func(tx *db.Tx) error { return w.q.Settle(tx, ids) }))
+	}
+	settle(r.ID)
+	if w.rows("queue_recipient") != 1 || w.rows("queue_message") != 1 {
+		t.Error("settling one recipient took more than its row")
+	}
+	settle(list[0].Recipients[1].ID)
+	if !w.empty() {
+		t.Error("the message stays without recipients")
+	}
+}
+
+func TestAlsoErrorIsTemporary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		out := all(job, delivered)
+		for i, r := range job.Recipients {
+			out[i].Also = func(tx *db.Tx) error {
+				if _, err := tx.Exec(db.SQL("UPDATE queue_message SET stream = 'also' WHERE id = ?"), int64(job.Message.ID)); err != nil {
+					return err
+				}
+				if r.Address.Local == "bad" {
+					return errors.New("no place to file it")
+				}
+				return nil
+			}
+		}
+		return out
+	}))
+	w.run()
+	w.insert(w.message("a@x.test", "bad@x.test", "c@x.test"), w.message("bad@x.test"))
+	w.eventually("all results", func() bool { return len(w.obs.seen()) == 4 })
+	if w.obs.count("delivered gone") != 2 || w.obs.count("bad@x.test deferred deferred") != 2 {
+		t.Errorf("events %v", w.obs.seen())
+	}
+	list, err := w.q.List(t.Context(), Filter{All: true})
+	w.must(err)
+	if len(list) != 2 || list[1].Stream != "main" {
+		t.Errorf("rows of an outcome that was undone stay: %+v", list)
+	}
+}
+
+func TestObserverErrorIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered))
+	first := true
+	w.obs.fail = func([]Report) error {
+		if first {
+			first = false
+			return errDown
+		}
+		return nil
+	}
+	w.run()
+	w.insert(w.message("a@x.test"), w.message("b@y.test"))
+	w.eventually("an empty queue", w.empty)
+	if w.obs.count("delivered gone") != 2 {
+		t.Errorf("events %v", w.obs.seen())
+	}
+}
+
+func TestResultOfALostLeaseIsDropped(t *testing.T) {
+	t.Parallel()
+	under, goOn := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		close(under)
+		<-goOn
+		return all(job, Outcome{Result: Refused, Code: 550})
+	}))
+	w.run()
+	w.insert(w.message("a@x.test"))
+	<-under
+	w.exec("UPDATE queue_recipient SET owner = 12345")
+	close(goOn)
+	w.eventually("the memory to be free", func() bool { return w.octets() == 0 })
+	if s := w.stats(); s[Leased] != 1 || len(s) != 1 || len(w.obs.seen()) != 0 {
+		t.Errorf("states %v, events %v", s, w.obs.seen())
+	}
+}
+
+func TestPanicDelaysMail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		var none []int
+		_ = none[len(job.Recipients)]
+		return nil
+	}))
+	w.run()
+	w.insert(w.message("a@x.test"))
+	w.eventually("a result", func() bool { return w.obs.count("a@x.test deferred deferred") == 1 })
+}
+
+type lazy struct{ calls chan struct{} }
+
+func (l lazy) Deliver(context.Context, string, func() *Job, func(*Job, []Outcome)) {
+	l.calls <- struct{}{}
+}
+
+func TestADelivererThatTakesNothingDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	l := lazy{make(chan struct{}, 100)}
+	w := newWorld(t, l)
+	w.run()
+	w.insert(w.message("a@x.test"))
+	w.eventually("the job to be given back", func() bool { return w.stats()[Queued] == 1 })
+	if n := len(l.calls); n != 1 {
+		t.Errorf("called %d times", n)
+	}
+}
+
+func TestLimitsAndFairness(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now, most := map[string]int{}, map[string]int{}
+	block := make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, site string, job *Job) []Outcome {
+		mu.Lock()
+		now[site]++
+		now["all"]++
+		most[site] = max(most[site], now[site])
+		most["all"] = max(most["all"], now["all"])
+		mu.Unlock()
+		if site == "slow.test" {
+			<-block
+		}
+		mu.Lock()
+		now[site]--
+		now["all"]--
+		mu.Unlock()
+		return all(job, delivered)
+	}), func(s *Settings) { s.Concurrency, s.PerSite = 6, 4 })
+	var many []*Message
+	for i := range 3000 / scale {
+		many = append(many, w.message(fmt.Sprintf("u%d@slow.test", i)))
+	}
+	w.insert(many...) // not running yet: all wait in the database
+	w.insert(w.message("a@fast.test"), w.message("b@fast.test"))
+	w.run()
+	w.insert(w.message("c@fast.test"), w.message("d@other.test"))
+	w.eventually("the fast ones", func() bool { return w.obs.count("fast.test delivered") == 3 && w.obs.count("d@other") == 1 })
+	if n := w.stats()[Leased]; n > siteRows+10 {
+		t.Errorf("%d rows of a slow site are held in memory", n)
+	}
+	w.eventually("as many workers as a site may have", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return now["slow.test"] == 4
+	})
+	close(block)
+	w.eventually("an empty queue", w.empty)
+	if most["slow.test"] != 4 || most["all"] > 6 {
+		t.Errorf("at once: %v", most)
+	}
+	w.q.mu.Lock()
+	defer w.q.mu.Unlock()
+	if len(w.q.sites) > 1 {
+		t.Errorf("%d sites are remembered", len(w.q.sites))
+	}
+}
+
+func TestAFailingDatabaseLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	f := &failing{DB: w.db}
+	var calls int
+	w.db = f
+	w.open(deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		calls++
+		f.set(errDown)
+		return all(job, delivered)
+	}))
+	w.set.PerSite = 1
+	w.run()
+	w.insert(w.message("a@x.test"), w.message("b@x.test"), w.message("c@x.test"))
+	w.eventually("a refused write", func() bool { return f.refused() > 0 })
+	w.q.mu.Lock()
+	stuck := w.q.stuck
+	w.q.mu.Unlock()
+	if n := f.refused(); n > 20 {
+		t.Errorf("%d writes in no time", n)
+	}
+	_ = stuck
+	w.eventually("an empty queue", func() bool {
+		f.set(nil)
+		return w.empty()
+	})
+	if w.obs.count("delivered gone") != 3 || calls != 3 {
+		t.Errorf("%d calls, events %v", calls, w.obs.seen())
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	under := make(chan struct{}, 10)
+	w := newWorld(t, deliver(func(ctx context.Context, _ string, job *Job) []Outcome {
+		under <- struct{}{}
+		<-ctx.Done()
+		if job.Recipients[0].Address.Local == "done" {
+			return all(job, delivered)
+		}
+		return nil // not tried
+	}), func(s *Settings) { s.PerSite = 1 })
+	stop := w.run()
+	w.insert(w.message("done@x.test"), w.message("never@x.test"), w.message("cut@y.test"))
+	<-under
+	<-under
+	stop()
+	if s := w.stats(); s[Queued] != 2 || len(s) != 1 || w.obs.count("done@x.test delivered gone") != 1 {
+		t.Errorf("states %v, events %v", s, w.obs.seen())
+	}
+	list, err := w.q.List(t.Context(), Filter{All: true})
+	w.must(err)
+	for _, m := range list {
+		if r := m.Recipients[0]; r.Attempts != 0 || r.Next > micros() {
+			t.Errorf("given back as %+v", r)
+		}
+	}
+}
+
+func TestLeasesOfADeadProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered))
+	w.insert(w.message("a@x.test", "b@x.test", "c@x.test", "d@x.test"), w.message("e@x.test"))
+	w.exec("UPDATE queue_recipient SET state = 2, owner = 99")
+	for i, local := range []string{"b", "c", "d"} { // hold, bounce, delete
+		w.exec("UPDATE queue_recipient SET wish = ? WHERE address = ?", i+1, local+"@x.test")
+	}
+	w.open(always(delivered))
+	n, err := w.q.Recover(t.Context())
+	if n != 5 || err != nil {
+		t.Fatalf("recovered %d, %v", n, err)
+	}
+	if s := w.stats(); s[Queued] != 2 || s[Held] != 2 || s[Failed] != 1 {
+		t.Errorf("states %v", s)
+	}
+}
+
+func TestMemoryBudget(t *testing.T) {
+	t.Parallel()
+	block := make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		<-block
+		return all(job, delivered)
+	}), func(s *Settings) { s.Memory = 100 * (messageOctets + recipientOctets) })
+	w.run()
+	for range 10 {
+		var list []*Message
+		for i := range 1000 / scale {
+			list = append(list, w.message(fmt.Sprintf("a@d%d.test", i)))
+		}
+		w.insert(list...)
+	}
+	if scale == 1 {
+		w.eventually("claims to end", func() bool { return w.octets() > claimMemory })
+	}
+	if n := w.octets(); n > claimMemory+w.set.Memory+page*2000 {
+		t.Errorf("%d octets held", n)
+	}
+	close(block)
+	w.eventually("an empty queue", w.empty)
+	if n := w.obs.count("delivered gone"); n != 10*(1000/scale) {
+		t.Errorf("%d deliveries", n)
+	}
+	if w.octets() != 0 {
+		t.Errorf("%d octets left", w.octets())
+	}
+}
+
+func TestDelayNotice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(Outcome{Result: TryLater, Code: 451}))
+	w.run()
+	young, old := w.message("young@x.test"), w.message("old@x.test", "other@x.test")
+	old.Received -= (5 * time.Hour).Microseconds()
+	w.insert(young, old)
+	w.eventually("attempts", func() bool { return w.stats()[Deferred] == 3 })
+	late, err := w.q.Delayed(t.Context(), 10)
+	w.must(err)
+	if len(late) != 1 || late[0].ID != old.ID || len(late[0].Recipients) != 2 {
+		t.Fatalf("late: %+v", late)
+	}
+	w.must(w.db.Write(t.Context(), func(tx *db.Tx) error {
+		return w.q.MarkDelayed(tx, []mail.ID{late[0].Recipients[0].ID, late[0].Recipients[1].ID})
+	}))
+	if late, err = w.q.Delayed(t.Context(), 10); len(late) != 0 || err != nil {
+		t.Errorf("told twice: %+v, %v", late, err)
+	}
+	if m, err := w.q.Show(t.Context(), old.ID); err != nil || !m.Recipients[0].Delayed {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestHugeMessage(t *testing.T) {
+	t.Parallel()
+	var most int
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		most = max(most, len(job.Recipients))
+		return all(job, delivered)
+	}), func(s *Settings) { s.PerSite = 1 })
+	w.run()
+	var to []string
+	for i := range 2500 / scale {
+		to = append(to, fmt.Sprintf("u%d@x.test", i))
+	}
+	w.insert(w.message(to...))
+	w.eventually("an empty queue", w.empty)
+	if w.obs.count("delivered gone") != 2500/scale || most > maxJob {
+		t.Errorf("%d deliveries, at most %d in a job", w.obs.count("delivered gone"), most)
+	}
+}

@@ -1,0 +1,90 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// slice is how many rows one read or write of a long walk looks at.
+const slice = 500
+
+var (
+	selectStale = db.SQL("SELECT id, wish FROM queue_recipient WHERE id > ? AND state = 2 AND owner <> ? ORDER BY id LIMIT ?")
+	freeRows    = db.SQL("UPDATE queue_recipient SET state = 1, owner = 0 WHERE id IN (@ids) AND state = 2")
+)
+
+// Recover frees the leases of processes that are gone and returns how many
+// there were. No attempt is counted. It needs an engine that no other process
+// uses; Run does it by itself.
+func (q *Queue) Recover(ctx context.Context) (int64, error) {
+	var total, after int64
+	for {
+		var stale []staleRow
+		err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+			stale, err = q.stale(tx, after)
+			return err
+		})
+		if err != nil {
+			return total, fmt.Errorf("leases of the last process: %w", err)
+		}
+		if len(stale) == 0 {
+			return total, nil
+		}
+		if err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error { return q.free(tx, stale) }); err != nil {
+			return total, fmt.Errorf("free leases: %w", err)
+		}
+		total += int64(len(stale))
+		after = stale[len(stale)-1].id
+	}
+}
+
+type staleRow struct {
+	id   int64
+	wish wish
+}
+
+func (q *Queue) stale(tx *db.Tx, after int64) ([]staleRow, error) {
+	rows, err := tx.Query(selectStale, after, int64(q.owner), slice)
+	if err != nil {
+		return nil, err
+	}
+	var out []staleRow
+	err = db.Each(rows, func(r db.Rows) error {
+		var s staleRow
+		err := r.Scan(&s.id, &s.wish)
+		out = append(out, s)
+		return err
+	})
+	return out, err
+}
+
+// free queues rows again and grants the wishes that stand on some of them.
+func (q *Queue) free(tx *db.Tx, stale []staleRow) error {
+	var plain []int64
+	wished := map[wish][]int64{}
+	for _, s := range stale {
+		if s.wish == 0 {
+			plain = append(plain, s.id)
+		} else {
+			wished[s.wish] = append(wished[s.wish], s.id)
+		}
+	}
+	if _, err := tx.ExecIn(freeRows, db.In{IDs: plain}); err != nil {
+		return err
+	}
+	for w := wishHold; w <= wishDelete; w++ {
+		if len(wished[w]) == 0 {
+			continue
+		}
+		to := Held
+		if w == wishBounce {
+			to = Failed
+		}
+		if _, err := q.move(tx, wished[w], verb{to: to, by: byRecover, now: micros()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package queue
+
+import (
+	"context"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// rowsPerMessage bounds the recipients that Failed and Delayed read at once, as
+// a multiple of the messages asked for.
+const rowsPerMessage = 40
+
+var (
+	selectFailed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 4 AND message > ? ORDER BY message, id LIMIT ?")
+	selectLate   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
+		WHERE state = 3 AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
+	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1 WHERE id IN (@ids)")
+	messagesOf  = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE id IN (@ids)")
+	settleRows  = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids) AND state = 4")
+)
+
+// FailedWake gets a value when recipients have failed.
+func (q *Queue) FailedWake() <-chan struct{} { return q.failed }
+
+// Failed returns up to limit messages behind an id with their failed
+// recipients, whose reports are to be written. A message with very many of them
+// comes in parts.
+func (q *Queue) Failed(ctx context.Context, after mail.ID, limit int) ([]*Message, error) {
+	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
+		return tx.Query(selectFailed, int64(after), limit*rowsPerMessage)
+	})
+}
+
+// Delayed returns up to limit messages with those deferred recipients of whose
+// delay the sender has not been told, though it is time.
+func (q *Queue) Delayed(ctx context.Context, limit int) ([]*Message, error) {
+	notice := q.o.Settings().DelayNotice
+	if notice <= 0 {
+		return nil, nil
+	}
+	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
+		return tx.Query(selectLate, micros()-notice.Microseconds(), limit*rowsPerMessage)
+	})
+}
+
+func (q *Queue) some(ctx context.Context, limit int, query func(*db.Tx) (db.Rows, error)) ([]*Message, error) {
+	var out []*Message
+	err := q.o.DB.Read(ctx, func(tx *db.Tx) error {
+		rows, err := query(tx)
+		if err != nil {
+			return err
+		}
+		var g group
+		if err := db.Each(rows, g.add); err != nil {
+			return err
+		}
+		g.order = g.order[:min(len(g.order), limit)]
+		out, err = g.messages(tx)
+		return err
+	})
+	return out, err
+}
+
+// Settle takes failed recipients out of the queue, in the commit that holds
+// their report or says that there is none.
+func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
+	ids := plainIDs(recipients)
+	var owners []int64
+	err := tx.QueryIn(messagesOf, db.In{IDs: ids}, func(rows db.Rows) error {
+		var id int64
+		err := rows.Scan(&id)
+		owners = append(owners, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecIn(settleRows, db.In{IDs: ids}); err != nil {
+		return err
+	}
+	if _, err := tx.ExecIn(deleteMessages, db.In{IDs: owners}); err != nil {
+		return err
+	}
+	// There may be more than one look took.
+	tx.OnCommit(func() { signal(q.failed) })
+	return nil
+}
+
+// MarkDelayed records that the sender was told of the delay.
+func (q *Queue) MarkDelayed(tx *db.Tx, recipients []mail.ID) error {
+	_, err := tx.ExecIn(markDelayed, db.In{IDs: plainIDs(recipients)})
+	return err
+}
+
+func plainIDs(ids []mail.ID) []int64 {
+	out := make([]int64, len(ids))
+	for i, id := range ids {
+		out[i] = int64(id)
+	}
+	return out
+}

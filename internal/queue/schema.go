@@ -1,0 +1,81 @@
+package queue
+
+import (
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// Schema is the tables of this package.
+//
+//   - queue_message: one row per message that has recipients left.
+//   - queue_recipient: one row per recipient. Owner names the process that
+//     leases the row, else 0. Wish is what somebody asked for while an attempt
+//     was under way; the attempt's result grants it. Received repeats the
+//     message's, so that delay notices are found without a join.
+//
+// A row that is born leased and leaves when delivered enters none of the
+// partial indexes.
+func Schema() db.Schema {
+	return db.Schema{Package: "queue", Steps: []db.Stmt{db.SQL(`
+CREATE TABLE queue_message (
+	id INTEGER PRIMARY KEY,
+	tenant INTEGER NOT NULL,
+	account INTEGER NOT NULL,
+	stream TEXT NOT NULL,
+	tags TEXT NOT NULL,
+	body INTEGER NOT NULL,
+	prefix BLOB,
+	size INTEGER NOT NULL,
+	sender TEXT NOT NULL,
+	declared INTEGER NOT NULL,
+	eightbit INTEGER NOT NULL,
+	utf8 INTEGER NOT NULL,
+	ret TEXT NOT NULL,
+	envid TEXT NOT NULL,
+	received INTEGER NOT NULL,
+	expires INTEGER NOT NULL
+);
+CREATE INDEX queue_message_body ON queue_message (body);
+CREATE TABLE queue_recipient (
+	id INTEGER PRIMARY KEY,
+	message INTEGER NOT NULL REFERENCES queue_message (id),
+	address TEXT NOT NULL,
+	domain TEXT NOT NULL,
+	notify INTEGER NOT NULL,
+	orcpt TEXT NOT NULL,
+	site TEXT NOT NULL,
+	state INTEGER NOT NULL,
+	owner INTEGER NOT NULL,
+	wish INTEGER NOT NULL,
+	attempts INTEGER NOT NULL,
+	next INTEGER NOT NULL,
+	code INTEGER NOT NULL,
+	enhanced TEXT NOT NULL,
+	reply TEXT NOT NULL,
+	ours INTEGER NOT NULL,
+	host TEXT NOT NULL,
+	expired INTEGER NOT NULL,
+	delayed INTEGER NOT NULL,
+	received INTEGER NOT NULL
+);
+CREATE INDEX queue_recipient_message ON queue_recipient (message);
+CREATE INDEX queue_recipient_due ON queue_recipient (next, id, site) WHERE state IN (1, 3);
+CREATE INDEX queue_recipient_site ON queue_recipient (site, next, id) WHERE state IN (1, 3);
+CREATE INDEX queue_recipient_failed ON queue_recipient (message, id) WHERE state = 4;
+CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE state = 3 AND delayed = 0;
+`)}}
+}
+
+// References names the columns that keep bodies alive.
+func References() []blob.Reference {
+	return []blob.Reference{{Table: "queue_message", Column: "body"}}
+}
+
+// wish is what somebody asked for a recipient that is leased.
+type wish uint8
+
+const (
+	wishHold wish = iota + 1
+	wishBounce
+	wishDelete
+)

@@ -1,0 +1,296 @@
+package queue
+
+import (
+	"context"
+	"runtime/debug"
+)
+
+// lease is a job in memory whose rows are leased by this process.
+type lease struct {
+	job    Job
+	site   string
+	octets int64 // estimated
+	left   int   // recipients without a recorded result
+}
+
+// site is one destination that has something to do. It leaves the map when it
+// has nothing any more.
+type site struct {
+	name     string
+	ready    []*lease
+	rows     int // recipients in ready
+	active   int // workers
+	starting int // workers that have not asked for a job yet
+	inTurn   bool
+	more     bool // the database holds due rows beyond those in ready
+}
+
+const (
+	// maxJob bounds the recipients of one job.
+	maxJob = 1000
+	// siteRows bounds the recipients that one site has waiting in memory by
+	// way of the database; siteRowsTight is the bound once half of the memory
+	// is spent, so that no site keeps the others out.
+	siteRows      = 500
+	siteRowsTight = 50
+	// share is how many jobs a worker may do before it makes room for a site
+	// that has to wait for a worker.
+	share = 10
+)
+
+// Estimates of what a job costs in memory.
+const (
+	messageOctets   = 700
+	recipientOctets = 400
+)
+
+func estimate(m *Message, recipients []Recipient) int64 {
+	n := int64(messageOctets + len(m.Prefix))
+	for i := range recipients {
+		n += int64(recipientOctets + len(recipients[i].ORCPT) + len(recipients[i].Reply))
+	}
+	return n
+}
+
+// siteOf returns a site's entry. q.mu is held.
+func (q *Queue) siteOf(name string) *site {
+	s := q.sites[name]
+	if s == nil {
+		s = &site{name: name}
+		q.sites[name] = s
+	}
+	return s
+}
+
+// push adds leased recipients of one message to their site and starts workers.
+// q.mu is held.
+func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
+	s := q.siteOf(siteName)
+	for len(recipients) > 0 {
+		if n := len(s.ready); n > 0 && s.ready[n-1].job.Message.ID == m.ID && len(s.ready[n-1].job.Recipients) < maxJob {
+			l := s.ready[n-1]
+			add := recipients[:min(len(recipients), maxJob-len(l.job.Recipients))]
+			l.job.Recipients = append(l.job.Recipients, add...)
+			l.left += len(add)
+			q.grow(s, l, add)
+			recipients = recipients[len(add):]
+			continue
+		}
+		l := &lease{job: Job{Message: m}, site: siteName, octets: messageOctets + int64(len(m.Prefix))}
+		q.octets += l.octets
+		s.ready = append(s.ready, l)
+	}
+	q.await(s)
+	q.dispatch()
+}
+
+func (q *Queue) grow(s *site, l *lease, recipients []Recipient) {
+	cost := estimate(&Message{}, recipients) - messageOctets
+	l.octets += cost
+	q.octets += cost
+	s.rows += len(recipients)
+}
+
+// await puts a site in line for a worker if it could use one.
+func (q *Queue) await(s *site) {
+	if !s.inTurn && len(s.ready) > s.starting {
+		s.inTurn = true
+		q.turn = append(q.turn, s)
+	}
+}
+
+// dispatch starts workers as the limits allow, site by site in turn. q.mu is
+// held.
+func (q *Queue) dispatch() {
+	if !q.running || q.ending() || q.stuck {
+		return
+	}
+	set := q.o.Settings()
+	for q.active < max(set.Concurrency, 1) && len(q.turn) > 0 {
+		s := q.turn[0]
+		q.turn[0] = nil
+		q.turn = q.turn[1:]
+		s.inTurn = false
+		if len(s.ready) <= s.starting {
+			continue
+		}
+		if s.active >= max(set.PerSite, 1) {
+			continue // in line again when a worker of its own ends
+		}
+		s.active++
+		s.starting++
+		q.active++
+		q.workers.Add(1)
+		go q.work(s)
+		q.await(s)
+	}
+}
+
+// ending tells whether the server stops: workers may see that before finish
+// does. q.mu is held.
+func (q *Queue) ending() bool { return q.stopping || q.stop != nil && q.stop.Err() != nil }
+
+// worker is one call of the deliverer.
+type worker struct {
+	q      *Queue
+	s      *site
+	open   map[*Job]*lease // taken and not reported
+	served int
+	begun  bool
+}
+
+func (q *Queue) work(s *site) {
+	w := &worker{q: q, s: s, open: map[*Job]*lease{}}
+	defer q.workers.Done()
+	defer w.end()
+	defer func() {
+		if p := recover(); p != nil {
+			q.o.Logger.Error("panic in a delivery", "site", s.name, "panic", p, "stack", string(debug.Stack()))
+			w.fail()
+		}
+	}()
+	q.o.Deliverer.Deliver(q.context(), s.name, w.next, w.done)
+}
+
+// context is the one that ends when the server stops.
+func (q *Queue) context() context.Context {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stop
+}
+
+// next gives the worker its next job, nil when it shall end.
+func (w *worker) next() *Job {
+	q, s := w.q, w.s
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w.begin()
+	for len(s.ready) > 0 && !q.ending() && !q.stuck {
+		if w.served >= share && len(q.turn) > 0 && q.active >= q.o.Settings().Concurrency {
+			return nil
+		}
+		l := s.ready[0]
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+		s.rows -= len(l.job.Recipients)
+		if s.more && s.rows < siteRows/4 {
+			signal(q.wake)
+		}
+		w.served++
+		if q.withdraw(l); len(l.job.Recipients) > 0 {
+			w.open[&l.job] = l
+			return &l.job
+		}
+	}
+	return nil
+}
+
+func (w *worker) begin() {
+	if !w.begun {
+		w.begun = true
+		w.s.starting--
+	}
+}
+
+// withdraw takes those out of a job for whom somebody wished something else
+// before their attempt began. q.mu is held.
+func (q *Queue) withdraw(l *lease) {
+	if len(q.wished) == 0 {
+		return
+	}
+	kept := make([]Recipient, 0, len(l.job.Recipients))
+	for _, r := range l.job.Recipients {
+		if !q.wished[r.ID] {
+			kept = append(kept, r)
+			continue
+		}
+		q.collect(&item{lease: l, r: r, outcome: Outcome{Recipient: r.ID, Result: NotTried}})
+	}
+	l.job.Recipients = kept
+}
+
+// done takes the outcomes of a job. Recipients without one were not tried.
+func (w *worker) done(job *Job, outcomes []Outcome) {
+	w.report(job, outcomes, Outcome{Result: NotTried})
+}
+
+// fail reports jobs that were lost to a fault of ours: it delays mail and never
+// bounces it.
+func (w *worker) fail() {
+	now := micros()
+	for job := range w.open {
+		w.report(job, nil, Outcome{
+			Result: TryLater, Ours: true, Code: 451, Enhanced: "4.3.0",
+			Reply: "Internal error during the attempt", Started: now, Ended: now,
+		})
+	}
+}
+
+func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
+	q := w.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := w.open[job]
+	if l == nil {
+		q.o.Logger.Error("a result for a job that is not under way", "site", w.s.name)
+		return
+	}
+	delete(w.open, job)
+	by := make(map[int64]*Outcome, len(outcomes))
+	for i := range outcomes {
+		by[int64(outcomes[i].Recipient)] = &outcomes[i]
+	}
+	for _, r := range job.Recipients {
+		it := &item{lease: l, r: r, outcome: otherwise, stopping: q.ending()}
+		if o := by[int64(r.ID)]; o != nil {
+			it.outcome = *o
+		}
+		it.outcome.Recipient = r.ID
+		// What we find of ourselves while stopping is no finding: the attempt
+		// was cut short by us.
+		if it.stopping && it.outcome.Result == TryLater && it.outcome.Ours && it.outcome.Host == "" {
+			it.outcome.Result = NotTried
+		}
+		q.collect(it)
+	}
+}
+
+// end frees the worker's place and gives back what it left open.
+func (w *worker) end() {
+	for job := range w.open {
+		w.report(job, nil, Outcome{Result: NotTried})
+	}
+	q, s := w.q, w.s
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	// A deliverer that asks for nothing must not be called again and again.
+	if !w.begun && len(s.ready) > 0 && !q.ending() {
+		l := s.ready[0]
+		s.ready = s.ready[1:]
+		s.rows -= len(l.job.Recipients)
+		q.giveBack(l)
+	}
+	w.begin()
+	s.active--
+	q.active--
+	q.await(s)
+	q.dispatch()
+	if s.more && s.rows < siteRows/4 {
+		signal(q.wake)
+	}
+	q.forget(s)
+}
+
+// giveBack returns a lease that nobody tried. q.mu is held.
+func (q *Queue) giveBack(l *lease) {
+	for _, r := range l.job.Recipients {
+		q.collect(&item{lease: l, r: r, stopping: q.ending(), outcome: Outcome{Recipient: r.ID, Result: NotTried}})
+	}
+}
+
+// forget drops a site that has nothing to do. q.mu is held.
+func (q *Queue) forget(s *site) {
+	if len(s.ready) == 0 && s.active == 0 && !s.more && !s.inTurn && q.sites[s.name] == s {
+		delete(q.sites, s.name)
+	}
+}

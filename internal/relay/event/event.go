@@ -1,0 +1,145 @@
+// Package event is the history of every message: one row for each stage that it
+// went through, written in the commit that made it so.
+package event
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Kind is the stage that an event tells of.
+type Kind string
+
+// The stages of a message's life.
+const (
+	Accepted  Kind = "accepted"  // we took responsibility: the 250 after DATA
+	Rejected  Kind = "rejected"  // we refused it after DATA
+	Duplicate Kind = "duplicate" // the sender repeated what we have already
+	Filed     Kind = "filed"     // it is in a mailbox
+	Queued    Kind = "queued"    // it waits for its way out
+	Delivered Kind = "delivered" // the next host took responsibility
+	Deferred  Kind = "deferred"  // an attempt failed for now
+	Failed    Kind = "failed"    // an attempt failed for good
+	Expired   Kind = "expired"   // given up: its lifetime is over
+	Bounced   Kind = "bounced"   // the sender was told of a failure
+	Delayed   Kind = "delayed"   // the sender was told of a delay
+	Relayed   Kind = "relayed"   // the sender was told of a success
+	Held      Kind = "held"      // somebody put it on hold
+	Released  Kind = "released"  // somebody let it go on
+	Deleted   Kind = "deleted"   // somebody took it out of the queue
+)
+
+// Event is one row of a message's history.
+type Event struct {
+	ID        mail.ID `json:"id"`
+	Message   mail.ID `json:"message"`
+	Tenant    mail.ID `json:"-"`
+	Account   mail.ID `json:"-"`
+	At        int64   `json:"-"` // microseconds
+	Kind      Kind    `json:"kind"`
+	Stream    string  `json:"stream,omitempty"`
+	Recipient string  `json:"recipient,omitempty"`
+	Key       int64   `json:"-"` // hash of the Message-ID on the first event of a message, else 0
+	Detail    Detail  `json:"detail"`
+}
+
+// Detail is what the trace shows of an event; each stage fills what it knows.
+type Detail struct {
+	From       string   `json:"from,omitempty"`       // reverse-path
+	Recipients []string `json:"recipients,omitempty"` // of the transaction
+	MessageID  string   `json:"message_id,omitempty"`
+	Subject    string   `json:"subject,omitempty"`
+	Size       int64    `json:"size,omitempty"`
+	Door       string   `json:"door,omitempty"`
+	Session    string   `json:"session,omitempty"`
+	Peer       string   `json:"peer,omitempty"` // address and port
+	Helo       string   `json:"helo,omitempty"`
+	Login      string   `json:"login,omitempty"`
+	TLS        string   `json:"tls,omitempty"`
+	Account    string   `json:"account,omitempty"` // address of the mailbox's owner
+	Mailbox    string   `json:"mailbox,omitempty"`
+	UID        uint32   `json:"uid,omitempty"`
+	Host       string   `json:"host,omitempty"` // the remote's name
+	Code       int      `json:"code,omitempty"`
+	Enhanced   string   `json:"enhanced,omitempty"`
+	Reply      string   `json:"reply,omitempty"`
+	Ours       bool     `json:"ours,omitempty"` // Reply is our own finding
+	Attempt    int      `json:"attempt,omitempty"`
+	Next       string   `json:"next,omitempty"`   // when the next attempt is due, RFC 3339
+	Millis     int64    `json:"millis,omitempty"` // how long the attempt took
+	Other      string   `json:"other,omitempty"`  // id of the message that this event made: a bounce
+	Reason     string   `json:"reason,omitempty"`
+}
+
+// Schema returns the tables of this package.
+func Schema() db.Schema {
+	return db.Schema{Package: "event", Steps: []db.Stmt{db.SQL(`
+CREATE TABLE event (
+	id        INTEGER PRIMARY KEY,
+	message   INTEGER NOT NULL,
+	tenant    INTEGER NOT NULL,
+	account   INTEGER NOT NULL,
+	at        INTEGER NOT NULL,
+	kind      TEXT NOT NULL,
+	stream    TEXT NOT NULL,
+	recipient TEXT NOT NULL,
+	key       INTEGER,
+	detail    TEXT NOT NULL
+);
+CREATE INDEX event_message ON event (message, id);
+CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL;
+`)}}
+}
+
+var insert = db.Insert{
+	Into:    "event",
+	Columns: []string{"id", "message", "tenant", "account", "at", "kind", "stream", "recipient", "key", "detail"},
+}
+
+// Append writes events in their order. Missing ids and times are filled in.
+func Append(tx *db.Tx, ids *mail.IDs, events []Event) error {
+	now := mail.Micros(time.Now())
+	rows := make([][]any, 0, len(events))
+	for i := range events {
+		e := &events[i]
+		if e.ID == 0 {
+			e.ID = ids.Next()
+		}
+		if e.At == 0 {
+			e.At = now
+		}
+		detail, err := json.Marshal(e.Detail)
+		if err != nil {
+			return fmt.Errorf("event detail: %w", err)
+		}
+		var key any
+		if e.Key != 0 {
+			key = e.Key
+		}
+		rows = append(rows, []any{int64(e.ID), int64(e.Message), int64(e.Tenant), int64(e.Account), e.At,
+			string(e.Kind), e.Stream, e.Recipient, key, string(detail)})
+	}
+	return tx.Insert(insert, rows...)
+}
+
+// KeyOf returns the hash by which a Message-ID is found, 0 for none.
+func KeyOf(messageID string) int64 {
+	id := bare(messageID)
+	if id == "" {
+		return 0
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // a hash never fails
+	return max(1, int64(h.Sum64()>>1))
+}
+
+// bare is a Message-ID without its brackets and the space around it.
+func bare(messageID string) string {
+	return strings.TrimSpace(strings.Trim(strings.TrimSpace(messageID), "<>"))
+}

@@ -1,0 +1,75 @@
+package event
+
+import (
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+)
+
+// Recorder writes an event for every attempt of the queue.
+type Recorder struct {
+	ids *mail.IDs
+}
+
+// NewRecorder returns a queue.Observer.
+func NewRecorder(ids *mail.IDs) *Recorder { return &Recorder{ids: ids} }
+
+// Attempted implements queue.Observer.
+func (r *Recorder) Attempted(tx *db.Tx, reports []queue.Report) error {
+	events := make([]Event, 0, len(reports))
+	for i := range reports {
+		if e, ok := attempted(&reports[i]); ok {
+			events = append(events, e)
+		}
+	}
+	return Append(tx, r.ids, events)
+}
+
+func attempted(r *queue.Report) (Event, bool) {
+	e := Event{
+		Message: r.Message.ID, Tenant: r.Message.Tenant, Account: r.Message.Account,
+		Stream: r.Message.Stream, Recipient: r.Recipient.Address.String(),
+		Detail: Detail{
+			Host: r.Host, TLS: r.TLS, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours,
+			Attempt: r.Recipient.Attempts, Millis: (r.Ended - r.Started) / 1000,
+		},
+	}
+	if r.Addr.IsValid() {
+		e.Detail.Peer = r.Addr.String()
+	}
+	switch {
+	case r.Result == queue.Delivered:
+		e.Kind = Delivered
+	case r.Result == queue.NotTried:
+		return e, false
+	case r.Expired:
+		e.Kind = Expired
+	case r.Result == queue.Refused:
+		e.Kind = Failed
+	default:
+		e.Kind = Deferred
+		e.Detail.Next = mail.FromMicros(r.Recipient.Next).Format(time.RFC3339)
+	}
+	return e, true
+}
+
+// Administered implements queue.Observer: kind is the name of an event.
+func (r *Recorder) Administered(tx *db.Tx, kind string, reports []queue.Report) error {
+	events := make([]Event, 0, len(reports))
+	for i := range reports {
+		m := reports[i].Message
+		e := Event{
+			Message: m.ID, Tenant: m.Tenant, Account: m.Account, Stream: m.Stream,
+			Kind: Kind(kind), Recipient: reports[i].Recipient.Address.String(),
+			Detail: Detail{Reason: "by the administrator"},
+		}
+		if e.Kind == Failed {
+			e.Detail.Code, e.Detail.Enhanced = reports[i].Code, reports[i].Enhanced
+			e.Detail.Reply, e.Detail.Ours = reports[i].Reply, reports[i].Ours
+		}
+		events = append(events, e)
+	}
+	return Append(tx, r.ids, events)
+}

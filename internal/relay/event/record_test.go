@@ -1,0 +1,131 @@
+package event_test
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithCancel(t.Context())
+}
+
+// attempt is what the queue tells of one recipient.
+func attempt(t *testing.T, message mail.ID, result queue.Result) queue.Report {
+	t.Helper()
+	a, err := mail.ParseAddress("bob@elsewhere.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return queue.Report{
+		Message: &queue.Message{ID: message, Tenant: 3, Account: 4, Stream: "bulk"},
+		Recipient: queue.Recipient{
+			Recipient: mail.Recipient{Address: a}, Attempts: 2,
+			Next: mail.Micros(time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)),
+		},
+		Outcome: queue.Outcome{
+			Result: result, Host: "mx.elsewhere.test", Addr: netip.MustParseAddrPort("192.0.2.1:25"), TLS: "TLSv1.3",
+			Code: 250, Enhanced: "2.0.0", Reply: "Thanks", Started: 1_000_000, Ended: 1_012_999,
+		},
+	}
+}
+
+func TestRecorderAttempted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		result  queue.Result
+		expired bool
+		want    event.Kind // empty = no event
+		next    string
+	}{
+		"delivered":          {queue.Delivered, false, event.Delivered, ""},
+		"deferred":           {queue.TryLater, false, event.Deferred, "2026-01-02T03:04:05Z"},
+		"failed":             {queue.Refused, false, event.Failed, ""},
+		"expired":            {queue.TryLater, true, event.Expired, ""},
+		"delivered at last":  {queue.Delivered, true, event.Delivered, ""},
+		"not tried":          {queue.NotTried, false, "", ""},
+		"unknown is for now": {queue.Result(99), false, event.Deferred, "2026-01-02T03:04:05Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t)
+			report := attempt(t, h.ids.Next(), c.result)
+			report.Expired, report.Ours = c.expired, true
+			h.write(func(tx *db.Tx) error {
+				return event.NewRecorder(h.ids).Attempted(tx, []queue.Report{report})
+			})
+			if c.want == "" {
+				if h.count() != 0 {
+					t.Errorf("what never was an attempt has an event: %s", h.kinds(report.Message.ID))
+				}
+				return
+			}
+			got := h.trace(report.Message.ID.String())[0].Events
+			want := []event.Event{{
+				ID: got[0].ID, At: got[0].At, Message: report.Message.ID, Tenant: 3, Account: 4, Kind: c.want,
+				Stream: "bulk", Recipient: "bob@elsewhere.test",
+				Detail: event.Detail{
+					Host: "mx.elsewhere.test", Peer: "192.0.2.1:25", TLS: "TLSv1.3", Code: 250, Enhanced: "2.0.0",
+					Reply: "Thanks", Ours: true, Attempt: 2, Next: c.next, Millis: 12,
+				},
+			}}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRecorderWritesManyAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	id := h.ids.Next()
+	h.write(func(tx *db.Tx) error {
+		neverReached := attempt(t, id, queue.TryLater)
+		neverReached.Addr, neverReached.Host = netip.AddrPort{}, ""
+		return event.NewRecorder(h.ids).Attempted(tx, []queue.Report{
+			attempt(t, id, queue.NotTried), neverReached, attempt(t, id, queue.Delivered),
+		})
+	})
+	if got := h.kinds(id); got != "[deferred delivered]" {
+		t.Errorf("events %s", got)
+	}
+	if peer := h.trace(id.String())[0].Events[0].Detail.Peer; peer != "" {
+		t.Errorf("a host that was never reached has the address %q", peer)
+	}
+}
+
+func TestRecorderAdministered(t *testing.T) {
+	t.Parallel()
+	for kind, reply := range map[string]string{"held": "", "released": "", "deleted": "", "failed": "Thanks"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t)
+			report := attempt(t, h.ids.Next(), 0)
+			report.Ours = true
+			h.write(func(tx *db.Tx) error {
+				return event.NewRecorder(h.ids).Administered(tx, kind, []queue.Report{report, report})
+			})
+			got := h.trace(report.Message.ID.String())[0].Events
+			if len(got) != 2 {
+				t.Fatalf("%d events, want one a recipient", len(got))
+			}
+			e := got[0]
+			if string(e.Kind) != kind || e.Recipient != "bob@elsewhere.test" || e.Tenant != 3 || e.Account != 4 || e.Stream != "bulk" {
+				t.Errorf("event %+v", e)
+			}
+			if e.Detail.Reason == "" || e.Detail.Reply != reply || e.Detail.Ours != (reply != "") || (e.Detail.Code != 0) != (reply != "") {
+				t.Errorf("detail %+v", e.Detail)
+			}
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// auth serves AUTH (RFC 4954 §4).
+func auth(ctx context.Context, s *session, arg string) reply {
+	if s.account.ID != 0 {
+		return refuse(mail.Final(mail.BadCommand, "You are logged in already"))
+	}
+	if !s.mayAuth() {
+		return refuse(mail.Final(mail.EncryptionNeeded, "Use STARTTLS before you send a password"))
+	}
+	name, initial, _ := strings.Cut(arg, " ")
+	exchange, known := sasl.New(name)
+	if !known {
+		return refuse(mail.Final(mail.AuthMechanism, "This mechanism is not offered: use "+strings.Join(sasl.Mechanisms(), " or ")))
+	}
+	if initial = strings.TrimSpace(initial); initial == "" {
+		return s.challenge(ctx, exchange, nil)
+	}
+	answer, err := sasl.Decode(initial)
+	if err != nil {
+		return saslFault(err)
+	}
+	return s.challenge(ctx, exchange, answer)
+}
+
+// challenge feeds an answer to the exchange and asks on, or logs in.
+func (s *session) challenge(ctx context.Context, x sasl.Exchange, answer []byte) reply {
+	challenge, done, err := x.Next(answer)
+	if err != nil {
+		return saslFault(err)
+	}
+	if done {
+		return s.logIn(ctx, x.Credentials())
+	}
+	return reply{code: 334, lines: []string{sasl.Encode(challenge)}, then: func(ctx context.Context) reply {
+		line, err := s.readLine()
+		switch {
+		case errors.Is(err, smtp.ErrLineTooLong), errors.Is(err, smtp.ErrBareLF):
+			return saslFault(sasl.ErrSyntax)
+		case err != nil:
+			return s.farewell(ctx, err)
+		}
+		answer, err := sasl.Decode(string(line))
+		if err != nil {
+			return saslFault(err)
+		}
+		return s.challenge(ctx, x, answer)
+	}}
+}
+
+func saslFault(err error) reply {
+	switch {
+	case errors.Is(err, sasl.ErrCancelled):
+		return refuse(mail.Final(mail.BadArguments, "Login cancelled"))
+	case errors.Is(err, sasl.ErrAuthzid):
+		return refuse(mail.Final(mail.AuthCredentials, "Acting for another user is not offered"))
+	}
+	return refuse(mail.Final(mail.BadArguments, "The answer does not follow the mechanism"))
+}
+
+func (s *session) logIn(ctx context.Context, c sasl.Credentials) reply {
+	acc, err := s.srv.o.Gate.Login(ctx, account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), User: c.User, Password: c.Password})
+	switch {
+	case err == nil:
+		s.account = acc
+		s.log.Info("logged in", "account", acc.Address.String())
+		return ok(235, "2.7.0", "Logged in")
+	case errors.Is(err, account.ErrTooManyFailures):
+		return reply{code: 421, enhanced: "4.7.0", lines: []string{"Too many failed logins from your address, try again in ten minutes"}, close: true}
+	case errors.Is(err, account.ErrCredentials):
+		s.srv.o.Metrics.loginFailed()
+		return refuse(mail.Final(mail.AuthCredentials, "The user name or password is wrong"))
+	}
+	s.log.Error("login could not be checked", "error", err)
+	return refuse(mail.Temporary(mail.AuthTemporary, "Logins cannot be checked right now, try again later"))
+}

@@ -1,0 +1,150 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// conn sets a deadline before each read and write, and can be told to stop
+// waiting for commands.
+type conn struct {
+	net.Conn // the socket, or TLS over it
+
+	mu       sync.Mutex
+	wait     time.Duration // for one read
+	until    time.Time     // for the whole line, or for the content at its slowest
+	octets   int64         // of the content so far
+	busy     bool          // a content is being read: not to be cut off by drain
+	draining bool
+}
+
+const (
+	writeTimeout = 2 * time.Minute
+	// minRate is the slowest a content may come, in octets a second, beyond the
+	// time-out for one block: else one slow peer holds a session for days.
+	minRate = 256
+	// closeTimeout is how long a peer may take to close after QUIT while we
+	// want to know whether it saw our replies.
+	closeTimeout = 2 * time.Second
+)
+
+// past is a deadline that is over.
+func past() time.Time { return time.Unix(1, 0) }
+
+// expectLine gives a whole command line its time, however slowly it drips.
+func (c *conn) expectLine(d time.Duration) {
+	c.mu.Lock()
+	c.wait, c.until, c.busy = d, time.Now().Add(d), false
+	c.mu.Unlock()
+}
+
+// expectContent gives each block of a content its time, as long as the whole
+// comes at minRate.
+func (c *conn) expectContent(d time.Duration) {
+	c.mu.Lock()
+	c.wait, c.until, c.octets, c.busy = d, time.Now().Add(d), 0, true
+	c.mu.Unlock()
+}
+
+// drain ends a wait for a command at once, and all later ones.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	if !c.busy {
+		_ = c.SetReadDeadline(past()) // the read fails, or the connection is gone already
+	}
+}
+
+// cut ends a content that is being read.
+func (c *conn) cut() {
+	c.mu.Lock()
+	c.busy, c.draining = false, true
+	c.mu.Unlock()
+}
+
+// Read implements io.Reader.
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(c.deadline()); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.octets += int64(n)
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *conn) deadline() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.busy {
+		if c.draining {
+			return past()
+		}
+		return c.until
+	}
+	block := time.Now().Add(c.wait)
+	slowest := c.until.Add(time.Duration(c.octets/minRate) * time.Second)
+	if slowest.Before(block) {
+		return slowest
+	}
+	return block
+}
+
+// Write implements io.Writer.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// secure goes on over TLS.
+func (c *conn) secure(t *tls.Conn) {
+	c.mu.Lock()
+	c.Conn = t
+	c.mu.Unlock()
+}
+
+// waiting tells whether octets of the peer wait in the socket already.
+func (c *conn) waiting() bool { return pending(c.Conn) > 0 }
+
+// readToEnd waits for the peer to close behind our goodbye. True means that it
+// had all our octets and closed in order: a host that died with our reply
+// unread resets the connection, and one that closed before it came does so too.
+func (c *conn) readToEnd() bool {
+	for end := time.Now().Add(closeTimeout); ; {
+		left := unsent(c.Conn)
+		if left == 0 {
+			break
+		}
+		if left < 0 || !time.Now().Before(end) {
+			return false
+		}
+		pause := time.NewTimer(time.Millisecond)
+		<-pause.C
+	}
+	if err := c.SetReadDeadline(time.Now().Add(closeTimeout)); err != nil {
+		return false
+	}
+	var b [1]byte
+	n, err := c.Conn.Read(b[:])
+	return n == 0 && errors.Is(err, io.EOF)
+}
+
+// tlsName is how Received and the trace tell of a connection's TLS.
+func tlsName(c net.Conn) string {
+	t, ok := c.(*tls.Conn)
+	if !ok {
+		return ""
+	}
+	s := t.ConnectionState()
+	version := strings.Replace(tls.VersionName(s.Version), "TLS ", "TLSv", 1)
+	return version + " " + tls.CipherSuiteName(s.CipherSuite)
+}

@@ -1,0 +1,106 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// maxUnconfirmed bounds the transactions that wait for a sign of life from a
+// peer that pipelines without reading.
+const maxUnconfirmed = 100
+
+// smallest is what a peer may go on sending of a message that we refuse, on
+// top of twice the largest message that we take.
+const smallest = 1 << 20
+
+// bounded passes a content on and hangs up on a peer that does not end it. An
+// error of dst is the intake's; the reading goes on to the final dot.
+type bounded struct {
+	dst  *intake.Transaction
+	conn *conn
+	left int64
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		b.conn.cut()
+	}
+	return b.dst.Write(p)
+}
+
+// data serves DATA (RFC 5321 §4.1.1.4).
+func data(_ context.Context, s *session, arg string) reply {
+	if arg != "" {
+		return refuse(mail.Final(mail.BadArguments, "DATA has no argument"))
+	}
+	return reply{code: 354, lines: []string{"Send the message, end it with a dot on a line of its own"}, then: s.content}
+}
+
+// content reads the message and takes responsibility for it.
+func (s *session) content(ctx context.Context) reply {
+	t := s.tx.intake
+	defer s.drop()
+	set := s.settings()
+	s.conn.expectContent(set.DataTimeout)
+	err := s.in.ReadContent(&bounded{dst: t, conn: s.conn, left: 2*set.MessageSize + smallest}, s.srv.buffers)
+	if lost, ok := errors.AsType[*smtp.ReadError](err); ok {
+		s.log.Info("connection lost in the middle of a message: nothing is kept", "message", t.ID().String(), "error", lost.Err)
+		return reply{code: 421, enhanced: "4.4.2", lines: []string{"The connection was lost in the middle of the message"}, close: true}
+	}
+	if errors.Is(err, smtp.ErrBareNewline) {
+		t.Abort()
+		fault := mail.Final(mail.BareNewline, "The message holds a CR or LF alone; lines must end in CR LF")
+		s.refused("content", fault)
+		return s.final(intake.Result{Fault: fault, Each: s.all(fault)})
+	}
+	// Any other error is the intake's own and stands in its result. The commit
+	// does not end with the session.
+	result := t.Commit(context.WithoutCancel(ctx))
+	if result.Fault != nil {
+		s.refused("content", result.Fault)
+		return s.final(result)
+	}
+	s.failures = 0
+	if result.Receipt != 0 && len(s.unconfirmed) < maxUnconfirmed {
+		s.unconfirmed = append(s.unconfirmed, result.Receipt)
+	}
+	s.log.Info("message accepted", "message", result.ID.String(), "sender", s.tx.env.From.String(), "recipients", s.tx.accepted)
+	return s.final(result)
+}
+
+func (s *session) all(f *mail.Fault) []*mail.Fault {
+	each := make([]*mail.Fault, s.tx.accepted)
+	for i := range each {
+		each[i] = f
+	}
+	return each
+}
+
+// final is one reply for all recipients, or one for each over LMTP
+// (RFC 2033 §4.2).
+func (s *session) final(r intake.Result) reply {
+	if s.door != mail.DoorLMTP {
+		return s.outcome(r, r.Fault)
+	}
+	var out reply
+	for i, f := range r.Each {
+		one := s.outcome(r, f)
+		if i == 0 {
+			out = one
+		} else {
+			out.each = append(out.each, one)
+		}
+	}
+	return out
+}
+
+func (s *session) outcome(r intake.Result, f *mail.Fault) reply {
+	if f != nil {
+		return refuse(f)
+	}
+	return ok(250, "2.0.0", "Accepted as "+r.ID.String())
+}

@@ -1,0 +1,53 @@
+package smtpd
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
+)
+
+// maxHelo bounds what a peer may call itself (RFC 5321 §4.5.3.1.2).
+const maxHelo = 255
+
+// ehlo serves EHLO and LMTP's LHLO (RFC 5321 §4.1.1.1, RFC 2033 §4.1).
+func ehlo(_ context.Context, s *session, arg string) reply {
+	r := s.hello(arg, true)
+	if !r.failed() {
+		r.lines = append(r.lines, s.extensions()...)
+	}
+	return r
+}
+
+func helo(_ context.Context, s *session, arg string) reply { return s.hello(arg, false) }
+
+func (s *session) hello(arg string, extended bool) reply {
+	if arg == "" || len(arg) > maxHelo {
+		return refuse(mail.Final(mail.BadArguments, "Say who you are: a host name or an address literal"))
+	}
+	s.drop()
+	s.helo, s.extended = arg, extended
+	return reply{code: 250, lines: []string{s.settings().Hostname}}
+}
+
+// extensions are announced only where the whole system honours them.
+func (s *session) extensions() []string {
+	set := s.settings()
+	out := []string{
+		"PIPELINING", "SIZE " + strconv.FormatInt(set.MessageSize, 10), "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8",
+	}
+	if s.tls == "" && s.srv.o.TLS != nil {
+		out = append(out, "STARTTLS")
+	}
+	if s.mayAuth() {
+		out = append(out, "AUTH "+strings.Join(sasl.Mechanisms(), " "))
+	}
+	return out
+}
+
+// mayAuth tells whether a password may be sent on this connection.
+func (s *session) mayAuth() bool {
+	return s.door == mail.DoorSubmission && s.account.ID == 0 && (s.tls != "" || s.settings().AllowCleartext)
+}

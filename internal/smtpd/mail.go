@@ -1,0 +1,123 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// mailFrom serves MAIL (RFC 5321 §4.1.1.2).
+func mailFrom(ctx context.Context, s *session, arg string) reply {
+	path, err := smtp.ParseMail(arg)
+	if err != nil {
+		return refuse(pathFault(err, mail.BadSender))
+	}
+	env, fault := s.envelope(path)
+	if fault != nil {
+		return refuse(fault)
+	}
+	o := s.origin(env)
+	if fault := s.srv.o.Policy.Mail(ctx, o, env); fault != nil {
+		return s.refused("sender", fault)
+	}
+	s.tx = &tx{origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env)}
+	return ok(250, "2.1.0", "Sender ok")
+}
+
+func pathFault(err error, address mail.Status) *mail.Fault {
+	switch {
+	case errors.Is(err, smtp.ErrArgument):
+		return mail.Final(mail.BadArguments, "Syntax: MAIL FROM:<address>, RCPT TO:<address>")
+	case errors.Is(err, smtp.ErrParam):
+		return mail.Final(mail.BadArguments, "A parameter is malformed")
+	}
+	return mail.Final(address, "This is not a valid address")
+}
+
+// envelope reads the parameters of MAIL.
+func (s *session) envelope(p smtp.Path) (mail.Envelope, *mail.Fault) {
+	env := mail.Envelope{From: p.Address}
+	for _, param := range p.Params {
+		if !s.extended {
+			return env, unknownParameter(param.Key)
+		}
+		if fault := s.mailParam(&env, param); fault != nil {
+			return env, fault
+		}
+	}
+	if !env.UTF8 && p.UTF8 {
+		return env, mail.Final(mail.UTF8AddressNeeded, "An address beyond ASCII needs SMTPUTF8")
+	}
+	return env, nil
+}
+
+func (s *session) mailParam(env *mail.Envelope, p smtp.Param) *mail.Fault {
+	switch p.Key {
+	case "SIZE": // RFC 1870 §6
+		size, err := smtp.ParseSize(p.Value)
+		if err != nil {
+			return mail.Final(mail.BadArguments, "SIZE needs a number")
+		}
+		if size > s.settings().MessageSize {
+			return mail.Final(mail.MessageTooBig, "The message is larger than we accept")
+		}
+		env.Size = size
+	case "BODY": // RFC 6152 §2
+		switch strings.ToUpper(p.Value) {
+		case "7BIT":
+		case "8BITMIME":
+			env.EightBit = true
+		default:
+			return mail.Final(mail.BadArguments, "BODY is 7BIT or 8BITMIME")
+		}
+	case "SMTPUTF8": // RFC 6531 §3.4
+		if p.Value != "" {
+			return mail.Final(mail.BadArguments, "SMTPUTF8 has no value")
+		}
+		env.UTF8 = true
+	case "AUTH": // RFC 4954 §5: taken, and not believed
+		if s.door != mail.DoorSubmission || p.Value == "" {
+			return unknownParameter(p.Key)
+		}
+	default:
+		return unknownParameter(p.Key)
+	}
+	return nil
+}
+
+func unknownParameter(key string) *mail.Fault {
+	return mail.Final(mail.UnknownParameter, "The parameter "+key+" is not known here")
+}
+
+// origin is who brings the message, as the trace will tell.
+func (s *session) origin(env mail.Envelope) mail.Origin {
+	return mail.Origin{
+		Door: s.door, Session: s.id, Peer: s.peer, Helo: s.helo, TLS: s.tls,
+		Tenant: s.account.Tenant, Account: s.account.ID, Login: s.account.Address,
+		Protocol: s.protocol(env.UTF8),
+	}
+}
+
+// protocol is the "with" of Received (RFC 3848, RFC 6531 §4.3).
+func (s *session) protocol(utf8 bool) string {
+	name := "ESMTP"
+	switch {
+	case s.door == mail.DoorLMTP:
+		name = "LMTP"
+	case !s.extended:
+		return "SMTP"
+	}
+	if utf8 {
+		name = "UTF8" + name[len(name)-4:] // UTF8SMTP, UTF8LMTP
+	}
+	if s.tls != "" {
+		name += "S"
+	}
+	if s.account.ID != 0 {
+		name += "A"
+	}
+	return name
+}

@@ -1,0 +1,70 @@
+// Package smtpd is the door by which mail comes in: SMTP, submission and LMTP
+// sessions.
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// Settings are what a reload may change; a session asks anew for each command.
+type Settings struct {
+	Hostname       string
+	MessageSize    int64         // octets, announced by SIZE
+	AllowCleartext bool          // AUTH without TLS, for tests
+	CommandTimeout time.Duration // RFC 5321 §4.5.3.2.7
+	DataTimeout    time.Duration // for each block of content, §4.5.3.2.5
+	Errors         int           // failing commands since the last accepted message before we hang up
+}
+
+// Options are what a Server is made of.
+type Options struct {
+	Intake   *intake.Intake
+	Policy   *policy.Policy
+	Gate     *account.Gate
+	IDs      *mail.IDs
+	TLS      *tls.Config // for STARTTLS; nil = not offered
+	Settings func() Settings
+	Metrics  *Metrics
+	Logger   *slog.Logger
+}
+
+// Server serves sessions. It may be used by many goroutines.
+type Server struct {
+	o       Options
+	buffers *smtp.Buffers
+	verbs   map[mail.Door][]string // of each door, for HELP
+}
+
+// New returns a server.
+func New(o Options) *Server {
+	s := &Server{o: o, buffers: smtp.NewBuffers(), verbs: map[mail.Door][]string{}}
+	for _, d := range []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP} {
+		s.verbs[d] = verbs(d)
+	}
+	return s
+}
+
+// Serve runs one session to its end and closes the connection. c is a
+// *tls.Conn on ports with implicit TLS. When ctx ends the session finishes a
+// content that is being read, says 421 and ends.
+func (srv *Server) Serve(ctx context.Context, c net.Conn, door mail.Door) {
+	s := newSession(srv, c, door)
+	defer s.end()
+	stop := context.AfterFunc(ctx, s.conn.drain)
+	defer stop()
+	if err := s.start(ctx); err != nil {
+		s.log.Debug("session ended before its greeting", "error", err)
+		return
+	}
+	s.run(ctx)
+}

@@ -1,0 +1,222 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// session is the life of one connection. Its loop is the only reader and the
+// only writer.
+type session struct {
+	srv  *Server
+	conn *conn
+	in   *smtp.Reader
+	out  []byte // replies not yet written
+	log  *slog.Logger
+
+	id       mail.ID
+	door     mail.Door
+	peer     netip.AddrPort
+	tls      string // empty = cleartext
+	helo     string // as the peer named itself, empty = not yet
+	extended bool   // EHLO or LHLO, not HELO
+	account  account.Account
+	failures int  // failing commands since the last accepted message
+	answered bool // nothing of the peer's was waiting when we last wrote
+	tx       *tx  // nil between messages
+
+	// unconfirmed are messages whose 250 the peer has not been seen to have
+	// read.
+	unconfirmed []intake.Receipt
+}
+
+// tx is MAIL to the end of DATA. RSET, EHLO, STARTTLS and the end of DATA drop
+// it whole, so that no field can live on.
+type tx struct {
+	intake   *intake.Transaction
+	origin   mail.Origin
+	env      mail.Envelope
+	accepted int // recipients
+}
+
+func newSession(srv *Server, c net.Conn, door mail.Door) *session {
+	id := srv.o.IDs.Next()
+	s := &session{srv: srv, conn: &conn{Conn: c}, id: id, door: door}
+	s.in = smtp.NewReader(s.conn)
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		s.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	s.log = srv.o.Logger.With("session", id.String(), "door", door.String())
+	if s.peer.IsValid() {
+		s.log = s.log.With("peer", s.peer.String())
+	}
+	srv.o.Metrics.opened(door)
+	return s
+}
+
+func (s *session) settings() Settings { return s.srv.o.Settings() }
+
+// start does the handshake of implicit TLS and greets.
+func (s *session) start(ctx context.Context) error {
+	if t, ok := s.conn.Conn.(*tls.Conn); ok {
+		if err := s.handshake(ctx, t); err != nil {
+			return err
+		}
+	}
+	word := "ESMTP"
+	if s.door == mail.DoorLMTP {
+		word = "LMTP"
+	}
+	return s.send(ok(220, "", s.settings().Hostname+" "+word+" Hayauma"))
+}
+
+const handshakeTimeout = time.Minute
+
+func (s *session) handshake(ctx context.Context, t *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	s.tls = tlsName(t)
+	return nil
+}
+
+// run is the loop: read, run, reply.
+func (s *session) run(ctx context.Context) {
+	for {
+		line, err := s.readLine()
+		r, fatal := s.answer(ctx, line, err)
+		if fatal != nil {
+			_ = s.send(s.farewell(ctx, fatal)) // the peer may be gone
+			return
+		}
+		for {
+			if err := s.send(r); err != nil {
+				s.log.Debug("session lost", "error", err)
+				return
+			}
+			if r.then == nil {
+				break
+			}
+			r = r.then(ctx)
+		}
+		if r.close {
+			if r.code == 221 && len(s.unconfirmed) > 0 && s.conn.readToEnd() {
+				s.confirm()
+			}
+			return
+		}
+		if s.tooManyFailures(r) {
+			_ = s.send(reply{code: 421, enhanced: "4.7.0", lines: []string{"Too many errors, closing"}, close: true})
+			return
+		}
+	}
+}
+
+// tooManyFailures counts since the last accepted message.
+func (s *session) tooManyFailures(r reply) bool {
+	if r.failed() {
+		s.failures++
+	}
+	return s.failures >= s.settings().Errors
+}
+
+// readLine waits for a command.
+func (s *session) readLine() ([]byte, error) {
+	s.conn.expectLine(s.settings().CommandTimeout)
+	fresh := s.answered && s.in.Buffered() == 0
+	line, err := s.in.ReadLine()
+	if fresh && err == nil {
+		// The peer wrote this after our replies had gone out.
+		s.confirm()
+	}
+	return line, err
+}
+
+func (s *session) confirm() {
+	for _, r := range s.unconfirmed {
+		s.srv.o.Intake.Confirm(r)
+	}
+	s.unconfirmed = s.unconfirmed[:0]
+}
+
+// answer runs one line; an error ends the session.
+func (s *session) answer(ctx context.Context, line []byte, err error) (reply, error) {
+	switch {
+	case errors.Is(err, smtp.ErrLineTooLong):
+		return refuse(mail.Final(mail.BadSyntax, "The line is too long")), nil
+	case errors.Is(err, smtp.ErrBareLF):
+		return refuse(mail.Final(mail.BadSyntax, "Lines must end in CR LF, with no other CR or LF in them")), nil
+	case err != nil:
+		return reply{}, err
+	}
+	cmd, err := smtp.ParseCommand(line)
+	if err != nil {
+		return refuse(mail.Final(mail.BadSyntax, "Command not recognized")), nil
+	}
+	row, known := find(cmd.Verb, s.door)
+	if !known {
+		return refuse(mail.Final(mail.BadSyntax, "Command not recognized")), nil
+	}
+	if r, missing := s.unmet(row.needs); missing {
+		return r, nil
+	}
+	return row.run(ctx, s, cmd.Arg), nil
+}
+
+// send writes a reply, or keeps it back while the peer's next command is
+// waiting already (RFC 2920 §3.2).
+func (s *session) send(r reply) error {
+	s.out = r.append(s.out)
+	if r.then == nil && !r.close && s.in.Pending() && len(s.out) < 4096 {
+		return nil
+	}
+	// What the peer wrote before it can have seen this reply proves nothing.
+	s.answered = len(s.unconfirmed) > 0 && s.in.Buffered() == 0 && !s.conn.waiting()
+	_, err := s.conn.Write(s.out)
+	s.out = s.out[:0]
+	return err
+}
+
+// farewell is the last reply of a session whose connection gave an error: a
+// peer that went away hears nothing, one that was slow, or that we have to
+// leave, hears 421.
+func (s *session) farewell(ctx context.Context, err error) reply {
+	switch {
+	case ctx.Err() != nil:
+		return reply{code: 421, enhanced: "4.3.2", lines: []string{s.settings().Hostname + " is shutting down"}, close: true}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return reply{code: 421, enhanced: "4.4.2", lines: []string{"Nothing heard for too long, closing"}, close: true}
+	case !errors.Is(err, io.EOF):
+		s.log.Debug("session lost", "error", err)
+	}
+	return reply{close: true}
+}
+
+func (s *session) end() {
+	s.drop()
+	_ = s.conn.Close() // nothing is left to be said
+	s.srv.o.Metrics.closed(s.door)
+}
+
+// drop ends the message under way.
+func (s *session) drop() {
+	if s.tx != nil {
+		s.tx.intake.Abort()
+		s.tx = nil
+	}
+}

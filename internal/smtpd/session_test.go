@@ -1,0 +1,314 @@
+package smtpd_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/smtpd"
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	t.Run("an idle session hears 421", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, stack.Options{})
+		for _, door := range []string{"1", "3", "4"} {
+			defer func(c *client) {
+				c.expect("421 4.3.2")
+				c.expectEnd()
+			}(r.open(door))
+		}
+		r.stop()
+	})
+	t.Run("a session in a transaction hears 421", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, stack.Options{})
+		c := r.open("1")
+		c.say("EHLO a", "250")
+		c.say("MAIL FROM:<a@b.test>", "250")
+		r.stop()
+		c.expect("421 4.3.2")
+		c.expectEnd()
+	})
+	t.Run("a session in the middle of a login hears 421", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, stack.Options{})
+		c := r.open("3")
+		c.say("EHLO a", "250")
+		c.say("AUTH LOGIN", "334")
+		r.stop()
+		c.expect("421 4.3.2")
+		c.expectEnd()
+	})
+	t.Run("a message in the middle is taken first", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, stack.Options{})
+		c := r.open("1")
+		c.say("EHLO a", "250")
+		c.say("MAIL FROM:<a@b.test>", "250")
+		c.say("RCPT TO:<alice@hayauma.test>", "250")
+		c.say("DATA", "354")
+		c.send("Subject: half\r\n\r\n")
+		r.stop()
+		c.send("the other half\r\n.\r\n")
+		c.expect("250 2.0.0 Accepted")
+		c.expect("421 4.3.2")
+		c.expectEnd()
+		if got := r.Inbox("alice@hayauma.test"); len(got) != 1 || !strings.Contains(got[0], "other half") {
+			t.Errorf("INBOX: %q", got)
+		}
+	})
+}
+
+// Times of RFC 5321 §4.5.3.2 in a bubble: minutes take no time.
+func TestSlowPeers(t *testing.T) {
+	t.Parallel()
+	slow := func(s *smtpd.Settings) { s.CommandTimeout, s.DataTimeout = 5*time.Minute, 3*time.Minute }
+	start := func(t *testing.T) (*rig, net.Conn) {
+		r := newRig(t, stack.Options{})
+		r.change(slow)
+		conn, err := r.dialDoor("1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // may be closed already
+		return r, conn
+	}
+	tests := []struct {
+		name, say string
+		after     time.Duration
+		last      string // of what was heard
+	}{
+		{"says nothing", "", 5 * time.Minute, "421 4.4.2 "},
+		{"half a command", "EHLO a\r\nMAIL FR", 5 * time.Minute, "421 4.4.2 "},
+		{"stops before the dot", "EHLO a\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\nDATA\r\nSubject: a\r\n\r\nx\r\n", 3 * time.Minute, "421 4.4.2 "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r, conn := start(t)
+				begun := time.Now()
+				if _, err := io.WriteString(conn, test.say); err != nil {
+					t.Fatal(err)
+				}
+				heard, err := io.ReadAll(conn)
+				lines := strings.Split(strings.TrimSpace(string(heard)), "\r\n")
+				if err != nil || !strings.HasPrefix(lines[len(lines)-1], test.last) {
+					t.Errorf("heard %q, %v", heard, err)
+				}
+				if took := time.Since(begun); took < test.after || took > test.after+time.Minute {
+					t.Errorf("after %v, want %v", took, test.after)
+				}
+				if got := r.Inbox("alice@hayauma.test"); len(got) != 0 {
+					t.Errorf("filed: %q", got)
+				}
+			})
+		})
+	}
+	t.Run("never reads", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r, conn := start(t)
+			begun := time.Now()
+			err := conn.SetWriteDeadline(begun.Add(time.Hour))
+			for err == nil && time.Since(begun) < time.Hour {
+				_, err = conn.Write(bytes.Repeat([]byte("HELP\r\n"), 1000))
+			}
+			r.served.Wait()
+			if took := time.Since(begun); took > 10*time.Minute {
+				t.Errorf("the session lived for %v", took)
+			}
+		})
+	})
+}
+
+func TestConnectionLostInAMessage(t *testing.T) {
+	t.Parallel()
+	for _, sent := range []string{"", "Subject: a\r\n", "Subject: a\r\n\r\nx\r\n", "Subject: a\r\n\r\nx\r\n.", "Subject: a\r\n\r\nx\r\n.\r", strings.Repeat("x", 2<<20)} {
+		r := newRig(t, stack.Options{})
+		r.change(func(s *smtpd.Settings) { s.MessageSize = 10 << 20 })
+		for _, half := range []bool{false, true} {
+			c := r.open("1")
+			c.say("EHLO a", "250")
+			c.say("MAIL FROM:<a@b.test>", "250")
+			c.say("RCPT TO:<alice@hayauma.test>", "250")
+			c.say("DATA", "354")
+			c.send(sent)
+			if conn, ok := c.conn.(*testkit.MemConn); half && ok {
+				if err := conn.CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				c.expect("421 4.4.2")
+				c.expectEnd()
+			} else if err := c.conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.served.Wait()
+		if got := r.Inbox("alice@hayauma.test"); len(got) != 0 {
+			t.Errorf("after %.20q: filed %q", sent, got)
+		}
+	}
+}
+
+// RFC 1047: a sender that missed our 250 repeats the transaction.
+func TestRepeatedTransaction(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	const content = "Message-ID: <one@b.test>\r\nSubject: one\r\n\r\nHello\r\n"
+	once := func(content string, to ...string) (string, *client) {
+		c := r.open("1")
+		c.say("EHLO a", "250")
+		return c.deliver("a@b.test", content, to...), c
+	}
+	lost := func(c *client) {
+		if err := c.conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r.served.Wait()
+	}
+	first, c := once(content, "alice@hayauma.test")
+	lost(c)
+	second, c := once(content, "alice@hayauma.test")
+	lost(c)
+	if second != first || len(r.Inbox("alice@hayauma.test")) != 1 {
+		t.Errorf("the repeat of %s is %s, filed %d times", first, second, len(r.Inbox("alice@hayauma.test")))
+	}
+	if got := r.Events(first); got != "accepted filed duplicate" {
+		t.Errorf("events: %s", got)
+	}
+	for name, other := range map[string]func() (string, *client){
+		"another content":   func() (string, *client) { return once(content+"more\r\n", "alice@hayauma.test") },
+		"another recipient": func() (string, *client) { return once(content, "bob@hayauma.test") },
+		"one more":          func() (string, *client) { return once(content, "alice@hayauma.test", "bob@hayauma.test") },
+	} {
+		id, c := other()
+		lost(c)
+		if id == first {
+			t.Errorf("%s is taken for a repeat", name)
+		}
+	}
+	third, c := once(content, "alice@hayauma.test")
+	if third != first {
+		t.Errorf("the second repeat of %s is %s", first, third)
+	}
+	c.say("QUIT", "221") // has seen our 250
+	c.expectEnd()
+	before := len(r.Inbox("alice@hayauma.test"))
+	fourth, c := once(content, "alice@hayauma.test")
+	if fourth == first || len(r.Inbox("alice@hayauma.test")) != before+1 {
+		t.Errorf("a confirmed transaction that comes again: id %s after %s, %d filed after %d", fourth, first, len(r.Inbox("alice@hayauma.test")), before)
+	}
+	c.say("QUIT", "221")
+	c.expectEnd()
+	// Without a Message-ID nothing tells a repeat from a second message.
+	const plain = "Subject: one\r\n\r\nHello\r\n"
+	a, c := once(plain, "bob@hayauma.test")
+	lost(c)
+	b, c := once(plain, "bob@hayauma.test")
+	lost(c)
+	if a == b {
+		t.Error("two messages without Message-ID are taken for one")
+	}
+}
+
+func TestTooManyFailedLogins(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{LoginFailures: 3})
+	wrong := base64.StdEncoding.EncodeToString([]byte("\x00alice@hayauma.test\x00wrong password"))
+	c := r.open("3")
+	c.say("EHLO a", "250")
+	for range 3 {
+		c.say("AUTH PLAIN "+wrong, "535 5.7.8")
+	}
+	c.say("AUTH PLAIN "+wrong, "421 4.7.0")
+	c.expectEnd()
+	c = r.open("3")
+	c.say("EHLO a", "250")
+	c.say("AUTH PLAIN "+plainAlice, "421 4.7.0")
+	c.expectEnd()
+}
+
+func TestCleartextLoginWhereAllowed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.AllowCleartext = true })
+	c := r.open("2")
+	if got := c.say("EHLO a", "250"); !strings.Contains(got, "AUTH PLAIN LOGIN") || !strings.Contains(got, "STARTTLS") {
+		t.Errorf("EHLO: %q", got)
+	}
+	c.say("MAIL FROM:<alice@hayauma.test>", "530 5.7.0")
+	c.say("AUTH PLAIN "+plainAlice, "235")
+	c.deliver("alice@hayauma.test", "Subject: a\r\n\r\nx\r\n", "bob@hayauma.test")
+}
+
+// An account that is removed while its session lives can send no more.
+func TestAccountRemovedDuringItsSession(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	c := r.open("3")
+	c.say("EHLO a", "250")
+	c.say("AUTH PLAIN "+plainAlice, "235")
+	if err := r.Directory.RemoveAccount(t.Context(), r.Address("alice@hayauma.test")); err != nil {
+		t.Fatal(err)
+	}
+	c.send("MAIL FROM:<alice@hayauma.test>\r\n")
+	if got, err := c.reply(); err != nil || !strings.HasPrefix(got, "4") && !strings.HasPrefix(got, "5") {
+		t.Errorf("MAIL of a removed account: %q, %v", got, err)
+	}
+}
+
+var replyLine = regexp.MustCompile(`^[2345]\d\d[ -][ -~]*$`)
+
+// FuzzSession feeds a session with garbage: it ends, and until then every line
+// has its reply.
+func FuzzSession(f *testing.F) {
+	f.Add(byte(0), []byte("EHLO a\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\nDATA\r\nSubject: a\r\n\r\nx\r\n.\r\nQUIT\r\n"))
+	f.Add(byte(1), []byte("EHLO a\r\nAUTH LOGIN\r\n*\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\n\x16\x03\x01"))
+	f.Add(byte(2), []byte("LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n\n.\n\r.\r\r\n.\r\nRSET\r\n"))
+	f.Add(byte(0), []byte("\r\n\n\x00\r\nHELO\r\nHELP\r\nVRFY a\r\nNOOP\r\n"))
+	r := newRig(f, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.AllowCleartext = true })
+	doors := []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP}
+	f.Fuzz(func(t *testing.T, door byte, in []byte) {
+		conn, err := r.dial(r.server, doors[int(door)%len(doors)], stranger, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, ok := conn.(*testkit.MemConn)
+		if !ok {
+			t.Fatal("not a connection in memory")
+		}
+		if err := client.SetDeadline(time.Now().Add(8 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = client.Write(in) // the server may have closed
+			_ = client.CloseWrite() // it may be closed already
+		}()
+		out, err := io.ReadAll(client)
+		if err != nil {
+			t.Fatalf("%q: heard %q and then %v", in, out, err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(out), "\r\n"), "\r\n")
+		for _, line := range lines {
+			if !replyLine.MatchString(line) {
+				t.Errorf("%q: not a reply: %q", in, line)
+			}
+		}
+		if bytes.ContainsRune(in, '\n') && len(lines) < 2 {
+			t.Errorf("%q: the server was silent", in)
+		}
+	})
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Runs every test, with the race detector where a C compiler is present. With
+# CI=true neither a skipped test nor a missing compiler is accepted.
+set -eu
+
+strict=
+[ "${CI:-}" != true ] || strict=-noskip
+
+race=-race
+cgo=1
+if ! command -v "$(go env CC)" >/dev/null 2>&1; then
+	if [ -n "$strict" ]; then
+		echo "test: no C compiler for the race detector, and CI=true needs it" >&2
+		exit 1
+	fi
+	echo "test: no C compiler, so without the race detector"
+	race=
+	cgo=0
+fi
+
+(cd tools && go test -count=1 ./testreport)
+mkdir -p bin
+(cd tools && CGO_ENABLED=0 go build -o ../bin/testreport ./testreport)
+
+export CGO_ENABLED="$cgo"
+# shellcheck disable=SC2086 # options that may be empty, and a list of packages
+exec bin/testreport $strict -- \
+	go test -json $race -shuffle=on -timeout "${TIMEOUT:-20m}" ${PKGS:-./...}

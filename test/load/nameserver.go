@@ -1,0 +1,79 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// nameserver answers on loopback, over UDP and TCP: every name has an MX that
+// leads to 127.0.0.1, and nothing else.
+type nameserver struct {
+	addr     string
+	udp, tcp *dns.Server
+	done     chan error
+}
+
+const mxHost = "mx.load.invalid."
+
+func startNameserver(ctx context.Context) (*nameserver, error) {
+	var lc net.ListenConfig
+	pc, err := lc.ListenPacket(ctx, "udp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("name server: %w", err)
+	}
+	ln, err := lc.Listen(ctx, "tcp", pc.LocalAddr().String())
+	if err != nil {
+		_ = pc.Close() // unused yet
+		return nil, fmt.Errorf("name server: %w", err)
+	}
+	n := &nameserver{addr: pc.LocalAddr().String(), done: make(chan error, 2)}
+	started := make(chan struct{}, 2)
+	note := func() { started <- struct{}{} }
+	n.udp = &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(answer), NotifyStartedFunc: note}
+	n.tcp = &dns.Server{Listener: ln, Handler: dns.HandlerFunc(answer), NotifyStartedFunc: note}
+	for _, s := range []*dns.Server{n.udp, n.tcp} {
+		go func() { n.done <- s.ActivateAndServe() }()
+	}
+	for range 2 {
+		select {
+		case <-started:
+		case err := <-n.done:
+			n.stop()
+			return nil, fmt.Errorf("name server: %w", err)
+		case <-time.After(startLimit):
+			n.stop()
+			return nil, errors.New("name server: not started in time")
+		}
+	}
+	return n, nil
+}
+
+func (n *nameserver) stop() {
+	_ = n.udp.Shutdown() // it fails only if it was not running
+	_ = n.tcp.Shutdown()
+}
+
+func answer(w dns.ResponseWriter, q *dns.Msg) {
+	m := new(dns.Msg)
+	m.SetReply(q)
+	m.Authoritative = true
+	m.RecursionAvailable = true
+	if len(q.Question) == 1 {
+		name, kind := q.Question[0].Name, q.Question[0].Qtype
+		head := dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: 300}
+		isHost := strings.EqualFold(name, mxHost)
+		switch {
+		case kind == dns.TypeMX && !isHost:
+			m.Answer = append(m.Answer, &dns.MX{Hdr: head, Preference: 10, Mx: mxHost})
+		case kind == dns.TypeA && isHost:
+			m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.IPv4(127, 0, 0, 1)})
+		}
+	}
+	_ = w.WriteMsg(m) // the asker will ask again
+}

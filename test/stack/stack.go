@@ -1,0 +1,215 @@
+// Package stack is the server's parts from the storage to intake, real ones,
+// put together for the tests of a door or a stage.
+package stack
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/blob/pack"
+	"github.com/hayauma/hayauma/internal/bounce"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/ratelimit"
+	"github.com/hayauma/hayauma/internal/relay/event"
+)
+
+// Hostname is the server's name in tests.
+const Hostname = "mx.hayauma.test"
+
+// Password is the password of every account that Account makes.
+const Password = "a good horse"
+
+// Options change what a Stack is made of.
+type Options struct {
+	Deliverer     queue.Deliverer // nil: new mail for others is held
+	Retry         []time.Duration // nil: an hour
+	Lifetime      time.Duration   // 0: five days
+	DelayNotice   time.Duration
+	Messages      func(*intake.Settings) // changes the limits of a transaction
+	RelayNetworks []netip.Prefix
+	LoginFailures int // per address; 0 = no limit
+
+	// DB and Blobs put something between the engines and intake, to inject
+	// their errors.
+	DB    func(db.DB) db.DB
+	Blobs func(blob.Store) blob.Store
+
+	// Asleep leaves the queue and the reporter stopped: see Wake.
+	Asleep bool
+}
+
+// Stack is a server without doors.
+type Stack struct {
+	DB        db.DB
+	Blobs     blob.Store
+	IDs       *mail.IDs
+	Directory *account.Directory
+	Gate      *account.Gate
+	Mailboxes *mailbox.Store
+	Queue     *queue.Queue
+	Intake    *intake.Intake
+	Policy    *policy.Policy
+	History   *event.Log
+	Reporter  *bounce.Reporter
+
+	t testing.TB
+}
+
+// New returns a stack on storage in a folder of the test. Intake, queue and
+// reporter run until the test ends.
+func New(t testing.TB, o Options) *Stack {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
+	s.DB = dbtest.New(t, account.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema())
+	blobs, err := pack.Open(t.Context(), pack.Options{
+		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Blobs = blobs
+	t.Cleanup(func() {
+		if err := blobs.Close(); err != nil {
+			t.Errorf("close the bodies: %v", err)
+		}
+	})
+	s.domain(log, o)
+	s.way(log, o)
+	if !o.Asleep {
+		s.Wake()
+	}
+	return s
+}
+
+func (s *Stack) domain(log *slog.Logger, o Options) {
+	s.Mailboxes = mailbox.New(mailbox.Options{DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Logger: log})
+	s.Directory = account.New(account.Options{
+		DB: s.DB, IDs: s.IDs, Logger: log,
+		Postmaster:   func() mail.Address { return mail.Address{} },
+		DefaultQuota: func() int64 { return 0 },
+		Created:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Provision(tx, a.ID) },
+		Removed:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Erase(tx, a.ID) },
+	})
+	s.Gate = account.NewGate(s.Directory, ratelimit.NewFailures(o.LoginFailures), log)
+	s.History = event.NewLog(s.DB, s.IDs)
+	s.Policy = policy.New(policy.Options{
+		Directory: s.Directory, RelayNetworks: func() []netip.Prefix { return o.RelayNetworks },
+	})
+}
+
+// way builds the mail's way; o.DB and o.Blobs stand before intake alone.
+func (s *Stack) way(log *slog.Logger, o Options) {
+	if len(o.Retry) == 0 {
+		o.Retry = []time.Duration{time.Hour}
+	}
+	if o.Lifetime == 0 {
+		o.Lifetime = 5 * 24 * time.Hour
+	}
+	s.Queue = queue.New(queue.Options{
+		DB: s.DB, IDs: s.IDs, Deliverer: local{s: s, others: o.Deliverer},
+		Observer: event.NewRecorder(s.IDs), Logger: log,
+		Settings: func() queue.Settings {
+			return queue.Settings{
+				Hold: o.Deliverer == nil, Retry: o.Retry, Lifetime: o.Lifetime, DelayNotice: o.DelayNotice,
+				Memory: 1 << 20, Concurrency: 10, PerSite: 2, Grace: 5 * time.Second,
+			}
+		},
+	})
+	limits := intake.Settings{Hostname: Hostname, MessageSize: 10 << 20, HeaderSize: 256 << 10, Recipients: 1000}
+	if o.Messages != nil {
+		o.Messages(&limits)
+	}
+	in := intake.Options{
+		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue,
+		Settings: func() intake.Settings { return limits },
+		Metrics:  intake.NewMetrics(prometheus.NewRegistry()), Logger: log,
+	}
+	if o.DB != nil {
+		in.DB = o.DB(s.DB)
+	}
+	if o.Blobs != nil {
+		in.Blobs = o.Blobs(s.Blobs)
+	}
+	s.Intake = intake.New(in)
+	s.start(func(ctx context.Context) { s.Intake.Run(ctx) })
+	s.Reporter = bounce.New(bounce.Options{
+		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Queue: s.Queue, Intake: s.Intake,
+		Hostname: func() string { return Hostname }, Logger: log,
+	})
+}
+
+// Wake starts the queue and the reporter.
+func (s *Stack) Wake() {
+	s.WakeQueue()
+	s.WakeReporter()
+}
+
+// WakeQueue starts the queue alone.
+func (s *Stack) WakeQueue() {
+	s.start(func(ctx context.Context) {
+		if err := s.Queue.Run(ctx); err != nil && ctx.Err() == nil {
+			s.t.Errorf("queue: %v", err)
+		}
+	})
+}
+
+// WakeReporter starts the reporter alone.
+func (s *Stack) WakeReporter() { s.start(s.Reporter.Run) }
+
+// start runs f until the test ends; later starts end first.
+func (s *Stack) start(f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	var ended sync.WaitGroup
+	ended.Go(func() { f(ctx) })
+	s.t.Cleanup(func() {
+		cancel()
+		ended.Wait()
+	})
+}
+
+// local sends what is at home to intake and the rest to another deliverer.
+type local struct {
+	s      *Stack
+	others queue.Deliverer
+}
+
+// Deliver implements queue.Deliverer.
+func (l local) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+	if site == queue.SiteLocal {
+		intake.NewLocal(l.s.Intake).Deliver(ctx, site, next, done)
+		return
+	}
+	l.others.Deliver(ctx, site, next, done)
+}
+
+// Deliver is a deliverer that asks a function for each recipient's outcome.
+type Deliver func(m *queue.Message, r queue.Recipient) queue.Outcome
+
+// Deliver implements queue.Deliverer.
+func (f Deliver) Deliver(_ context.Context, _ string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+	for job := next(); job != nil; job = next() {
+		var out []queue.Outcome
+		for _, r := range job.Recipients {
+			o := f(job.Message, r)
+			now := mail.Micros(time.Now())
+			o.Recipient, o.Started, o.Ended = r.ID, now, now
+			out = append(out, o)
+		}
+		done(job, out)
+	}
+}
