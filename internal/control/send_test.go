@@ -160,6 +160,10 @@ func TestClientsThatVanish(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
+	// Else the client may wait for octets that never come before it gives up.
+	if err := pipe.CloseWithError(context.Canceled); err != nil {
+		t.Fatal(err)
+	}
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the sender learned %v", err)
 	}
