@@ -40,12 +40,21 @@ type Body struct {
 
 // Store keeps bodies. Its methods may be called from many goroutines.
 type Store interface {
-	// Create starts a body.
+	// Create starts a body under an id of its own.
 	Create() Writer
+
+	// Restore starts a body under the id that it had in another store, from
+	// which it is moved. No other body of this store may have it.
+	Restore(id mail.ID) Writer
 
 	// Record makes bodies findable, in the transaction that also holds the
 	// first rows that refer to them.
 	Record(tx *db.Tx, bodies ...Body) error
+
+	// Drop tells that bodies will not be recorded: what they hold is given back
+	// sooner than it would be otherwise. It must not be called where that is
+	// not sure (db.ErrUnknown): then the store finds out by itself.
+	Drop(bodies ...Body)
 
 	// Open gives a body for reading, verified; ErrNotFound if there is none.
 	Open(ctx context.Context, id mail.ID) (Reader, error)
@@ -84,11 +93,6 @@ type Reader interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64
-}
-
-// Reference is a column of a domain table that refers to bodies.
-type Reference struct {
-	Table, Column string
 }
 
 // Swept is what a sweep did.

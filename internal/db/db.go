@@ -25,9 +25,17 @@ type DB interface {
 	// is done in slices, each its own Read.
 	Read(ctx context.Context, fn func(*Tx) error) error
 
+	// Parallel is how many Writes can make progress at the same time: 1 for an
+	// engine with one writer. Whoever forms groups forms that many at once.
+	Parallel() int
+
 	// Migrate brings the tables of each schema up to its last step, in the
 	// order given. It refuses a database that has more steps than the schema.
 	Migrate(ctx context.Context, schemas ...Schema) error
+
+	// Pending tells which steps Migrate would take, and refuses what it would
+	// refuse. It changes nothing.
+	Pending(ctx context.Context, schemas ...Schema) ([]Step, error)
 
 	// Health returns nil while the engine can commit, else why it cannot.
 	Health() error
@@ -43,19 +51,43 @@ type DB interface {
 // Errors that engines give. Everything else that an engine returns is unknown
 // and so temporary.
 var (
-	ErrNoRows     = errors.New("no such row")
-	ErrConflict   = errors.New("a row with this key exists already")
-	ErrFull       = errors.New("the storage is full")
-	ErrOverloaded = errors.New("too many writes are waiting")
-	ErrClosed     = errors.New("the database is closed")
-	ErrCorrupt    = errors.New("the database file is damaged")
-	ErrInUse      = errors.New("another process is using the database")
-	ErrNewer      = errors.New("the database was written by a newer version of hayauma")
+	ErrNoRows      = errors.New("no such row")
+	ErrConflict    = errors.New("a row with this key exists already")
+	ErrFull        = errors.New("the storage is full")
+	ErrOverloaded  = errors.New("too many writes are waiting")
+	ErrClosed      = errors.New("the database is closed")
+	ErrCorrupt     = errors.New("the database file is damaged")
+	ErrInUse       = errors.New("another process is using the database")
+	ErrNewer       = errors.New("the database was written by a newer version of hayauma")
+	ErrUnavailable = errors.New("the database does not answer")
+	// ErrUnknown says that the answer to a COMMIT was lost: the rows may be
+	// there or not. Writing them again could write them twice. The engine goes
+	// on asking; if they are there, the hooks of Tx.OnCommit run late.
+	ErrUnknown = errors.New("it is not known whether the database has committed")
 )
+
+// RefusesAll tells whether an error is about the engine and not about a row,
+// so that trying the parts of a group one by one would only fail more often,
+// or, after ErrUnknown, write twice.
+func RefusesAll(err error) bool {
+	for _, all := range []error{ErrFull, ErrOverloaded, ErrClosed, ErrCorrupt, ErrInUse, ErrUnavailable, ErrUnknown} {
+		if errors.Is(err, all) {
+			return true
+		}
+	}
+	return false
+}
 
 // Schema is the tables of one domain package: numbered steps that only ever
 // grow at the end.
 type Schema struct {
 	Package string // the owner's name, "mailbox"
 	Steps   []Stmt // step n is number n+1; each may hold several statements
+}
+
+// Step is one step of a schema.
+type Step struct {
+	Package string
+	Number  int // from 1
+	SQL     string
 }

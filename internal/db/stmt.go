@@ -9,6 +9,29 @@ type Stmt struct {
 	Postgres string // variant for PostgreSQL, empty = SQL
 }
 
+// Common is the text for every engine without a variant.
+func (s Stmt) Common() string { return s.SQL }
+
+// ForPostgres is the text for PostgreSQL, in the words of package db.
+func (s Stmt) ForPostgres() string {
+	if s.Postgres != "" {
+		return s.Postgres
+	}
+	return s.SQL
+}
+
+// StepsAfter is for engines: it lists the steps behind the last that they have
+// of each schema, each in the text that pick gives.
+func StepsAfter(schemas []Schema, have []int, pick func(Stmt) string) []Step {
+	var out []Step
+	for i, s := range schemas {
+		for n := have[i] + 1; n <= len(s.Steps); n++ {
+			out = append(out, Step{Package: s.Package, Number: n, SQL: pick(s.Steps[n-1])})
+		}
+	}
+	return out
+}
+
 // SQL returns a statement that every engine understands.
 func SQL(s string) Stmt { return Stmt{SQL: s} }
 

@@ -15,6 +15,9 @@ type Conn interface {
 	List(ids []int64) (placeholder string, args []any)
 	// MaxArgs is how many arguments one statement may have.
 	MaxArgs() int
+	// Shared tells whether other writes run at the same time, so that rows must
+	// be locked before they are read to be changed.
+	Shared() bool
 }
 
 // Rows is a result being read. It must be closed.
@@ -121,6 +124,18 @@ func Each(rows Rows, scan func(Rows) error) (err error) {
 		}
 	}
 	return rows.Err()
+}
+
+// Lock takes rows of a table for this transaction, in the order of a key, so
+// that what is read of them next stays true until the commit and two
+// transactions never wait for each other in a circle. Where one transaction
+// writes at a time there is nothing to do.
+func (t *Tx) Lock(table, key string, ids []int64) error {
+	if !t.conn.Shared() || len(ids) == 0 {
+		return nil
+	}
+	s := SQL("SELECT " + key + " FROM " + table + " WHERE " + key + " IN (@ids) ORDER BY " + key + " FOR UPDATE")
+	return t.QueryIn(s, In{IDs: ids}, func(Rows) error { return nil })
 }
 
 // In is the arguments of a statement with a list: those before the list, the

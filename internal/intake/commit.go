@@ -117,7 +117,7 @@ func (in *Intake) commitGroup(group []*entry) {
 	if err != nil {
 		in.confirm(lift...)
 	}
-	if err != nil && len(group) > 1 && !refusesAll(err) {
+	if err != nil && len(group) > 1 && !db.RefusesAll(err) {
 		in.o.Logger.Warn("a group of messages did not commit, trying each by itself", "messages", len(group), "error", err)
 		for _, e := range group {
 			in.settle([]*entry{e}, in.write([]*entry{e}, nil))
@@ -126,13 +126,6 @@ func (in *Intake) commitGroup(group []*entry) {
 		in.settle(group, err)
 	}
 	in.o.Metrics.group(len(group), time.Since(started))
-}
-
-// refusesAll tells whether an error is about the database, so that trying each
-// message by itself would only fail more often.
-func refusesAll(err error) bool {
-	return errors.Is(err, db.ErrFull) || errors.Is(err, db.ErrOverloaded) ||
-		errors.Is(err, db.ErrClosed) || errors.Is(err, db.ErrCorrupt)
 }
 
 func (in *Intake) settle(group []*entry, err error) {

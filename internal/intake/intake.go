@@ -66,6 +66,10 @@ func New(o Options) *Intake {
 // Run commits groups until ctx ends and the doors are done: the app ends ctx
 // after the last session.
 func (in *Intake) Run(ctx context.Context) {
+	var others sync.WaitGroup
+	for range in.o.DB.Parallel() - 1 {
+		others.Go(func() { in.committer(ctx) })
+	}
 	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
 	prune := time.NewTicker(pruneEvery)
@@ -80,6 +84,19 @@ func (in *Intake) Run(ctx context.Context) {
 			in.pruneFingerprints(ctx)
 		case <-ctx.Done():
 			in.lift(context.WithoutCancel(ctx))
+			others.Wait()
+			return
+		}
+	}
+}
+
+// committer commits groups beside Run, where the engine can do several at once.
+func (in *Intake) committer(ctx context.Context) {
+	for {
+		select {
+		case e := <-in.waiting:
+			in.commitGroup(in.gather(e))
+		case <-ctx.Done():
 			return
 		}
 	}

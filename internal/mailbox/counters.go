@@ -27,8 +27,16 @@ type accountState struct {
 func changeAccounts(tx *db.Tx, deltas []accountDelta) (map[mail.ID]accountState, error) {
 	slices.SortFunc(deltas, func(a, b accountDelta) int { return cmp.Compare(a.account, b.account) })
 	rows := make([][]int64, len(deltas))
+	accounts := make([]int64, len(deltas))
 	for i, d := range deltas {
 		rows[i] = []int64{int64(d.account), d.used, d.messages}
+		accounts[i] = int64(d.account)
+	}
+	if len(accounts) > 1 {
+		// An UPDATE alone takes its rows in no certain order.
+		if err := tx.Lock("mailbox_account", "account", accounts); err != nil {
+			return nil, err
+		}
 	}
 	states := make(map[mail.ID]accountState, len(deltas))
 	err := queryValues(tx, `UPDATE mailbox_account

@@ -27,6 +27,10 @@ type memory struct {
 
 func (m *memory) Create() blob.Writer { return &memoryWriter{m: m} }
 
+// Nothing here moves bodies between stores, or drops them.
+func (m *memory) Restore(mail.ID) blob.Writer { return m.Create() }
+func (m *memory) Drop(...blob.Body)           {}
+
 func (m *memory) Record(*db.Tx, ...blob.Body) error { return nil }
 
 func (m *memory) Open(_ context.Context, id mail.ID) (blob.Reader, error) {

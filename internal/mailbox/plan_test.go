@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/mailbox"
 )
 
 // The statements of the hot paths must find their rows by an index.
 func TestPlans(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	engine := dbtest.NewEmbedded(t, mailbox.Schema())
 	for sql, want := range map[string][]string{
 		`UPDATE mailbox SET modseq = v.column3 FROM (VALUES (CAST(? AS BIGINT), ?, ?), (?, ?, ?)) AS v
 			WHERE mailbox.id = v.column1 AND account = v.column2 AND noselect = 0 AND name IS NOT NULL RETURNING id`: {
@@ -36,7 +38,7 @@ func TestPlans(t *testing.T) {
 		`SELECT id, account FROM mailbox WHERE name IS NULL LIMIT 1`: {"mailbox_dead"},
 	} {
 		var plan strings.Builder
-		w.must(w.db.Read(t.Context(), func(tx *db.Tx) error {
+		err := engine.Read(t.Context(), func(tx *db.Tx) error {
 			rows, err := tx.Query(db.SQL(`EXPLAIN QUERY PLAN ` + strings.ReplaceAll(sql, "?", "1")))
 			if err != nil {
 				return err
@@ -48,7 +50,10 @@ func TestPlans(t *testing.T) {
 				plan.WriteString(detail + "\n")
 				return err
 			})
-		}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, s := range want {
 			if !strings.Contains(plan.String(), s) {
 				t.Errorf("no %q for\n%s\n%s", s, sql, plan.String())

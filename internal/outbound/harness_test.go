@@ -33,6 +33,8 @@ const text = "Subject: hi\r\n\r\nHello\r\n.dots\r\n"
 type bodies map[mail.ID]string
 
 func (b bodies) Create() blob.Writer               { return nil }
+func (b bodies) Restore(mail.ID) blob.Writer       { return nil }
+func (b bodies) Drop(...blob.Body)                 {}
 func (b bodies) Record(*db.Tx, ...blob.Body) error { return nil }
 func (b bodies) Health() error                     { return nil }
 func (b bodies) Close() error                      { return nil }

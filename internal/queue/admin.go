@@ -70,6 +70,9 @@ var (
 // move takes rows from one state to another as far as the arrows allow, in one
 // write; leased ones get a wish, except those whose process is gone.
 func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
+	if err := tx.Lock("queue_recipient", "id", ids); err != nil {
+		return 0, err
+	}
 	var g group
 	if err := tx.QueryIn(selectRecipients, db.In{IDs: ids}, g.add); err != nil {
 		return 0, err

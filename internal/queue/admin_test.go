@@ -97,7 +97,7 @@ func TestWishesForWhatIsUnderWay(t *testing.T) {
 	do(w.q.Hold, byName["free"])
 	do(w.q.Release, byName["free"])
 	close(goOn)
-	w.eventually("all results", func() bool { return w.stats()[Leased] == 0 })
+	w.eventually("all results", func() bool { return w.stats()[Leased] == 0 && len(w.obs.seen()) >= 7 })
 	for _, line := range []string{"held@x.test held held", "bounced@x.test failed failed", "deleted@x.test deleted gone",
 		"taken@x.test delivered gone", "first@x.test deferred deferred", "first@y.test deleted gone"} {
 		if w.obs.count(line) != 1 {

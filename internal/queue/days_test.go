@@ -16,7 +16,7 @@ func TestDaysOfRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var tried []time.Duration
-		w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
 			tried = append(tried, time.Since(start).Round(time.Minute))
 			return all(job, Outcome{Result: TryLater, Code: 451, Reply: "not today", Host: "mx.test"})
 		}), func(s *Settings) {
@@ -43,7 +43,7 @@ func TestDaysOfRetries(t *testing.T) {
 func TestALongOutageExpiresNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, always(delivered))
+		w := newBubble(t, always(delivered))
 		w.insert(w.message("a@x.test"))
 		<-time.After(30 * 24 * time.Hour)
 		stop := w.run()
@@ -61,7 +61,7 @@ func TestAnOutageOfManySites(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		back := time.Now().Add(7 * time.Hour)
-		w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
 			if time.Now().Before(back) {
 				return all(job, Outcome{Result: TryLater, Code: 451})
 			}

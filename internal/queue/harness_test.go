@@ -108,11 +108,21 @@ func defaults() Settings {
 
 func newWorld(t testing.TB, d Deliverer, change ...func(*Settings)) *world {
 	t.Helper()
-	w := &world{t: t, ids: mail.NewIDs(1, 0), obs: &observer{}, set: defaults()}
+	return newWorldOn(t, dbtest.New(t, Schema()), d, change...)
+}
+
+// newBubble is newWorld for the bubble of testing/synctest.
+func newBubble(t testing.TB, d Deliverer, change ...func(*Settings)) *world {
+	t.Helper()
+	return newWorldOn(t, dbtest.NewEmbedded(t, Schema()), d, change...)
+}
+
+func newWorldOn(t testing.TB, engine db.DB, d Deliverer, change ...func(*Settings)) *world {
+	t.Helper()
+	w := &world{t: t, ids: mail.NewIDs(1, 0), obs: &observer{}, set: defaults(), db: engine}
 	for _, c := range change {
 		c(&w.set)
 	}
-	w.db = dbtest.New(t, Schema())
 	w.open(d)
 	return w
 }

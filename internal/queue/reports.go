@@ -79,7 +79,7 @@ func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
 	if _, err := tx.ExecIn(settleRows, db.In{IDs: ids}); err != nil {
 		return err
 	}
-	if _, err := tx.ExecIn(deleteMessages, db.In{IDs: owners}); err != nil {
+	if err := dropMessages(tx, owners); err != nil {
 		return err
 	}
 	// There may be more than one look took.

@@ -125,7 +125,7 @@ func (q *Queue) record(ctx context.Context, items []*item) (left []*item) {
 		it.outcome = undone(it.outcome)
 		return q.record(ctx, items)
 	}
-	if len(items) == 1 || refusesAll(err) {
+	if len(items) == 1 || db.RefusesAll(err) {
 		q.o.Logger.Error("results wait: they could not be recorded", "recipients", len(items), "error", err)
 		return items
 	}
@@ -147,14 +147,12 @@ func undone(o Outcome) Outcome {
 	return o
 }
 
-// refusesAll tells whether an error is about the database, not about a row.
-func refusesAll(err error) bool {
-	return errors.Is(err, db.ErrFull) || errors.Is(err, db.ErrOverloaded) ||
-		errors.Is(err, db.ErrClosed) || errors.Is(err, db.ErrCorrupt)
-}
-
 var (
-	selectLeased   = db.SQL("SELECT id, wish FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ?")
+	selectLeased = db.Stmt{
+		SQL: "SELECT id, wish FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ?",
+		// A wish that comes meanwhile waits for the result.
+		Postgres: "SELECT id, wish FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ? ORDER BY id FOR UPDATE",
+	}
 	deleteRows     = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids)")
 	deleteMessages = db.SQL(`DELETE FROM queue_message WHERE id IN (@ids) AND NOT EXISTS
 		(SELECT 1 FROM queue_recipient WHERE queue_recipient.message = queue_message.id)`)
@@ -280,10 +278,21 @@ func (c *changes) write(tx *db.Tx) error {
 	if _, err := tx.ExecIn(deleteRows, db.In{IDs: c.leave}); err != nil {
 		return fmt.Errorf("delete recipients: %w", err)
 	}
-	if _, err := tx.ExecIn(deleteMessages, db.In{IDs: c.messages}); err != nil {
+	if err := dropMessages(tx, c.messages); err != nil {
 		return fmt.Errorf("delete messages: %w", err)
 	}
 	return nil
+}
+
+// dropMessages deletes those messages that have no recipients left. Whoever
+// takes the last of them away at the same time as we do waits for our commit,
+// or we for theirs, so that one of us sees that there is none.
+func dropMessages(tx *db.Tx, ids []int64) error {
+	if err := tx.Lock("queue_message", "id", ids); err != nil {
+		return err
+	}
+	_, err := tx.ExecIn(deleteMessages, db.In{IDs: ids})
+	return err
 }
 
 // recorded frees what the recorded results held in memory and wakes those for

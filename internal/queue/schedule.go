@@ -336,28 +336,36 @@ func (q *Queue) claim(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	var claimed []*Message
-	err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
+	err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		var g group
 		if err := tx.QueryIn(claimRows, db.In{Before: []any{int64(q.owner)}, IDs: ids}, g.add); err != nil {
 			return err
 		}
-		claimed, err = g.messages(tx)
-		return err
+		claimed, err := g.messages(tx)
+		if err != nil {
+			return err
+		}
+		// A commit whose answer was lost may be found done only later.
+		tx.OnCommit(func() { q.claimed(claimed) })
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
+	return nil
+}
+
+// claimed hands messages that are now leased to their sites.
+func (q *Queue) claimed(list []*Message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, m := range claimed {
+	for _, m := range list {
 		recipients := m.Recipients
 		m.Recipients = nil
 		for _, d := range bySite(m, recipients) {
 			q.push(d.message, d.site, d.recipients)
 		}
 	}
-	return nil
 }
 
 var selectNext = db.SQL("SELECT next FROM queue_recipient WHERE state IN (1, 3) AND next > ? ORDER BY next LIMIT 1")

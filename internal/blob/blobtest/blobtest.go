@@ -68,6 +68,8 @@ func Run(t *testing.T, open Opener) {
 		{"Sweep refuses to run without references", testSweepNoReferences},
 		{"Check finds a changed bit", testCheckDamage},
 		{"Check finds a reference to no body", testCheckReference},
+		{"a dropped body is gone", testDrop},
+		{"a body keeps the id that it had elsewhere", testRestore},
 		{"reads obey io.ReaderAt", testReaderAt},
 		{"a closed store refuses", testClosed},
 	}
@@ -480,7 +482,7 @@ func testCheckReference(t *testing.T, open Opener) {
 	}
 	// A table without foreign keys, as a damaged database would have it.
 	err := f.DB.Write(t.Context(), func(tx *db.Tx) error {
-		if _, err := tx.Exec(db.SQL("CREATE TABLE stray (body INTEGER NOT NULL)")); err != nil {
+		if _, err := tx.Exec(db.SQL("CREATE TABLE stray (body BIGINT NOT NULL)")); err != nil {
 			return err
 		}
 		_, err := tx.Exec(db.SQL("INSERT INTO stray (body) VALUES (?)"), int64(b.ID)+1)
@@ -566,5 +568,38 @@ func testClosed(t *testing.T, open Opener) {
 	}
 	if f.Store.Health() == nil {
 		t.Error("a closed store is healthy")
+	}
+}
+
+func testDrop(t *testing.T, open Opener) {
+	f := open(t, Options{})
+	for i, size := range []int{5000, blob.InMemory + 5000} {
+		b := Commit(t, f.Store, Bytes(size, uint64(i)))
+		f.Store.Drop(b)
+		err := f.DB.Write(t.Context(), func(tx *db.Tx) error { return f.Store.Record(tx, b) })
+		if err == nil {
+			t.Errorf("a dropped body of %d octets was recorded", size)
+		}
+		if _, err := f.Store.Open(t.Context(), b.ID); !errors.Is(err, blob.ErrNotFound) {
+			t.Errorf("open a dropped body: %v", err)
+		}
+		f.Store.Drop(b) // once more does no harm
+	}
+}
+
+func testRestore(t *testing.T, open Opener) {
+	f := open(t, Options{})
+	for i, size := range []int{0, 5000, 3*blob.InMemory + 7} {
+		id, want := mail.ID(1000+i), Bytes(size, uint64(i))
+		w := f.Store.Restore(id)
+		if _, err := w.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		b, err := w.Commit(t.Context(), blob.Meta{})
+		if err != nil || b.ID != id {
+			t.Fatalf("commit: body %d, %v", b.ID, err)
+		}
+		Record(t, f, b)
+		Want(t, f.Store, b.ID, want)
 	}
 }

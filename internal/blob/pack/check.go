@@ -164,7 +164,7 @@ func (s *Store) checkLargeBody(b bodyRow) (err error) {
 
 // checkReferences reports the bodies that a column refers to and that have no row.
 func (s *Store) checkReferences(ctx context.Context, ref blob.Reference, report func(string)) error {
-	if !isIdentifier(ref.Table) || !isIdentifier(ref.Column) {
+	if !ref.Valid() {
 		return errors.New("no table and column")
 	}
 	c := ref.Table + "." + ref.Column

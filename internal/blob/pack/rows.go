@@ -110,6 +110,22 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 	return nil
 }
 
+// Drop implements blob.Store. What a pack holds of them is dead space.
+func (s *Store) Drop(bodies ...blob.Body) {
+	var large []mail.ID
+	for _, b := range bodies {
+		if p, err := parsePlace(b.Place, b.Size); err == nil && s.pending.touch(b.ID) {
+			s.pending.done(b.ID)
+			if p.pack == 0 {
+				large = append(large, b.ID)
+			}
+		}
+	}
+	if err := s.removeLarge(large, &blob.Swept{}); err != nil {
+		s.log.Warn("the file of a body that was not recorded stays until the next start", "error", err)
+	}
+}
+
 // lookup reads the place of a body; blob.ErrNotFound if there is no row.
 func (s *Store) lookup(ctx context.Context, id mail.ID) (place, error) {
 	var p place

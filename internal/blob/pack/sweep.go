@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -29,11 +28,11 @@ func (s *Store) Sweep(ctx context.Context, refs []blob.Reference) (blob.Swept, e
 		return done, err
 	}
 	defer end()
-	free, err := unreferenced(refs)
+	free, err := blob.Unreferenced(refs)
 	if err != nil {
 		return done, err
 	}
-	if err := s.dropUnrecorded(&done); err != nil {
+	if err := s.dropUnrecorded(ctx, &done); err != nil {
 		return done, err
 	}
 	for more := true; more; {
@@ -58,31 +57,23 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// isIdentifier tells whether s can stand in a statement as it is.
-func isIdentifier(s string) bool {
-	bad := func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') }
-	return s != "" && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsFunc(s, bad)
-}
-
-// unreferenced returns the condition that no row refers to a body.
-func unreferenced(refs []blob.Reference) (string, error) {
-	if len(refs) == 0 {
-		return "", errors.New("a sweep needs the columns that refer to bodies")
-	}
-	parts := make([]string, len(refs))
-	for i, r := range refs {
-		if !isIdentifier(r.Table) || !isIdentifier(r.Column) {
-			return "", fmt.Errorf("reference %q.%q is no table and column", r.Table, r.Column)
-		}
-		parts[i] = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s.%s = body.id)", r.Table, r.Table, r.Column)
-	}
-	return strings.Join(parts, " AND "), nil
-}
-
-// dropUnrecorded forgets bodies that nobody recorded in time.
-func (s *Store) dropUnrecorded(done *blob.Swept) error {
+// dropUnrecorded forgets bodies that nobody recorded in time. Where the answer
+// to a commit was lost, the row of one may be there all the same.
+func (s *Store) dropUnrecorded(ctx context.Context, done *blob.Swept) error {
 	large := s.pending.expire(max(s.opt.Grace, recordWithin))
-	return s.removeLarge(large, done)
+	for i, id := range large {
+		_, err := s.lookup(ctx, id)
+		if errors.Is(err, blob.ErrNotFound) {
+			err = s.removeLarge([]mail.ID{id}, done)
+		}
+		if err != nil {
+			for _, left := range large[i:] {
+				s.pending.add(left, 0)
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) removeLarge(ids []mail.ID, done *blob.Swept) error {

@@ -223,7 +223,7 @@ func TestABodyReferredToAgainIsKept(t *testing.T) {
 	kept, dead := blobtest.Commit(t, s, blobtest.Bytes(10, 1)), blobtest.Commit(t, s, blobtest.Bytes(10, 2))
 	blobtest.Record(t, f, kept, dead)
 	blobtest.Release(t, f, dead)
-	free, err := unreferenced(blobtest.Refs())
+	free, err := blob.Unreferenced(blobtest.Refs())
 	if err != nil {
 		t.Fatal(err)
 	}

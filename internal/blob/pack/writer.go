@@ -25,8 +25,11 @@ type writer struct {
 }
 
 // Create implements blob.Store.
-func (s *Store) Create() blob.Writer {
-	w := &writer{s: s, id: s.opt.IDs.Next()}
+func (s *Store) Create() blob.Writer { return s.Restore(s.opt.IDs.Next()) }
+
+// Restore implements blob.Store.
+func (s *Store) Restore(id mail.ID) blob.Writer {
+	w := &writer{s: s, id: id}
 	w.buf.pools, w.buf.memory = &s.pools, s.opt.Memory
 	return w
 }

@@ -1,12 +1,12 @@
 package sqlite
 
 import (
-	"database/sql/driver"
 	"fmt"
 	"math"
-	"reflect"
 
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/hayauma/hayauma/internal/db"
 )
 
 // value is an argument in one of the kinds that are stored.
@@ -61,8 +61,6 @@ func (st *stmt) room(args []any) error {
 	need := 0
 	for _, arg := range args {
 		switch a := arg.(type) {
-		case string:
-			need += len(a)
 		case []byte:
 			need += len(a)
 		case int64, int, bool, nil:
@@ -94,6 +92,7 @@ func (st *stmt) room(args []any) error {
 
 func integer(i int64) value { return value{kind: 'i', i: i} }
 
+// valueOf takes the common kinds without an allocation.
 func valueOf(arg any) (value, error) {
 	switch a := arg.(type) {
 	case nil:
@@ -103,54 +102,16 @@ func valueOf(arg any) (value, error) {
 	case int:
 		return integer(int64(a)), nil
 	case string:
-		return value{kind: 't', t: a}, nil
+		return value{kind: 't', t: db.Text(a)}, nil
 	case []byte:
 		if a == nil {
 			return value{}, nil
 		}
 		return value{kind: 'b', b: a}, nil
-	case bool:
-		if a {
-			return integer(1), nil
-		}
-		return integer(0), nil
-	case driver.Valuer:
-		v, err := a.Value()
-		if err != nil {
-			return value{}, err
-		}
-		if _, again := v.(driver.Valuer); again {
-			return value{}, fmt.Errorf("%T gives no plain value", arg)
-		}
-		return valueOf(v)
 	}
-	return reflected(arg)
-}
-
-// reflected handles named types and pointers.
-func reflected(arg any) (value, error) {
-	v := reflect.ValueOf(arg)
-	switch v.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return integer(v.Int()), nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if v.Uint() > math.MaxInt64 {
-			return value{}, fmt.Errorf("%d is more than 63 bits", v.Uint())
-		}
-		return integer(int64(v.Uint())), nil
-	case reflect.Bool:
-		return valueOf(v.Bool())
-	case reflect.String:
-		return value{kind: 't', t: v.String()}, nil
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return valueOf(v.Bytes())
-		}
-	case reflect.Pointer:
-		if v.IsNil() {
-			return value{}, nil
-		}
-		return valueOf(v.Elem().Interface())
+	plain, err := db.Plain(arg)
+	if err != nil {
+		return value{}, err
 	}
-	return value{}, fmt.Errorf("%T is no integer, text, bytes or NULL", arg)
+	return valueOf(plain)
 }

@@ -27,20 +27,42 @@ func (d *DB) Migrate(ctx context.Context, schemas ...db.Schema) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	// All are looked at before the first is changed.
-	have := make([]int, len(schemas))
-	for i, s := range schemas {
-		if have[i], err = d.version(ctx, s); err != nil {
-			return err
-		}
+	pending, err := d.pending(ctx, schemas)
+	if err != nil {
+		return err
 	}
-	for i, s := range schemas {
-		for n := have[i] + 1; n <= len(s.Steps); n++ {
-			if err := d.step(ctx, s, n); err != nil {
-				return fmt.Errorf("migrate %s to step %d: %w", s.Package, n, err)
-			}
+	for _, s := range pending {
+		if err := d.step(ctx, s); err != nil {
+			return fmt.Errorf("migrate %s to step %d: %w", s.Package, s.Number, err)
 		}
 	}
 	return nil
+}
+
+// Pending is db.DB's.
+func (d *DB) Pending(ctx context.Context, schemas ...db.Schema) ([]db.Step, error) {
+	var tables int
+	err := d.Read(ctx, func(tx *db.Tx) error {
+		return tx.Row(db.SQL("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_step'"), nil, &tables)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if tables == 0 {
+		return db.StepsAfter(schemas, make([]int, len(schemas)), db.Stmt.Common), nil
+	}
+	return d.pending(ctx, schemas)
+}
+
+func (d *DB) pending(ctx context.Context, schemas []db.Schema) ([]db.Step, error) {
+	have := make([]int, len(schemas))
+	for i, s := range schemas {
+		var err error
+		if have[i], err = d.version(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return db.StepsAfter(schemas, have, db.Stmt.Common), nil
 }
 
 // version returns the last step of s that the database has.
@@ -58,13 +80,13 @@ func (d *DB) version(ctx context.Context, s db.Schema) (have int, err error) {
 	return have, nil
 }
 
-func (d *DB) step(ctx context.Context, s db.Schema, n int) error {
+func (d *DB) step(ctx context.Context, s db.Step) error {
 	return d.Write(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec(s.Steps[n-1]); err != nil {
+		if _, err := tx.Exec(db.SQL(s.SQL)); err != nil {
 			return err
 		}
 		_, err := tx.Exec(db.SQL("INSERT INTO schema_step (package, number, applied) VALUES (?, ?, ?)"),
-			s.Package, n, time.Now().UnixMicro())
+			s.Package, s.Number, time.Now().UnixMicro())
 		return err
 	})
 }

@@ -1,13 +1,13 @@
 package sqlite
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/hayauma/hayauma/internal/db"
 )
 
 // rows is a result being read: db.Rows.
@@ -54,12 +54,7 @@ func (r *rows) Close() error {
 	return nil
 }
 
-var (
-	errNull   = errors.New("is NULL")
-	errRange  = errors.New("does not fit")
-	errNoRow  = errors.New("sqlite: no row to scan")
-	errTarget = errors.New("cannot be scanned into this type")
-)
+var errNoRow = errors.New("sqlite: no row to scan")
 
 func (r *rows) Scan(dest ...any) error {
 	if r.st == nil || r.end || r.first {
@@ -99,7 +94,11 @@ func (st *stmt) scan(i int32, dest any) error {
 			return nil
 		}
 	}
-	return st.assign(i, kind, dest)
+	v, err := st.value(i, kind) // the rarer targets: named types, any, pointers, scanners
+	if err != nil {
+		return err
+	}
+	return db.Assign(dest, v)
 }
 
 // octets shows a text or bytes until the next step.
@@ -107,26 +106,6 @@ func (st *stmt) octets(i int32) []byte {
 	// For bytes this is their address as well, and for a text in UTF-8 no copy.
 	p := lib.Xsqlite3_column_blob(st.c.tls, st.p, i)
 	return view(p, int(lib.Xsqlite3_column_bytes(st.c.tls, st.p, i)))
-}
-
-// assign handles the rarer targets: named types, any, pointers and scanners.
-func (st *stmt) assign(i, kind int32, dest any) error {
-	v, err := st.value(i, kind)
-	if err != nil {
-		return err
-	}
-	switch d := dest.(type) {
-	case *any:
-		*d = v
-		return nil
-	case sql.Scanner:
-		return d.Scan(v)
-	}
-	target := reflect.ValueOf(dest)
-	if target.Kind() != reflect.Pointer || target.IsNil() {
-		return errTarget
-	}
-	return set(target.Elem(), v)
 }
 
 // value returns a column as int64, string, []byte or nil.
@@ -142,61 +121,4 @@ func (st *stmt) value(i, kind int32) (any, error) {
 		return nil, nil
 	}
 	return nil, errors.New("is a floating point number")
-}
-
-func set(target reflect.Value, v any) error {
-	if target.Kind() == reflect.Pointer {
-		if v == nil {
-			target.SetZero()
-			return nil
-		}
-		target.Set(reflect.New(target.Type().Elem()))
-		return set(target.Elem(), v)
-	}
-	isBytes := target.Kind() == reflect.Slice && target.Type().Elem().Kind() == reflect.Uint8
-	switch x := v.(type) {
-	case nil:
-		if !isBytes {
-			return errNull
-		}
-		target.SetZero()
-		return nil
-	case int64:
-		return setInt(target, x)
-	case string:
-		if target.Kind() == reflect.String {
-			target.SetString(x)
-			return nil
-		}
-		if isBytes {
-			target.SetBytes([]byte(x))
-			return nil
-		}
-	case []byte:
-		if isBytes {
-			target.SetBytes(x)
-			return nil
-		}
-	}
-	return errTarget
-}
-
-func setInt(target reflect.Value, x int64) error {
-	switch target.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if target.OverflowInt(x) {
-			return errRange
-		}
-		target.SetInt(x)
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		if x < 0 || target.OverflowUint(uint64(x)) {
-			return errRange
-		}
-		target.SetUint(uint64(x))
-	case reflect.Bool:
-		target.SetBool(x != 0)
-	default:
-		return errTarget
-	}
-	return nil
 }

@@ -37,7 +37,6 @@ type Options struct {
 	LogMaxKiB int // size of the log from which on writes wait for that: 65536
 
 	// MinFree returns the bytes of free space below which Write gives
-	// MinFree returns the bytes of free space below which Write gives
 	// db.ErrFull to all but db.WithReserve. Nil, or less than 0 from it = the
 	// larger of 1 % and 512 MiB.
 	MinFree func() int64
@@ -214,6 +213,9 @@ func (d *DB) Write(ctx context.Context, fn func(*db.Tx) error) error {
 	}
 	return d.writer.write(ctx, fn)
 }
+
+// Parallel is db.DB's.
+func (d *DB) Parallel() int { return 1 }
 
 // Read is db.DB's.
 func (d *DB) Read(ctx context.Context, fn func(*db.Tx) error) error {

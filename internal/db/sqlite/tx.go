@@ -66,3 +66,5 @@ func (t *txConn) List(ids []int64) (string, []any) {
 }
 
 func (t *txConn) MaxArgs() int { return maxArgs }
+
+func (t *txConn) Shared() bool { return false }

@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// lockKey is the advisory lock of a process that works in a schema, and
+// migrateKey the one of whoever changes its tables.
+const (
+	lockKey    = 0x68617901
+	migrateKey = 0x68617902
+)
+
+const (
+	keeperPause   = time.Second     // between two looks at the database
+	keeperTimeout = 5 * time.Second // for one look
+)
+
+// ownTables are those of the engine itself. A transaction leaves its mark
+// there, and a process its epoch: the process that came last is the one that
+// may write.
+const ownTables = `
+CREATE TABLE IF NOT EXISTS storage_owner (epoch BIGINT NOT NULL);
+INSERT INTO storage_owner (epoch) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM storage_owner);
+CREATE TABLE IF NOT EXISTS write_mark (id BIGINT PRIMARY KEY, at BIGINT NOT NULL, void BOOLEAN NOT NULL);
+CREATE INDEX IF NOT EXISTS write_mark_at ON write_mark (at);`
+
+// keeper holds the lock that keeps other processes out, on a connection of its
+// own, and looks whether the database answers.
+type keeper struct {
+	d   *DB
+	cfg *pgx.ConnConfig
+	c   *pgx.Conn // nil while there is none
+
+	mu  sync.Mutex
+	err error // why the database cannot be used now
+}
+
+// takeOver connects, checks the server and makes this process its writer.
+func takeOver(ctx context.Context, d *DB, cfg *pgx.ConnConfig) (*keeper, error) {
+	k := &keeper{d: d, cfg: cfg}
+	ctx, cancel := context.WithTimeout(ctx, d.o.Timeout)
+	defer cancel()
+	c, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("storage.database: %w", wrap(err))
+	}
+	k.c = c
+	if err = k.begin(ctx); err != nil {
+		_ = c.Close(ctx) // the error that matters is err
+		return nil, err
+	}
+	return k, nil
+}
+
+func (k *keeper) begin(ctx context.Context) error {
+	faults, err := inspect(ctx, k.c)
+	if err != nil {
+		return fmt.Errorf("storage.database: %w", wrap(err))
+	}
+	if len(faults.Fatal) > 0 {
+		return fmt.Errorf("storage.database: %s", faults.Fatal[0])
+	}
+	if err := k.lock(ctx); err != nil {
+		return err
+	}
+	if _, err := k.c.PgConn().Exec(ctx, ownTables).ReadAll(); err != nil {
+		return fmt.Errorf("storage.database: the tables of the engine cannot be made: %w", wrap(err))
+	}
+	var epoch int64
+	err = k.c.QueryRow(ctx, "UPDATE storage_owner SET epoch = epoch + 1 RETURNING epoch").Scan(&epoch)
+	if err != nil {
+		return fmt.Errorf("storage.database: %w", wrap(err))
+	}
+	k.d.epoch.Store(epoch)
+	return nil
+}
+
+func (k *keeper) lock(ctx context.Context) error {
+	var got bool
+	if err := k.c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", int32(lockKey)).Scan(&got); err != nil {
+		return fmt.Errorf("storage.database: %w", wrap(err))
+	}
+	if !got {
+		return fmt.Errorf("storage.database: %w", db.ErrInUse)
+	}
+	return nil
+}
+
+// run looks after the connection until the engine is closed.
+func (k *keeper) run() {
+	for n := 0; k.d.rest(keeperPause); n++ {
+		ctx, cancel := context.WithTimeout(context.Background(), keeperTimeout)
+		err := k.look(ctx)
+		if err == nil && n%60 == 59 {
+			err = k.sweep(ctx)
+		}
+		cancel()
+		k.set(err)
+	}
+}
+
+func (k *keeper) look(ctx context.Context) error {
+	if k.c != nil {
+		if err := k.c.Ping(ctx); err != nil {
+			_ = k.c.Close(ctx)
+			k.c = nil
+			return wrap(err)
+		}
+		return nil
+	}
+	c, err := pgx.ConnectConfig(ctx, k.cfg)
+	if err != nil {
+		return wrap(err)
+	}
+	k.c = c
+	if err = k.resume(ctx); err != nil {
+		_ = c.Close(ctx)
+		k.c = nil
+	}
+	return err
+}
+
+// resume takes the lock again after the connection was lost, perhaps to another
+// server. Meanwhile another process may have come: then our time is over.
+func (k *keeper) resume(ctx context.Context) error {
+	var epoch int64
+	if err := k.c.QueryRow(ctx, "SELECT epoch FROM storage_owner").Scan(&epoch); err != nil {
+		return wrap(err)
+	}
+	if epoch != k.d.epoch.Load() {
+		return k.d.breakWith(fmt.Errorf("%w: %w", db.ErrInUse, errNotUs))
+	}
+	return k.lock(ctx)
+}
+
+// markAge is how long marks are kept: longer than anyone can wait for one.
+const markAge = time.Hour
+
+// sweep removes old marks.
+func (k *keeper) sweep(ctx context.Context) error {
+	_, err := k.c.Exec(ctx, `DELETE FROM write_mark WHERE id IN
+		(SELECT id FROM write_mark WHERE at < extract(epoch FROM now())::bigint - $1 ORDER BY at LIMIT 100000)`, int64(markAge.Seconds()))
+	return wrap(err)
+}
+
+func (k *keeper) set(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case err != nil && k.err == nil:
+		k.d.log.Error("the database does not answer", "error", err)
+	case err == nil && k.err != nil:
+		k.d.log.Info("the database answers again")
+	}
+	k.err = err
+}
+
+func (k *keeper) health() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err != nil && !errors.Is(k.err, db.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", db.ErrUnavailable, k.err)
+	}
+	return k.err
+}
+
+func (k *keeper) close() {
+	if k.c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), keeperTimeout)
+	defer cancel()
+	_ = k.c.Close(ctx) // the lock ends with it, whatever it says
+}
