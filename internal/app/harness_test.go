@@ -34,6 +34,7 @@ type home struct {
 	t                     *testing.T
 	dir, file, data       string
 	smtp, imap, pop, http string // addresses
+	storage               string // lines of [storage]
 }
 
 func newHome(t *testing.T) *home {
@@ -52,6 +53,16 @@ func newHome(t *testing.T) *home {
 	ports := testkit.FreePorts(t, 4)
 	h := &home{t: t, dir: dir, file: filepath.Join(dir, "hayauma.toml"), data: filepath.Join(dir, "data"),
 		smtp: ports[0], imap: ports[1], pop: ports[2], http: ports[3]}
+	h.storage = testkit.StorageKeys(t)
+	h.write("")
+	return h
+}
+
+// newEmbedded is newHome for what only the embedded engines can show.
+func newEmbedded(t *testing.T) *home {
+	t.Helper()
+	h := newHome(t)
+	h.storage = ""
 	h.write("")
 	return h
 }
@@ -72,7 +83,15 @@ http = [%q]
 [dns]
 resolver = "127.0.0.1:9"
 %s
-`, h.data, h.smtp, h.imap, h.pop, h.http, more)
+`, h.data, h.smtp, h.imap, h.pop, h.http, h.withStorage(more))
+}
+
+// withStorage puts the engines of this run of the tests into the sections.
+func (h *home) withStorage(more string) string {
+	if !strings.Contains(more, "[storage]") {
+		more += "\n[storage]"
+	}
+	return strings.Replace(more, "[storage]", "[storage]\n"+h.storage, 1)
 }
 
 func (h *home) write(more string) { h.put(h.text(more)) }

@@ -188,7 +188,7 @@ func TestCheck(t *testing.T) {
 // gives everything back.
 func TestUnusableBodies(t *testing.T) {
 	t.Parallel()
-	h := newHome(t)
+	h := newEmbedded(t)
 	bodies := filepath.Join(h.data, "bodies")
 	if err := os.Mkdir(h.data, 0o700); err != nil {
 		t.Fatal(err)
@@ -390,7 +390,7 @@ func TestVerify(t *testing.T) {
 // owner look at it and clean up.
 func TestNotReadyWithoutSpace(t *testing.T) {
 	t.Parallel()
-	h := newHome(t)
+	h := newEmbedded(t)
 	domain(t, h)
 	submit(t, h, "when there was room")
 	h.write("[storage]\nmin_free = \"8000000GB\"")
@@ -428,7 +428,7 @@ func TestNotReadyWithoutSpace(t *testing.T) {
 // The clock went back between two runs: ids still grow.
 func TestIDsGrowWhenTheClockWentBack(t *testing.T) {
 	t.Parallel()
-	h := newHome(t)
+	h := newEmbedded(t)
 	domain(t, h)
 	future := mail.FirstID(time.Now().Add(1000 * time.Hour))
 	h.sql(func(tx *db.Tx) error {
@@ -468,7 +468,7 @@ func (h *home) sql(fn func(*db.Tx) error) {
 // On a full disk the queue of a killed server can be emptied.
 func TestControlOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	h := newHome(t)
+	h := newEmbedded(t)
 	h.write("[queue]\nhold = true")
 	client, done, err := app.Control(t.Context(), h.config(), quiet())
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,7 +18,6 @@ import (
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/db"
-	"github.com/hayauma/hayauma/internal/db/sqlite"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
@@ -29,10 +29,11 @@ import (
 // storage is the engines: the database and the bodies.
 type storage struct {
 	db      db.DB
-	blobs   *pack.Store
+	blobs   blob.Store
 	ids     *mail.IDs
 	memory  *ratelimit.Budget
-	minFree atomic.Int64 // of the database; below 0 = its own rule
+	minFree atomic.Int64 // of the embedded database; below 0 = its own rule
+	folder  io.Closer    // keeps others out of data_dir where no database there does
 }
 
 // bodyWait is how long a message waits for memory before its sender is asked
@@ -41,10 +42,12 @@ const bodyWait = 30 * time.Second
 
 // schemas are the tables of every package in the order in which they refer to
 // each other.
-func schemas() []db.Schema {
-	return []db.Schema{
-		account.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(),
-	}
+func schemas(cfg *config.Config) []db.Schema {
+	return append([]db.Schema{account.Schema(), bodySchema(cfg)}, restSchemas()...)
+}
+
+func restSchemas() []db.Schema {
+	return []db.Schema{mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema()}
 }
 
 // references are all columns that keep a body alive.
@@ -52,18 +55,15 @@ func references() []blob.Reference {
 	return append(mailbox.References(), queue.References()...)
 }
 
-// openStorage opens the engines in data_dir and recovers what the last run
-// left. A second process is refused by the database's lock.
+// openStorage opens the engines that the settings name and recovers what the
+// last run left. A second process is refused by the database's lock.
 func openStorage(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) (*storage, error) {
 	if err := makeFolder(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("data_dir %s cannot be made: %w", cfg.DataDir, err)
 	}
 	s := &storage{memory: ratelimit.NewBudget(int(cfg.Limits.MemoryInFlight), bodyWait)}
 	s.minFree.Store(databaseMinFree(cfg))
-	database, err := sqlite.Open(ctx, sqlite.Options{
-		Path: filepath.Join(cfg.DataDir, "hayauma.db"), Logger: log,
-		MinFree: s.minFree.Load, Observe: m.committed,
-	})
+	database, err := s.openDatabase(ctx, cfg, m, log)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,10 @@ func openStorage(ctx context.Context, cfg *config.Config, m *storeMetrics, log *
 }
 
 func (s *storage) fill(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) error {
-	if err := s.db.Migrate(ctx, schemas()...); err != nil {
+	if err := sameBodies(ctx, s.db, cfg); err != nil {
+		return err
+	}
+	if err := s.db.Migrate(ctx, schemas(cfg)...); err != nil {
 		return err
 	}
 	last, err := lastID(ctx, s.db)
@@ -85,13 +88,9 @@ func (s *storage) fill(ctx context.Context, cfg *config.Config, m *storeMetrics,
 		return err
 	}
 	s.ids = mail.NewIDs(0, last)
-	bodies, err := pack.Open(ctx, pack.Options{
-		Dir: filepath.Join(cfg.DataDir, "bodies"), DB: s.db, IDs: s.ids, Logger: log,
-		Erase: cfg.Storage.DeadBodies, MinFree: int64(cfg.Storage.MinFree),
-		Memory: s.memory, Observer: pack.Observer{Synced: m.synced},
-	})
+	bodies, err := s.openBodies(ctx, cfg, m, log)
 	if err != nil {
-		return err // s.blobs stays nil: a nil *pack.Store in it would not be
+		return err // s.blobs stays nil: a nil store in it would not be
 	}
 	s.blobs = bodies
 	return nil
@@ -101,7 +100,9 @@ func (s *storage) fill(ctx context.Context, cfg *config.Config, m *storeMetrics,
 func (s *storage) use(cfg *config.Config) {
 	s.memory.SetLimit(int(cfg.Limits.MemoryInFlight))
 	s.minFree.Store(databaseMinFree(cfg))
-	s.blobs.SetLimits(cfg.Storage.DeadBodies, int64(cfg.Storage.MinFree))
+	if packs, ok := s.blobs.(*pack.Store); ok {
+		packs.SetLimits(cfg.Storage.DeadBodies, int64(cfg.Storage.MinFree))
+	}
 }
 
 // databaseMinFree is the setting as the database wants it: below 0 = its own
@@ -134,7 +135,11 @@ func (s *storage) close() error {
 	if s.blobs != nil {
 		err = s.blobs.Close()
 	}
-	return errors.Join(err, s.db.Close())
+	err = errors.Join(err, s.db.Close())
+	if s.folder != nil {
+		err = errors.Join(err, s.folder.Close())
+	}
+	return err
 }
 
 // storeMetrics watches the engines.

@@ -74,7 +74,7 @@ func TestCommandWaitsForAServer(t *testing.T) {
 // The free space that is asked for changes with a reload, in both stores.
 func TestReloadOfMinFree(t *testing.T) {
 	t.Parallel()
-	h := newHome(t)
+	h := newEmbedded(t)
 	h.write("[storage]\nmin_free = \"1MB\"")
 	s := h.serve()
 	ready := func(want int) {

@@ -240,6 +240,26 @@ type Queue struct {
 
 // Storage holds what is kept on disk.
 type Storage struct {
+	// The database. Empty: SQLite in data_dir, which serves one machine well.
+	// Else the URL of a PostgreSQL database, version 15 or later, like
+	// "postgres://hayauma@db1.example.org,db2.example.org/hayauma?sslmode=verify-full";
+	// of several hosts the one that takes writes is used, also after a failover.
+	Database string `toml:"database" apply:"restart"`
+	// The file whose first line is the password of the database's user; a file,
+	// so that this one can be shown to others. Empty: as the URL or the
+	// environment (PGPASSWORD, PGPASSFILE) says.
+	DatabasePasswordFile string `toml:"database_password_file" apply:"restart"`
+	// Where the bodies of messages are kept. Empty: in files in data_dir.
+	// "postgres": in the PostgreSQL database. Else a bucket of an S3 service and
+	// a prefix in it, like "s3://mail/hayauma?endpoint=s3.example.org&region=eu-1".
+	Bodies string `toml:"bodies" apply:"restart"`
+	// The file with the keys of the S3 service: the access key in its first
+	// line, the secret key in its second. Empty: AWS_ACCESS_KEY_ID and
+	// AWS_SECRET_ACCESS_KEY of the environment.
+	BodiesKeyFile string `toml:"bodies_key_file" apply:"restart"`
+	// Memory for bodies read from an S3 service, so that clients which read the
+	// same message twice wait for it once.
+	BodiesCache Size `toml:"bodies_cache" min:"1MiB" apply:"restart"`
 	// How long the bytes of deleted messages may stay on disk. Shorter rewrites
 	// files more often; laws on deletion may ask for it.
 	DeadBodies time.Duration `toml:"dead_bodies" min:"1h" max:"3650d"`

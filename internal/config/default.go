@@ -62,7 +62,7 @@ func Default() *Config {
 			DelayNotice: 4 * time.Hour,
 			Memory:      16 * MB,
 		},
-		Storage: Storage{DeadBodies: 30 * day, Events: 90 * day},
+		Storage: Storage{BodiesCache: 64 << 20, DeadBodies: 30 * day, Events: 90 * day},
 		Log:     Log{Level: "info", Format: "text"},
 	}
 }

@@ -64,6 +64,7 @@ func (c *Config) check() []*Problem {
 		k.bad("queue.retry", c.Queue.Retry, `must hold at least one wait; write one like ["5m", "1h"]`)
 	}
 	k.smartHost()
+	k.storage()
 	return k.problems
 }
 
@@ -227,5 +228,6 @@ func (c *Config) checkFiles() []*Problem {
 			k.bad("outbound.smart_host_password_file", c.Outbound.SmartHostPasswordFile, err.Error())
 		}
 	}
+	k.storageFiles()
 	return k.problems
 }

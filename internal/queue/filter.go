@@ -156,7 +156,7 @@ func (q *Queue) chosenByID(ctx context.Context, f Filter, give func([]int64) (bo
 	return nil
 }
 
-var selectRecipients = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE id IN (@ids)")
+var selectRecipients = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE id IN (@ids) ORDER BY id")
 
 // List returns the messages of the recipients chosen, with those recipients
 // alone, oldest first.

@@ -264,6 +264,30 @@ func PostgresURL(database string, addrs ...string) string {
 	return "postgres://postgres@" + strings.Join(addrs, ",") + "/" + database + "?sslmode=disable"
 }
 
+// The environment by which a run of the tests is told to use other engines than
+// the embedded ones: test/withengines starts them and sets it.
+const (
+	// PostgresEnv has the URL of a PostgreSQL database in which tests may make
+	// schemas.
+	PostgresEnv = "HAYAUMA_TEST_POSTGRES"
+	// BodiesEnv has what storage.bodies of hayauma.toml shall be, in which "*"
+	// stands for a name that no other test uses.
+	BodiesEnv = "HAYAUMA_TEST_BODIES"
+)
+
+// StorageKeys returns lines for [storage] of hayauma.toml that name the engines
+// of this run of the tests; none for the embedded ones. Each call is for a
+// server of its own.
+func StorageKeys(t testing.TB) string {
+	t.Helper()
+	at := os.Getenv(PostgresEnv)
+	if at == "" {
+		return ""
+	}
+	bodies := strings.ReplaceAll(os.Getenv(BodiesEnv), "*", strings.ToLower(rand.Text()))
+	return fmt.Sprintf("database = %q\nbodies = %q\n", NewSchema(t, at), bodies)
+}
+
 // Psql runs SQL at a URL and returns what it prints: fields joined by "|".
 func Psql(ctx context.Context, at, sql string) (string, error) {
 	cmd := exec.CommandContext(ctx, "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", at, "-c", sql)

@@ -117,10 +117,10 @@ port = %s
 connections_per_address = 0
 [storage]
 min_free = "1MB"
-[queue]
+%s[queue]
 %s
 %s`, n.Host, n.SMTP, n.Submission, n.Submission2, n.Submissions, n.LMTP, n.IMAP, n.IMAPS, n.POP3, n.POP3S, n.HTTP,
-		certificate, key, resolver, port, o.Queue, o.Extra)
+		certificate, key, resolver, port, testkit.StorageKeys(n.t), o.Queue, o.Extra)
 }
 
 // Run runs a command of the command line that must succeed.

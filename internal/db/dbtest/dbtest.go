@@ -13,12 +13,9 @@ import (
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
-// PostgresEnv names the variable with the URL of a PostgreSQL database in which
-// tests may make schemas. Where it is set, New gives that engine: `make test`
-// runs the tests of all that keeps rows once with it and once without.
-const PostgresEnv = "HAYAUMA_TEST_POSTGRES"
-
-// New returns an engine with the tables of schemas, closed when the test ends.
+// New returns an engine with the tables of schemas, closed when the test ends:
+// PostgreSQL where testkit.PostgresEnv is set. `make test` runs the tests of all
+// that keeps rows once with it and once without.
 func New(t testing.TB, schemas ...db.Schema) db.DB {
 	t.Helper()
 	return migrated(t, Empty(t), schemas)
@@ -42,7 +39,7 @@ func migrated(t testing.TB, d db.DB, schemas []db.Schema) db.DB {
 // Empty returns an engine without tables.
 func Empty(t testing.TB) db.DB {
 	t.Helper()
-	if at := os.Getenv(PostgresEnv); at != "" {
+	if at := os.Getenv(testkit.PostgresEnv); at != "" {
 		return Postgres(t, testkit.NewSchema(t, at))
 	}
 	return Embedded(t)

@@ -13,11 +13,16 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 )
 
-// lock takes the database for this process. The lock ends with the process,
+// LockSuffix is what the name of a database's lock file has more than that of
+// the database.
+const LockSuffix = ".lock"
+
+// Lock takes the database, or with another engine the folder, of a lock file for
+// this process; db.ErrInUse if another has it. The lock ends with the process,
 // however that ends; its file stays and names the holder. It is a file of its
 // own, because closing any descriptor of the database file would drop SQLite's
 // locks on it.
-func lock(path string) (*os.File, error) {
+func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err

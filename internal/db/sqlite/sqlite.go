@@ -100,7 +100,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	o.Path = path
-	held, err := lock(path + ".lock")
+	held, err := Lock(path + LockSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("open the database %s: %w", path, err)
 	}

@@ -1,5 +1,5 @@
-// Command withpostgres runs a command beside a PostgreSQL server of its own,
-// whose URL it puts into the environment for tests.
+// Command withengines runs a command, which is `go test` mostly, beside a
+// PostgreSQL server of its own, whose URL it puts into the environment.
 package main
 
 import (
@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -25,14 +24,14 @@ const (
 func main() {
 	code, err := run(os.Args[1:])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "withpostgres:", err)
+		fmt.Fprintln(os.Stderr, "withengines:", err)
 	}
 	os.Exit(code)
 }
 
 func run(args []string) (code int, err error) {
 	if len(args) == 0 {
-		return 2, errors.New("usage: withpostgres COMMAND [ARGUMENT ...]")
+		return 2, errors.New("usage: withengines COMMAND [ARGUMENT ...]")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -44,7 +43,7 @@ func run(args []string) (code int, err error) {
 		}
 		// Without the programs each test says for itself that it is skipped.
 		if errors.Is(err, testkit.ErrNoPostgres) && os.Getenv("CI") != "true" {
-			fmt.Println("withpostgres: skipped:", err)
+			fmt.Println("withengines: skipped:", err)
 			return 0, nil
 		}
 		if port > portHigh || ctx.Err() != nil || errors.Is(err, testkit.ErrNoPostgres) {
@@ -54,7 +53,7 @@ func run(args []string) (code int, err error) {
 	defer func() { err = errors.Join(err, server.Remove()) }()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), dbtest.PostgresEnv+"="+server.URL(""))
+	cmd.Env = append(os.Environ(), testkit.PostgresEnv+"="+server.URL(""))
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), nil

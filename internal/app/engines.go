@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/blob/pack"
+	"github.com/hayauma/hayauma/internal/blob/pg"
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/postgres"
+	"github.com/hayauma/hayauma/internal/db/sqlite"
+)
+
+// openDatabase opens the engine that storage.database names.
+func (s *storage) openDatabase(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) (db.DB, error) {
+	path := filepath.Join(cfg.DataDir, "hayauma.db")
+	if cfg.Storage.IsPostgres() {
+		at, err := cfg.Storage.DatabaseURL()
+		if err != nil {
+			return nil, err
+		}
+		folder, err := sqlite.Lock(path + sqlite.LockSuffix)
+		if err != nil {
+			return nil, err
+		}
+		d, err := postgres.Open(ctx, postgres.Options{URL: at, Logger: log, Observe: m.committed})
+		if err != nil {
+			return nil, errors.Join(err, folder.Close())
+		}
+		s.folder = folder
+		return d, nil
+	}
+	return sqlite.Open(ctx, sqlite.Options{
+		Path: path, Logger: log,
+		MinFree: s.minFree.Load, Observe: m.committed,
+	})
+}
+
+// openBodies opens the store that storage.bodies names.
+func (s *storage) openBodies(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) (blob.Store, error) {
+	if cfg.Storage.Bodies == config.BodiesInDatabase {
+		return pg.Open(pg.Options{DB: s.db, IDs: s.ids, Logger: log, Memory: s.memory}), nil
+	}
+	return pack.Open(ctx, pack.Options{
+		Dir: filepath.Join(cfg.DataDir, "bodies"), DB: s.db, IDs: s.ids, Logger: log,
+		Erase: cfg.Storage.DeadBodies, MinFree: int64(cfg.Storage.MinFree),
+		Memory: s.memory, Observer: pack.Observer{Synced: m.synced},
+	})
+}
+
+// bodySchema is the tables of the store that storage.bodies names.
+func bodySchema(cfg *config.Config) db.Schema {
+	if cfg.Storage.Bodies == config.BodiesInDatabase {
+		return pg.Schema()
+	}
+	return pack.Schema()
+}
+
+// sameBodies refuses a database whose bodies are kept by another store than the
+// settings name: their rows would lead nowhere.
+func sameBodies(ctx context.Context, d db.DB, cfg *config.Config) error {
+	want := bodySchema(cfg)
+	for _, s := range []struct {
+		db.Schema
+		kept string
+	}{{pack.Schema(), "in files in data_dir (storage.bodies = \"\")"}, {pg.Schema(), "in the database (storage.bodies = \"postgres\")"}} {
+		if s.Package == want.Package {
+			continue
+		}
+		pending, err := d.Pending(ctx, s.Schema)
+		if err == nil && len(pending) < len(s.Steps) || errors.Is(err, db.ErrNewer) {
+			return fmt.Errorf("storage.bodies = %q: this database keeps its bodies %s; put the setting back, "+
+				"or move them with 'hayauma storage copy'", cfg.Storage.Bodies, s.kept)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package testkit
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// S3Env names the variable with the path of the S3 server that tests start.
+const S3Env = "HAYAUMA_S3_SERVER"
+
+// s3Server is what the module in tools builds, and how it is named in bin.
+const (
+	s3Server  = "github.com/versity/versitygw/cmd/versitygw"
+	s3Name    = "versitygw-v1.8.0"
+	s3Start   = 30 * time.Second
+	s3Region  = "us-east-1"
+	s3Private = 0o700
+)
+
+// S3 is an S3 server of the test's own with one bucket, listening on loopback
+// alone. Its objects are plain files.
+type S3 struct {
+	Endpoint             string // "127.0.0.1:port", without TLS
+	Region, Bucket       string
+	AccessKey, SecretKey string
+	Dir                  string // the bucket's folder: a key is a path in it
+
+	root  string // removed at the end
+	bin   string
+	cmd   *exec.Cmd
+	log   string // file with what the server says
+	ended chan struct{}
+}
+
+// ErrNoS3 says that there is no S3 server to start.
+var ErrNoS3 = errors.New("no S3 server: set " + S3Env + ", or let `go build -C tools` make bin/" + s3Name)
+
+// StartS3 makes a server with an empty bucket and starts it. The caller ends it
+// by Remove.
+func StartS3(ctx context.Context, addr string) (_ *S3, err error) {
+	bin, err := s3Bin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.MkdirTemp("", "hayauma-s3-")
+	if err != nil {
+		return nil, err
+	}
+	s := &S3{
+		Endpoint: addr, Region: s3Region, Bucket: "mail", AccessKey: "test", SecretKey: rand.Text(),
+		root: root, bin: bin, log: filepath.Join(root, "log"),
+	}
+	s.Dir = filepath.Join(root, "data", s.Bucket)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Remove())
+		}
+	}()
+	if err := os.MkdirAll(s.Dir, s3Private); err != nil {
+		return nil, err
+	}
+	return s, s.Start(ctx)
+}
+
+// s3Bin finds the server's program, or builds it once for this working tree.
+func s3Bin(ctx context.Context) (string, error) {
+	if path := os.Getenv(S3Env); path != "" {
+		return seen(filepath.Abs(path))
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.Glob(filepath.Join(root, "bin", "versitygw-v*"))
+	if err == nil && len(found) > 0 {
+		slices.Sort(found)
+		return found[len(found)-1], nil
+	}
+	dir := filepath.Join(root, "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	// The rename keeps test processes that build at the same time from
+	// starting half a file.
+	fresh := filepath.Join(dir, fmt.Sprintf("building-%s-%d", s3Name, os.Getpid()))
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", "tools", "-trimpath", "-o", fresh, s3Server)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %w\n%s", ErrNoS3, err, out)
+	}
+	final := filepath.Join(dir, s3Name)
+	return final, os.Rename(fresh, final)
+}
+
+// Start starts the server and waits until it answers.
+func (s *S3) Start(ctx context.Context) error {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.bin, "--quiet", "--keep-alive",
+		"--port", s.Endpoint, "--region", s.Region, "posix", filepath.Dir(s.Dir))
+	cmd.Dir = s.root
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKey, "ROOT_SECRET_ACCESS_KEY="+s.SecretKey)
+	cmd.SysProcAttr = dieWithParent()
+	out, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.Close() }() // the server has its own descriptor
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	s.cmd, s.ended = cmd, ended
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // how it ended stands in its log
+	}()
+	return s.await(ctx)
+}
+
+func (s *S3) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s3Start)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		if s.answers(ctx, client) {
+			return nil
+		}
+		select {
+		case <-s.ended:
+			return fmt.Errorf("the S3 server ended:\n%s", s.Log())
+		case <-ctx.Done():
+			return fmt.Errorf("the S3 server does not answer:\n%s", s.Log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (s *S3) answers(ctx context.Context, client *http.Client) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Endpoint+"/", nil)
+	if err != nil {
+		return false
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	return res.Body.Close() == nil // that it refuses a request without a signature is an answer
+}
+
+// Log is the end of what the server said.
+func (s *S3) Log() string {
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	const most = 4000
+	return string(b[max(0, len(b)-most):])
+}
+
+// Stop ends the server as an administrator would.
+func (s *S3) Stop() { s.end(syscall.SIGTERM) }
+
+// Kill ends the server at once, as kill -9 does.
+func (s *S3) Kill() { s.end(syscall.SIGKILL) }
+
+func (s *S3) end(sig syscall.Signal) {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig) // it may have ended by itself
+	select {
+	case <-s.ended:
+	case <-time.After(s3Start):
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+	}
+	s.cmd = nil
+}
+
+// Remove ends the server and removes its files.
+func (s *S3) Remove() error {
+	s.Kill()
+	return os.RemoveAll(s.root)
+}
+
+// Keys lists the objects whose keys start with a prefix.
+func (s *S3) Keys(prefix string) ([]string, error) {
+	var keys []string
+	err := filepath.WalkDir(s.Dir, func(path string, d os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		key, err := filepath.Rel(s.Dir, path)
+		if key = filepath.ToSlash(key); err == nil && strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+		return err
+	})
+	return keys, err
+}
+
+// NewS3 starts a server for a test.
+func NewS3(t testing.TB) *S3 {
+	t.Helper()
+	s, err := StartS3(t.Context(), FreePort(t))
+	if errors.Is(err, ErrNoS3) {
+		missing(t, "%v", err)
+	}
+	if err != nil {
+		t.Fatalf("start the S3 server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Remove(); err != nil {
+			t.Errorf("remove the S3 server: %v", err)
+		}
+	})
+	return s
+}
