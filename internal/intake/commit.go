@@ -133,6 +133,9 @@ func (in *Intake) settle(group []*entry, err error) {
 		if err != nil {
 			e.fault = storeFault(err)
 			in.o.Logger.Error("message not accepted: its commit failed", "message", e.id.String(), "error", err)
+			if !errors.Is(err, db.ErrUnknown) {
+				in.o.Blobs.Drop(e.body)
+			}
 		}
 		if !e.refused {
 			in.o.Metrics.outcome(e.fault)
@@ -150,6 +153,7 @@ func (in *Intake) write(group []*entry, lift []Receipt) error {
 	if err == nil {
 		for e, id := range first {
 			e.id = id
+			in.o.Blobs.Drop(e.body) // the first one's is kept
 		}
 	}
 	return err

@@ -79,7 +79,7 @@ func (a *Append) commit(ctx context.Context, d *Delivery) error {
 		return err
 	}
 	d.Body, d.Content.Body = body.ID, body.ID
-	return a.s.db.Write(ctx, func(tx *db.Tx) error {
+	err = a.s.db.Write(ctx, func(tx *db.Tx) error {
 		if err := a.s.blobs.Record(tx, body); err != nil {
 			return err
 		}
@@ -88,6 +88,10 @@ func (a *Append) commit(ctx context.Context, d *Delivery) error {
 		}
 		return d.Err
 	})
+	if err != nil && !errors.Is(err, db.ErrUnknown) {
+		a.s.blobs.Drop(body)
+	}
+	return err
 }
 
 // describeWritten parses a body that is about to be committed.
