@@ -41,10 +41,11 @@ func (c *cli) check(ctx context.Context, deep bool) error {
 	if err != nil {
 		return err
 	}
-	if err := app.Check(ctx, cfg); err != nil {
+	warnings, err := app.Check(ctx, cfg)
+	if err != nil {
 		return err
 	}
-	found := checked{Config: path, Warnings: append([]string{}, cfg.Warnings()...), Deep: deep, Faults: []string{}}
+	found := checked{Config: path, Warnings: append(append([]string{}, cfg.Warnings()...), warnings...), Deep: deep, Faults: []string{}}
 	if deep {
 		faults, err := app.Verify(ctx, cfg, c.quietLog())
 		if err != nil {

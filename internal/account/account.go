@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -70,9 +71,37 @@ func New(o Options) *Directory {
 // change runs an administrative write and lets the caches forget.
 func (d *Directory) change(ctx context.Context, fn func(*db.Tx) error) error {
 	return d.o.DB.Write(ctx, func(tx *db.Tx) error {
-		tx.OnCommit(d.answers.clear)
+		tx.OnCommit(func() {
+			d.answers.clear()
+			d.o.DB.Announce(noticeTopic, 0)
+		})
 		return fn(tx)
 	})
+}
+
+// noticeTopic is under which processes tell each other of changed addresses.
+const noticeTopic = "account"
+
+// forgetEvery is how old an answer can be in a process that missed the notice of
+// another.
+const forgetEvery = 5 * time.Second
+
+// Watch lets the caches forget what other processes change, until ctx ends. It
+// returns at once where no other process can use the database.
+func (d *Directory) Watch(ctx context.Context) {
+	if !d.o.DB.Listen(ctx, noticeTopic, func([]int64) { d.answers.clear() }) {
+		return
+	}
+	forget := time.NewTicker(forgetEvery)
+	defer forget.Stop()
+	for {
+		select {
+		case <-forget.C:
+			d.answers.clear()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 const accountColumns = "id, tenant, local, domain, quota, created"

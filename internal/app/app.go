@@ -222,6 +222,8 @@ func (a *app) background() (stop func()) {
 	})
 	workers.Go(func() { a.bounces.Run(workCtx) })
 	workers.Go(func() { a.keep(workCtx) })
+	workers.Go(func() { a.mailboxes.Watch(workCtx) })
+	workers.Go(func() { a.directory.Watch(workCtx) })
 	return func() {
 		endWork()
 		workers.Wait()

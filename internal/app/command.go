@@ -115,12 +115,17 @@ func Verify(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]string
 }
 
 // Check validates settings without starting: what can only be known by trying,
-// since config.Load has checked the rest.
-func Check(_ context.Context, cfg *config.Config) error {
+// since config.Load has checked the rest. It connects to the engines that the
+// settings name, beside a server that runs, and returns what is allowed there
+// but not wise.
+func Check(ctx context.Context, cfg *config.Config) (warnings []string, err error) {
 	if err := checkSocketPath(cfg.DataDir); err != nil {
-		return err
+		return nil, err
 	}
-	return writable(cfg.DataDir)
+	if err := writable(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	return checkEngines(ctx, cfg)
 }
 
 // writable tells whether files can be made in a folder, or the folder itself.

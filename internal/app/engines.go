@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
@@ -82,4 +83,26 @@ func sameBodies(ctx context.Context, d db.DB, cfg *config.Config) error {
 		}
 	}
 	return nil
+}
+
+// checkTimeout bounds how long an engine may take to answer a check.
+const checkTimeout = 20 * time.Second
+
+// checkEngines asks the services that the settings name whether they can be
+// trusted with mail.
+func checkEngines(ctx context.Context, cfg *config.Config) (warnings []string, err error) {
+	if !cfg.Storage.IsPostgres() {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	at, err := cfg.Storage.DatabaseURL()
+	if err != nil {
+		return nil, err
+	}
+	faults, err := postgres.Inspect(ctx, at)
+	for _, f := range faults.Fatal {
+		err = errors.Join(err, fmt.Errorf("storage.database: %s", f))
+	}
+	return faults.Warnings, err
 }

@@ -155,7 +155,7 @@ func TestUnwritableFolder(t *testing.T) {
 	if got := h.fails(); !strings.Contains(got, h.data) {
 		t.Errorf("the error is %q", got)
 	}
-	if err := app.Check(t.Context(), h.config()); err == nil || !strings.Contains(err.Error(), h.data+" is not a folder") {
+	if _, err := app.Check(t.Context(), h.config()); err == nil || !strings.Contains(err.Error(), h.data+" is not a folder") {
 		t.Errorf("check: %v", err)
 	}
 }
@@ -165,7 +165,7 @@ func TestCheck(t *testing.T) {
 	h := newHome(t)
 	h.data = filepath.Join(h.dir, "not", "yet", "there")
 	h.write("")
-	if err := app.Check(t.Context(), h.config()); err != nil {
+	if _, err := app.Check(t.Context(), h.config()); err != nil {
 		t.Error(err)
 	}
 	left, err := os.ReadDir(h.dir)
@@ -174,12 +174,12 @@ func TestCheck(t *testing.T) {
 	}
 	h.data = filepath.Join(h.file, "data") // below a file
 	h.write("")
-	if err := app.Check(t.Context(), h.config()); err == nil || !strings.HasPrefix(err.Error(), "data_dir: ") {
+	if _, err := app.Check(t.Context(), h.config()); err == nil || !strings.HasPrefix(err.Error(), "data_dir: ") {
 		t.Errorf("below a file: %v", err)
 	}
 	h.data = "/proc/hayauma" // nobody can make files there, root included
 	h.write("")
-	if err := app.Check(t.Context(), h.config()); err == nil || !strings.Contains(err.Error(), "nothing can be written in /proc") {
+	if _, err := app.Check(t.Context(), h.config()); err == nil || !strings.Contains(err.Error(), "nothing can be written in /proc") {
 		t.Errorf("a folder that cannot be written: %v", err)
 	}
 }

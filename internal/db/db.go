@@ -37,6 +37,16 @@ type DB interface {
 	// refuse. It changes nothing.
 	Pending(ctx context.Context, schemas ...Schema) ([]Step, error)
 
+	// Announce tells other processes on the same database, soon after a commit,
+	// that rows have changed. It is a hint, which may get lost: who listens looks
+	// for himself from time to time. It does not block.
+	Announce(topic string, ids ...int64)
+
+	// Listen calls f with the ids that other processes announce, or with none
+	// when some may have got lost, until ctx ends. It returns false at once where
+	// no other process can use the database. f must not block.
+	Listen(ctx context.Context, topic string, f func(ids []int64)) bool
+
 	// Health returns nil while the engine can commit, else why it cannot.
 	Health() error
 

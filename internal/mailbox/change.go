@@ -76,7 +76,7 @@ func (v *View) storeSlice(ctx context.Context, uids []uint32, c Change) ([]Row, 
 		if s.modseq == 0 {
 			return errNothing
 		}
-		tx.OnCommit(func() { v.s.hub.changed(v.box.id) })
+		tx.OnCommit(func() { v.s.announce(v.box.id) })
 		return nil
 	})
 	if err != nil && !errors.Is(err, errNothing) {

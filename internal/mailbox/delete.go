@@ -63,7 +63,7 @@ func (s *Store) kill(tx *db.Tx, b record, modseq int64) error {
 		b.Account, modseq, b.ID); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { s.hub.changed(b.ID) })
+	tx.OnCommit(func() { s.announce(b.ID) })
 	if !held {
 		return nil
 	}

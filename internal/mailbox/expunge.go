@@ -114,7 +114,7 @@ func (s *Store) expunge(ctx context.Context, account, box mail.ID, e expunging) 
 		if err := bury(tx, box, state.modseq, kept); err != nil {
 			return err
 		}
-		tx.OnCommit(func() { s.hub.changed(box) })
+		tx.OnCommit(func() { s.announce(box) })
 		return addUsed(tx, accountDelta{account: account, used: d.size, messages: d.messages})
 	})
 	if errors.Is(err, errNothing) {

@@ -68,7 +68,7 @@ func (s *Store) File(tx *db.Tx, deliveries []*Delivery) error {
 	if err := insertFilings(tx, files); err != nil {
 		return fmt.Errorf("file messages: %w", err)
 	}
-	tx.OnCommit(func() { s.hub.changed(boxes...) })
+	tx.OnCommit(func() { s.announce(boxes...) })
 	return nil
 }
 

@@ -81,6 +81,30 @@ func (h *hub) changed(ids ...mail.ID) {
 	}
 }
 
+// open are the mailboxes that a View is open on.
+func (h *hub) open() []mail.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ids := make([]mail.ID, 0, len(h.boxes))
+	for id := range h.boxes {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// modseqs is up to which change each open mailbox is known.
+func (h *hub) modseqs() map[mail.ID]int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make(map[mail.ID]int64, len(h.boxes))
+	for id, b := range h.boxes {
+		b.mu.Lock()
+		out[id] = b.modseq
+		b.mu.Unlock()
+	}
+	return out
+}
+
 // told is the \Recent mark of a mailbox as the sessions in memory know it.
 func (h *hub) told(id mail.ID) uint32 {
 	h.mu.Lock()

@@ -28,7 +28,7 @@ func (s *Store) Erase(tx *db.Tx, account mail.ID) error {
 	if err != nil {
 		return fmt.Errorf("erase mailboxes: %w", err)
 	}
-	tx.OnCommit(func() { s.hub.changed(gone...) })
+	tx.OnCommit(func() { s.announce(gone...) })
 	return nil
 }
 

@@ -138,7 +138,7 @@ func (s *Store) transferSlice(tx *db.Tx, t transfer, uids []uint32) (Copied, err
 	} else {
 		err = addUsed(tx, accountDelta{account: t.account, used: come.size, messages: come.messages})
 	}
-	tx.OnCommit(func() { s.hub.changed(t.to, t.from) })
+	tx.OnCommit(func() { s.announce(t.to, t.from) })
 	return c, err
 }
 

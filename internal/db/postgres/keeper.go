@@ -76,7 +76,11 @@ func (k *keeper) begin(ctx context.Context) error {
 		return fmt.Errorf("storage.database: the tables of the engine cannot be made: %w", wrap(err))
 	}
 	var epoch int64
-	err = k.c.QueryRow(ctx, "UPDATE storage_owner SET epoch = epoch + 1 RETURNING epoch").Scan(&epoch)
+	next := "UPDATE storage_owner SET epoch = epoch + 1 RETURNING epoch"
+	if k.d.o.Shared {
+		next = "SELECT epoch FROM storage_owner" // it ends the time of no other
+	}
+	err = k.c.QueryRow(ctx, next).Scan(&epoch)
 	if err != nil {
 		return fmt.Errorf("storage.database: %w", wrap(err))
 	}
@@ -86,7 +90,11 @@ func (k *keeper) begin(ctx context.Context) error {
 
 func (k *keeper) lock(ctx context.Context) error {
 	var got bool
-	if err := k.c.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", int32(lockKey)).Scan(&got); err != nil {
+	how := "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
+	if k.d.o.Shared {
+		how = "SELECT pg_try_advisory_lock_shared($1, hashtext(current_schema()))"
+	}
+	if err := k.c.QueryRow(ctx, how, int32(lockKey)).Scan(&got); err != nil {
 		return fmt.Errorf("storage.database: %w", wrap(err))
 	}
 	if !got {

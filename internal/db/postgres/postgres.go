@@ -30,6 +30,10 @@ type Options struct {
 	Patience   time.Duration // how long a Write tries again after a lost connection: 15 s
 	Timeout    time.Duration // of one transaction, after which its connection is given up: 30 s
 
+	// Shared lets other processes with this option use the database as well: a
+	// node of several.
+	Shared bool
+
 	// Observe is told of every commit: how long it took and how many functions
 	// were in it. It must not block.
 	Observe func(commit time.Duration, functions int)
@@ -66,6 +70,7 @@ type DB struct {
 	texts            texts
 	writers, readers *pgxpool.Pool
 	keeper           *keeper
+	notices          notifier
 
 	slots   chan struct{} // one for each Write that runs
 	waiting atomic.Int64  // Writes that run or wait for a slot
@@ -104,6 +109,9 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, err
 	}
 	d.work.Go(d.keeper.run)
+	if o.Shared {
+		d.notices.start(d, cfg.ConnConfig)
+	}
 	return d, nil
 }
 

@@ -217,6 +217,12 @@ func (d *DB) Write(ctx context.Context, fn func(*db.Tx) error) error {
 // Parallel is db.DB's.
 func (d *DB) Parallel() int { return 1 }
 
+// Announce is db.DB's: no other process can have the file.
+func (d *DB) Announce(string, ...int64) {}
+
+// Listen is db.DB's.
+func (d *DB) Listen(context.Context, string, func([]int64)) bool { return false }
+
 // Read is db.DB's.
 func (d *DB) Read(ctx context.Context, fn func(*db.Tx) error) error {
 	return d.readers.read(ctx, fn)

@@ -77,9 +77,11 @@ type Detail struct {
 	Reason     string   `json:"reason,omitempty"`
 }
 
-// Schema returns the tables of this package.
+// Schema returns the tables of this package. On PostgreSQL, where transactions
+// commit in another order than they number their events, each row also carries
+// the transaction that wrote it: see After.
 func Schema() db.Schema {
-	return db.Schema{Package: "event", Steps: []db.Stmt{db.SQL(`
+	const table = `
 CREATE TABLE event (
 	id        INTEGER PRIMARY KEY,
 	message   INTEGER NOT NULL,
@@ -94,7 +96,11 @@ CREATE TABLE event (
 );
 CREATE INDEX event_message ON event (message, id);
 CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL;
-`)}}
+`
+	return db.Schema{Package: "event", Steps: []db.Stmt{{SQL: table, Postgres: table + `
+ALTER TABLE event ADD COLUMN writer xid8 NOT NULL DEFAULT pg_current_xact_id();
+CREATE INDEX event_writer ON event (writer, id);
+`}}}
 }
 
 var insert = db.Insert{
@@ -102,12 +108,13 @@ var insert = db.Insert{
 	Columns: []string{"id", "message", "tenant", "account", "at", "kind", "stream", "recipient", "key", "detail"},
 }
 
-// Append writes events in their order. Missing ids and times are filled in.
+// Append writes events in their order, with an id and a time for those that
+// have none. The ids are of this run of the transaction: where one transaction
+// writes at a time, events are thus committed in the order of their ids.
 func Append(tx *db.Tx, ids *mail.IDs, events []Event) error {
 	now := mail.Micros(time.Now())
 	rows := make([][]any, 0, len(events))
-	for i := range events {
-		e := &events[i]
+	for _, e := range events {
 		if e.ID == 0 {
 			e.ID = ids.Next()
 		}
