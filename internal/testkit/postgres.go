@@ -163,6 +163,17 @@ const postgresStart = 30 * time.Second
 
 // Start starts the server and waits until it takes connections.
 func (p *Postgres) Start(ctx context.Context) error {
+	for tries := 0; ; tries++ {
+		err := p.start(ctx)
+		// Processes of a server that was killed may take a moment to end.
+		if err == nil || tries == 100 || !strings.Contains(err.Error(), "shared memory block") {
+			return err
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func (p *Postgres) start(ctx context.Context) error {
 	host, port, _ := strings.Cut(p.Addr, ":")
 	args := []string{"-D", p.Dir, "-h", host, "-p", port, "-k", ""}
 	for _, s := range append([]string{"max_connections=600", "shared_buffers=64MB", "log_min_messages=warning"}, p.settings...) {
@@ -178,7 +189,6 @@ func (p *Postgres) Start(ctx context.Context) error {
 	}
 	defer func() { _ = out.Close() }() // the server has its own descriptor
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr.Setpgid = true // so that Kill reaches all its processes
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -220,27 +230,54 @@ func (p *Postgres) Log() string {
 }
 
 // Stop ends the server as an administrator would, its sessions at once.
-func (p *Postgres) Stop() { p.end(syscall.SIGINT, false) }
+func (p *Postgres) Stop() { p.end(syscall.SIGINT) }
 
 // Kill ends all processes of the server at once, as kill -9 does.
-func (p *Postgres) Kill() { p.end(syscall.SIGKILL, true) }
+func (p *Postgres) Kill() { p.end(syscall.SIGKILL) }
 
 // Signal sends a signal to all processes of the server, to stop and continue it.
-func (p *Postgres) Signal(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }
+func (p *Postgres) Signal(s syscall.Signal) {
+	parent := p.cmd.Process.Pid
+	for _, pid := range append([]int{parent}, children(parent)...) {
+		_ = syscall.Kill(pid, s) // it may have ended by itself
+	}
+}
 
-func (p *Postgres) end(s syscall.Signal, group bool) {
+// children are the processes that another one started.
+func children(parent int) (pids []int) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil
+	}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// pid (name) state ppid ...
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(parent) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+func (p *Postgres) end(s syscall.Signal) {
 	if p.cmd == nil {
 		return
 	}
-	pid := p.cmd.Process.Pid
-	if group {
-		pid = -pid
+	if s == syscall.SIGKILL {
+		p.Signal(s)
+	} else {
+		_ = syscall.Kill(p.cmd.Process.Pid, s) // it may have ended by itself
 	}
-	_ = syscall.Kill(pid, s) // it may have ended by itself
 	select {
 	case <-p.ended:
 	case <-time.After(postgresStart):
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		p.Signal(syscall.SIGKILL)
 		<-p.ended
 	}
 	p.cmd = nil
