@@ -84,7 +84,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(),
 		c.domainCommand(), c.accountCommand(), c.aliasCommand(),
-		c.queueCommand(), c.traceCommand(), c.sendCommand(),
+		c.queueCommand(), c.traceCommand(), c.sendCommand(), c.storageCommand(),
 		c.devCommand(), c.demoCommand(), c.benchCommand(), c.versionCommand(),
 	)
 	return root

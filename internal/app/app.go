@@ -25,6 +25,7 @@ import (
 	"github.com/hayauma/hayauma/internal/listen"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/move"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -79,6 +80,9 @@ func open(ctx context.Context, o Options) (*app, error) {
 	var err error
 	if a.store, err = openStorage(ctx, o.Config, newStoreMetrics(a.metrics), a.log); err != nil {
 		return nil, err
+	}
+	if err := move.Usable(ctx, a.store.db); err != nil {
+		return nil, errors.Join(err, a.store.close())
 	}
 	a.buildDomain()
 	if err := a.buildWayOut(); err != nil {

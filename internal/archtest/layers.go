@@ -44,7 +44,7 @@ func layerTable() []row {
 		{3, 6, []string{"bounce"}},
 		{3, 7, []string{"outbound"}},
 		// ... and beside it: these may use the way, the way does not know them
-		{3, 8, []string{"relay/*", "explain", "report", "doctor", "cluster", "listen"}},
+		{3, 8, []string{"relay/*", "explain", "report", "doctor", "cluster", "listen", "move"}},
 		// 4 doors
 		{4, 0, []string{"smtpd", "access/*", "relay/api", "web", "control", "dnsd"}},
 		// 5 root

@@ -44,7 +44,8 @@ type Store interface {
 	Create() Writer
 
 	// Restore starts a body under the id that it had in another store, from
-	// which it is moved. No other body of this store may have it.
+	// which it is moved. No other body of this store may have it, but for one
+	// that was dropped or left without a record: it is begun anew.
 	Restore(id mail.ID) Writer
 
 	// Record makes bodies findable, in the transaction that also holds the

@@ -589,6 +589,7 @@ func testDrop(t *testing.T, open Opener) {
 
 func testRestore(t *testing.T, open Opener) {
 	f := open(t, Options{})
+	var left blob.Body // of the last one, which is large
 	for i, size := range []int{0, 5000, 3*blob.InMemory + 7} {
 		id, want := mail.ID(1000+i), Bytes(size, uint64(i))
 		w := f.Store.Restore(id)
@@ -598,6 +599,25 @@ func testRestore(t *testing.T, open Opener) {
 		b, err := w.Commit(t.Context(), blob.Meta{})
 		if err != nil || b.ID != id {
 			t.Fatalf("commit: body %d, %v", b.ID, err)
+		}
+		if left = b; i%2 == 1 {
+			Record(t, f, b)
+			Want(t, f.Store, b.ID, want)
+		}
+	}
+	// What was not recorded can be restored again, as a move that was cut off does.
+	for i, size := range []int{0, 3*blob.InMemory + 7} {
+		id, want := mail.ID(1000+2*i), Bytes(size, uint64(10+i))
+		if i == 1 {
+			f.Store.Drop(left)
+		}
+		w := f.Store.Restore(id)
+		if _, err := w.Write(want); err != nil {
+			t.Fatal(err)
+		}
+		b, err := w.Commit(t.Context(), blob.Meta{})
+		if err != nil {
+			t.Fatalf("restored again: %v", err)
 		}
 		Record(t, f, b)
 		Want(t, f.Store, b.ID, want)

@@ -70,6 +70,7 @@ func (p *pending) init() { p.bodies, p.packs = map[mail.ID]waiting{}, map[int64]
 
 func (p *pending) add(id mail.ID, pack int64) {
 	p.mu.Lock()
+	p.drop(id) // one that is restored may have been here before
 	p.bodies[id] = waiting{pack, time.Now()}
 	p.packs[pack]++
 	p.mu.Unlock()

@@ -115,6 +115,10 @@ func (w *writer) put(ctx context.Context) error {
 	first := w.large
 	err := w.s.o.DB.Write(ctx, func(tx *db.Tx) error {
 		if first == 0 {
+			// A body that is restored may have been begun before and not recorded.
+			if err := deleteBodies(tx, []int64{int64(w.id)}, stateWriting); err != nil {
+				return err
+			}
 			row := []any{int64(w.id), 0, stateWriting, mail.Micros(time.Now())}
 			if err := tx.Insert(insertBody, row); err != nil {
 				return err

@@ -73,6 +73,24 @@ func (d *DB) Pending(ctx context.Context, schemas ...db.Schema) ([]db.Step, erro
 		return nil, fmt.Errorf("migrate: %w", wrap(err))
 	}
 	defer c.Release()
+	return pending(ctx, c.Conn(), schemas)
+}
+
+// Pending is DB.Pending for a database that another process may be using.
+func Pending(ctx context.Context, url string, schemas ...db.Schema) ([]db.Step, error) {
+	cfg, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	c, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("storage.database: %w", wrap(err))
+	}
+	defer closeConn(c)
+	return pending(ctx, c, schemas)
+}
+
+func pending(ctx context.Context, c *pgx.Conn, schemas []db.Schema) ([]db.Step, error) {
 	var there bool
 	if err := c.QueryRow(ctx, "SELECT to_regclass('schema_step') IS NOT NULL").Scan(&there); err != nil {
 		return nil, fmt.Errorf("migrate: %w", wrap(err))
@@ -80,7 +98,7 @@ func (d *DB) Pending(ctx context.Context, schemas ...db.Schema) ([]db.Step, erro
 	if !there {
 		return db.StepsAfter(schemas, make([]int, len(schemas)), dialect), nil
 	}
-	return pendingSteps(ctx, c.Conn(), schemas)
+	return pendingSteps(ctx, c, schemas)
 }
 
 func pendingSteps(ctx context.Context, c *pgx.Conn, schemas []db.Schema) ([]db.Step, error) {

@@ -21,7 +21,12 @@ type history struct {
 
 func newHistory(t *testing.T) *history {
 	t.Helper()
-	d, ids := dbtest.New(t, event.Schema()), mail.NewIDs(0, 0)
+	return newHistoryOn(t, dbtest.New(t, event.Schema()))
+}
+
+func newHistoryOn(t *testing.T, d db.DB) *history {
+	t.Helper()
+	ids := mail.NewIDs(0, 0)
 	return &history{Log: event.NewLog(d, ids), t: t, db: d, ids: ids}
 }
 
