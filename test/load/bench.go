@@ -18,6 +18,8 @@ type benchConfig struct {
 	rounds   int
 	only     string
 	hayauma  string
+	postgres string // URL of a database for the rows with other engines
+	s3       string // storage.bodies of those with S3
 	dir      string
 	keep     bool
 	limit    time.Duration // for one run of one row
@@ -44,6 +46,8 @@ func (c *command) bench(ctx context.Context) error {
 	f.IntVar(&b.rounds, "rounds", 3, "runs of each row, interleaved")
 	f.StringVar(&b.only, "only", "", "run only rows whose names contain one of these words: accept,ceiling")
 	f.StringVar(&b.hayauma, "hayauma", "", "the binary; bin/hayauma if empty")
+	f.StringVar(&b.postgres, "postgres", os.Getenv("HAYAUMA_TEST_POSTGRES"), "URL of a PostgreSQL database for the rows that use one; empty = without them")
+	f.StringVar(&b.s3, "s3", os.Getenv("HAYAUMA_TEST_S3"), "storage.bodies for the rows with S3, its \"*\" a name of each run; empty = without them")
 	f.StringVar(&b.dir, "dir", os.TempDir(), "where the peers keep their data while they run")
 	f.BoolVar(&b.keep, "keep", false, "leave data and logs of the peers there")
 	f.DurationVar(&b.limit, "limit", 3*time.Minute, "for one run of one row")

@@ -22,6 +22,7 @@ type hayaumaSetup struct {
 	resolver string // "127.0.0.1:port"
 	remote   string // address of the next hop: its port is what all MXs get
 	seed     string // data to begin with; empty = none
+	storage  string // lines of [storage]
 }
 
 const (
@@ -56,6 +57,8 @@ connections_per_address = 0
 login_failures_per_address = 0
 [queue]
 hold = %[6]t
+[storage]
+%[7]s
 `
 
 // findHayauma takes the named program, else bin/hayauma, else this program itself
@@ -92,7 +95,7 @@ func startHayauma(ctx context.Context, dir string, setup hayaumaSetup) (*hayauma
 			return nil, err
 		}
 	}
-	text := fmt.Sprintf(hayaumaConf, data, h.smtp, h.imap, setup.resolver, port, setup.hold)
+	text := fmt.Sprintf(hayaumaConf, data, h.smtp, h.imap, setup.resolver, port, setup.hold, setup.storage)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -108,9 +111,10 @@ func startHayauma(ctx context.Context, dir string, setup hayaumaSetup) (*hayauma
 
 // makeAccounts makes the local domain with its accounts and returns the folder of
 // the data. No server runs: hashing passwords leaves nothing in its memory.
-func makeAccounts(ctx context.Context, dir, program string, mailboxes int) (string, error) {
+func makeAccounts(ctx context.Context, dir string, setup hayaumaSetup, mailboxes int) (string, error) {
+	program := setup.program
 	data, conf := filepath.Join(dir, "data"), filepath.Join(dir, "hayauma.toml")
-	text := fmt.Sprintf(hayaumaConf, data, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:53", "25", false)
+	text := fmt.Sprintf(hayaumaConf, data, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:53", "25", false, setup.storage)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return "", err
 	}

@@ -22,14 +22,8 @@ type nameserver struct {
 const mxHost = "mx.load.invalid."
 
 func startNameserver(ctx context.Context) (*nameserver, error) {
-	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(ctx, "udp", "127.0.0.1:0")
+	pc, ln, err := samePort(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("name server: %w", err)
-	}
-	ln, err := lc.Listen(ctx, "tcp", pc.LocalAddr().String())
-	if err != nil {
-		_ = pc.Close() // unused yet
 		return nil, fmt.Errorf("name server: %w", err)
 	}
 	n := &nameserver{addr: pc.LocalAddr().String(), done: make(chan error, 2)}
@@ -52,6 +46,26 @@ func startNameserver(ctx context.Context) (*nameserver, error) {
 		}
 	}
 	return n, nil
+}
+
+// samePort finds a port that is free over UDP and TCP: what is free over one may
+// be an outgoing connection's over the other.
+func samePort(ctx context.Context) (net.PacketConn, net.Listener, error) {
+	var lc net.ListenConfig
+	for tries := 0; ; tries++ {
+		pc, err := lc.ListenPacket(ctx, "udp", "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, err
+		}
+		ln, err := lc.Listen(ctx, "tcp", pc.LocalAddr().String())
+		if err == nil {
+			return pc, ln, nil
+		}
+		_ = pc.Close() // unused yet
+		if tries == 20 {
+			return nil, nil, err
+		}
+	}
 }
 
 func (n *nameserver) stop() {

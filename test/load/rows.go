@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -60,6 +61,10 @@ func (b *bench) allRows() []row {
 		{name: "postfix+dovecot-local", missing: both, run: b.postfixLocal},
 		{name: "dovecot-lmtp", missing: dc, run: b.dovecotLMTP},
 		{name: "hayauma-local", missing: ours, run: h.local},
+		{name: "hayauma-postgres-accept", missing: cmp.Or(ours, b.postgresMissing()), run: h.on(b.inPostgres).accept},
+		{name: "hayauma-postgres-local", missing: cmp.Or(ours, b.postgresMissing()), run: h.on(b.inPostgres).local},
+		{name: "hayauma-s3-accept", missing: cmp.Or(ours, b.s3Missing()), run: h.on(b.inS3).accept},
+		{name: "hayauma-s3-local", missing: cmp.Or(ours, b.s3Missing()), run: h.on(b.inS3).local},
 		{name: "postfix-memory-accept", memory: true, missing: pf, run: b.postfixMemory},
 		{name: "hayauma-memory-accept", memory: true, missing: ours, run: h.memoryAccept},
 		{name: "dovecot-memory-idle", memory: true, missing: dc, run: b.dovecotIdle},
@@ -205,6 +210,14 @@ type hayaumaRows struct {
 	*bench
 	program string
 	seed    string // data with the accounts in it, made once, copied for each run
+
+	// storage makes lines of [storage] that name empty engines; nil = embedded
+	storage func(ctx context.Context) (lines string, err error)
+}
+
+// on is the same rows on other engines.
+func (h *hayaumaRows) on(storage func(context.Context) (string, error)) *hayaumaRows {
+	return &hayaumaRows{bench: h.bench, program: h.program, storage: storage}
 }
 
 // withAccounts is the data that rows with mailboxes begin with.
@@ -216,7 +229,7 @@ func (h *hayaumaRows) withAccounts(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	seed, err := makeAccounts(ctx, dir, h.program, benchMailboxes)
+	seed, err := makeAccounts(ctx, dir, hayaumaSetup{program: h.program}, benchMailboxes)
 	if err != nil {
 		return "", err
 	}
@@ -226,6 +239,17 @@ func (h *hayaumaRows) withAccounts(ctx context.Context) (string, error) {
 
 // startLocal starts an instance that has the accounts.
 func (h *hayaumaRows) startLocal(ctx context.Context, dir string) (s *hayauma, stop func(), err error) {
+	if h.storage != nil {
+		lines, err := h.storage(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		setup := hayaumaSetup{program: h.program, storage: lines}
+		if _, err := makeAccounts(ctx, dir, setup, benchMailboxes); err != nil {
+			return nil, nil, err
+		}
+		return h.start(ctx, dir, setup)
+	}
 	seed, err := h.withAccounts(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -235,6 +259,11 @@ func (h *hayaumaRows) startLocal(ctx context.Context, dir string) (s *hayauma, s
 
 // start brings up a name server and Hayauma; the caller calls stop.
 func (h *hayaumaRows) start(ctx context.Context, dir string, setup hayaumaSetup) (s *hayauma, stop func(), err error) {
+	if h.storage != nil && setup.storage == "" {
+		if setup.storage, err = h.storage(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	ns, err := startNameserver(ctx)
 	if err != nil {
 		return nil, nil, err
