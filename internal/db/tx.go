@@ -20,6 +20,11 @@ type Conn interface {
 	Shared() bool
 }
 
+// Inserter is a Conn that adds many rows in a way of its own.
+type Inserter interface {
+	Insert(ins Insert, rows [][]any) error
+}
+
 // Rows is a result being read. It must be closed.
 type Rows interface {
 	Next() bool
@@ -166,6 +171,9 @@ func (t *Tx) expand(s Stmt, in In, ids []int64) (string, []any) {
 // Insert adds rows with as few statements as the engine allows. The number of
 // rows a statement takes is a power of two, so that few texts are prepared.
 func (t *Tx) Insert(ins Insert, rows ...[]any) error {
+	if in, ok := t.conn.(Inserter); ok {
+		return in.Insert(ins, rows)
+	}
 	limit := t.conn.MaxArgs() / len(ins.Columns)
 	for len(rows) > 0 {
 		n := 1

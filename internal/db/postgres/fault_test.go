@@ -352,7 +352,7 @@ func TestLocksInEachOthersWay(t *testing.T) {
 func TestNoStandby(t *testing.T) {
 	t.Parallel()
 	server := testkit.NewPostgres(t)
-	d := open(t, postgres.Options{URL: testkit.NewSchema(t, server.URL("")), Patience: time.Second, Timeout: 2 * time.Second})
+	d := open(t, postgres.Options{URL: testkit.NewSchema(t, server.URL("")), Patience: time.Second, Timeout: 8 * time.Second})
 	psql(t, server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	psql(t, server, "SELECT pg_reload_conf()")
 	var ids atomic.Int64

@@ -68,6 +68,7 @@ type DB struct {
 	o                Options
 	log              *slog.Logger
 	texts            texts
+	inserts          inserts
 	writers, readers *pgxpool.Pool
 	keeper           *keeper
 	notices          notifier

@@ -40,7 +40,7 @@ func (d *DB) readOnce(ctx context.Context, fn func(*db.Tx) error) (r reading, er
 	}
 	runCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.o.Timeout)
 	defer cancel()
-	s := &session{ctx: runCtx, c: c.Conn(), texts: &d.texts, begin: "begin isolation level repeatable read read only"}
+	s := &session{ctx: runCtx, c: c.Conn(), texts: &d.texts, inserts: &d.inserts, begin: "begin isolation level repeatable read read only"}
 	defer func() {
 		s.ended = true
 		r.seen = s.got

@@ -21,15 +21,16 @@ const maxArgs = 2048
 // session is one transaction on a connection: db.Conn. BEGIN travels with the
 // first statement, so that it costs no round trip.
 type session struct {
-	ctx   context.Context
-	c     *pgx.Conn
-	texts *texts
-	begin string // what opens the transaction, "" once it was sent
-	write bool
-	open  *rows // the result that still comes over the connection
-	got   bool  // a statement has worked
-	err   error // of the first statement that failed
-	ended bool
+	ctx     context.Context
+	c       *pgx.Conn
+	texts   *texts
+	inserts *inserts
+	begin   string // what opens the transaction, "" once it was sent
+	write   bool
+	open    *rows // the result that still comes over the connection
+	got     bool  // a statement has worked
+	err     error // of the first statement that failed
+	ended   bool
 }
 
 func (s *session) Pick(st db.Stmt) string { return withArrays(st.ForPostgres()) }
@@ -166,8 +167,9 @@ func brief(sql string) string {
 func bind(args []any) ([]any, error) {
 	out := make([]any, len(args))
 	for i, arg := range args {
-		if list, ok := arg.([]int64); ok {
-			out[i] = list
+		switch arg.(type) {
+		case []int64, []*int64, []string, []*string, [][]byte:
+			out[i] = arg // an array: the list of In, or a column of Insert
 			continue
 		}
 		v, err := db.Plain(arg)

@@ -85,7 +85,7 @@ func (d *DB) try(a *attempt, fn func(*db.Tx) error) (result, error) {
 		return undone, wrap(err)
 	}
 	defer c.Release() // a connection that is not idle is closed by the pool
-	s := &session{ctx: ctx, c: c.Conn(), texts: &d.texts, begin: "begin isolation level read committed", write: true}
+	s := &session{ctx: ctx, c: c.Conn(), texts: &d.texts, inserts: &d.inserts, begin: "begin isolation level read committed", write: true}
 	tx := db.NewTx(s)
 	err = d.protect(fn, tx)
 	if err == nil && s.open != nil {
