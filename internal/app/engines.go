@@ -11,10 +11,12 @@ import (
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/blob/pg"
+	"github.com/hayauma/hayauma/internal/blob/s3"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/postgres"
 	"github.com/hayauma/hayauma/internal/db/sqlite"
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // openDatabase opens the engine that storage.database names.
@@ -44,8 +46,20 @@ func (s *storage) openDatabase(ctx context.Context, cfg *config.Config, m *store
 
 // openBodies opens the store that storage.bodies names.
 func (s *storage) openBodies(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) (blob.Store, error) {
-	if cfg.Storage.Bodies == config.BodiesInDatabase {
+	switch {
+	case cfg.Storage.Bodies == config.BodiesInDatabase:
 		return pg.Open(pg.Options{DB: s.db, IDs: s.ids, Logger: log, Memory: s.memory}), nil
+	case cfg.Storage.IsS3():
+		o, err := s3Options(cfg)
+		if err != nil {
+			return nil, err
+		}
+		o.Spool = filepath.Join(cfg.DataDir, "spool")
+		if err := makeFolder(o.Spool); err != nil {
+			return nil, fmt.Errorf("folder for large bodies under way: %w", err)
+		}
+		o.DB, o.IDs, o.Logger, o.Memory, o.Observer = s.db, s.ids, log, s.memory, s3.Observer{Put: m.synced}
+		return s3.Open(ctx, o)
 	}
 	return pack.Open(ctx, pack.Options{
 		Dir: filepath.Join(cfg.DataDir, "bodies"), DB: s.db, IDs: s.ids, Logger: log,
@@ -56,10 +70,27 @@ func (s *storage) openBodies(ctx context.Context, cfg *config.Config, m *storeMe
 
 // bodySchema is the tables of the store that storage.bodies names.
 func bodySchema(cfg *config.Config) db.Schema {
-	if cfg.Storage.Bodies == config.BodiesInDatabase {
+	switch {
+	case cfg.Storage.Bodies == config.BodiesInDatabase:
 		return pg.Schema()
+	case cfg.Storage.IsS3():
+		return s3.Schema()
 	}
 	return pack.Schema()
+}
+
+// s3Options are those of the S3 service that storage.bodies names.
+func s3Options(cfg *config.Config) (o s3.Options, err error) {
+	if o.Location, err = s3.ParseURL(cfg.Storage.Bodies); err != nil {
+		return o, fmt.Errorf("storage.bodies: %w", err)
+	}
+	keys, err := cfg.Storage.BodiesKeys()
+	if err != nil {
+		return o, err
+	}
+	o.AccessKey, o.SecretKey = keys.Access, keys.Secret
+	o.CacheSize, o.Erase = int64(cfg.Storage.BodiesCache), cfg.Storage.DeadBodies
+	return o, nil
 }
 
 // sameBodies refuses a database whose bodies are kept by another store than the
@@ -69,7 +100,8 @@ func sameBodies(ctx context.Context, d db.DB, cfg *config.Config) error {
 	for _, s := range []struct {
 		db.Schema
 		kept string
-	}{{pack.Schema(), "in files in data_dir (storage.bodies = \"\")"}, {pg.Schema(), "in the database (storage.bodies = \"postgres\")"}} {
+	}{{pack.Schema(), "in files in data_dir (storage.bodies = \"\")"}, {pg.Schema(), "in the database (storage.bodies = \"postgres\")"},
+		{s3.Schema(), "in an S3 service"}} {
 		if s.Package == want.Package {
 			continue
 		}
@@ -91,18 +123,30 @@ const checkTimeout = 20 * time.Second
 // checkEngines asks the services that the settings name whether they can be
 // trusted with mail.
 func checkEngines(ctx context.Context, cfg *config.Config) (warnings []string, err error) {
-	if !cfg.Storage.IsPostgres() {
-		return nil, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	at, err := cfg.Storage.DatabaseURL()
-	if err != nil {
-		return nil, err
+	if cfg.Storage.IsPostgres() {
+		at, err := cfg.Storage.DatabaseURL()
+		if err != nil {
+			return nil, err
+		}
+		faults, err := postgres.Inspect(ctx, at)
+		for _, f := range faults.Fatal {
+			err = errors.Join(err, fmt.Errorf("storage.database: %s", f))
+		}
+		if warnings = faults.Warnings; err != nil {
+			return warnings, err
+		}
 	}
-	faults, err := postgres.Inspect(ctx, at)
-	for _, f := range faults.Fatal {
-		err = errors.Join(err, fmt.Errorf("storage.database: %s", f))
+	if cfg.Storage.IsS3() {
+		o, err := s3Options(cfg)
+		if err != nil {
+			return warnings, err
+		}
+		o.IDs = mail.NewIDs(0, 0)
+		if err := s3.Probe(ctx, o); err != nil {
+			return warnings, fmt.Errorf("storage.bodies: %w", err)
+		}
 	}
-	return faults.Warnings, err
+	return warnings, nil
 }

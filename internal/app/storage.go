@@ -16,6 +16,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
+	"github.com/hayauma/hayauma/internal/blob/s3"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/intake"
@@ -100,8 +101,11 @@ func (s *storage) fill(ctx context.Context, cfg *config.Config, m *storeMetrics,
 func (s *storage) use(cfg *config.Config) {
 	s.memory.SetLimit(int(cfg.Limits.MemoryInFlight))
 	s.minFree.Store(databaseMinFree(cfg))
-	if packs, ok := s.blobs.(*pack.Store); ok {
-		packs.SetLimits(cfg.Storage.DeadBodies, int64(cfg.Storage.MinFree))
+	switch b := s.blobs.(type) {
+	case *pack.Store:
+		b.SetLimits(cfg.Storage.DeadBodies, int64(cfg.Storage.MinFree))
+	case *s3.Store:
+		b.SetErase(cfg.Storage.DeadBodies)
 	}
 }
 

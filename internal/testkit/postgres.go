@@ -307,9 +307,12 @@ const (
 	// PostgresEnv has the URL of a PostgreSQL database in which tests may make
 	// schemas.
 	PostgresEnv = "HAYAUMA_TEST_POSTGRES"
-	// BodiesEnv has what storage.bodies of hayauma.toml shall be, in which "*"
-	// stands for a name that no other test uses.
+	// BodiesEnv has what storage.bodies of hayauma.toml shall be; "s3" is the
+	// value of BucketEnv.
 	BodiesEnv = "HAYAUMA_TEST_BODIES"
+	// BucketEnv has the URL of a bucket, in which "*" stands for a prefix that no
+	// other test uses.
+	BucketEnv = "HAYAUMA_TEST_S3"
 )
 
 // StorageKeys returns lines for [storage] of hayauma.toml that name the engines
@@ -321,7 +324,10 @@ func StorageKeys(t testing.TB) string {
 	if at == "" {
 		return ""
 	}
-	bodies := strings.ReplaceAll(os.Getenv(BodiesEnv), "*", strings.ToLower(rand.Text()))
+	bodies := os.Getenv(BodiesEnv)
+	if bodies == "s3" {
+		bodies = strings.ReplaceAll(os.Getenv(BucketEnv), "*", strings.ToLower(rand.Text()))
+	}
 	return fmt.Sprintf("database = %q\nbodies = %q\n", NewSchema(t, at), bodies)
 }
 

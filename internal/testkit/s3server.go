@@ -231,3 +231,8 @@ func NewS3(t testing.TB) *S3 {
 	})
 	return s
 }
+
+// URL is what storage.bodies of hayauma.toml says for a prefix in the bucket.
+func (s *S3) URL(prefix string) string {
+	return fmt.Sprintf("s3://%s/%s?endpoint=%s&region=%s&tls=off", s.Bucket, prefix, s.Endpoint, s.Region)
+}

@@ -201,3 +201,44 @@ func accepts(t *testing.T, smtp string) bool {
 	_, err = s.Send("probe@elsewhere.test", []string{"nobody@" + remoteDomain}, readback.Compose("<probe@proof.test>", "probe@elsewhere.test", 500))
 	return err == nil
 }
+
+// TestOutageS3 has the service of the bodies be slow, answer with errors, cut
+// connections, give wrong octets and be away, under load.
+func TestOutageS3(t *testing.T) {
+	server, bucket := testkit.NewPostgres(t), testkit.NewS3(t)
+	proxy := testkit.NewS3Proxy(t, bucket.Endpoint)
+	t.Setenv("AWS_ACCESS_KEY_ID", bucket.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", bucket.SecretKey)
+	through := *bucket
+	through.Endpoint = proxy.Endpoint
+	o := newOutage(t, fmt.Sprintf("database = %q\nbodies = %q\n", server.URL(""), through.URL("outage")))
+	o.more(t, 50)
+	rng := newRand(t)
+	faults := []struct {
+		name string
+		testkit.S3Fault
+	}{
+		{"slow", testkit.S3Fault{Delay: 1500 * time.Millisecond}},
+		{"busy", testkit.S3Fault{Status: 503}},
+		{"cut", testkit.S3Fault{Cut: true}},
+		{"lost answers", testkit.S3Fault{Lost: true}},
+		{"wrong", testkit.S3Fault{Wrong: true}},
+	}
+	for range max(1, number(t, "HAYAUMA_KILLS", defaultOutages)/defaultOutages) {
+		for _, f := range faults {
+			proxy.Always(f.S3Fault)
+			wait(rng, 2*time.Second, time.Second)
+			proxy.Set(nil)
+			o.more(t, 30)
+			t.Logf("after %s it goes on", f.name)
+		}
+		bucket.Kill()
+		wait(rng, 2*time.Second, time.Second)
+		if err := bucket.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		o.more(t, 30)
+		t.Log("after its death it goes on")
+	}
+	o.settle(t)
+}

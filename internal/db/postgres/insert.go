@@ -77,10 +77,11 @@ func (s *session) insertText(ins db.Insert) (string, error) {
 	}
 	arrays := make([]string, len(ins.Columns))
 	for c, name := range ins.Columns {
-		if types[name] == "" {
+		kind := types[strings.Trim(name, `"`)]
+		if kind == "" {
 			return "", s.fail(fmt.Errorf("table %s has no column %s", ins.Into, name))
 		}
-		arrays[c] = "$" + strconv.Itoa(c+1) + "::" + types[name] + "[]"
+		arrays[c] = "$" + strconv.Itoa(c+1) + "::" + kind + "[]"
 	}
 	text = "INSERT INTO " + ins.Into + " (" + strings.Join(ins.Columns, ", ") + ") SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")"
 	if ins.Conflict != "" {
