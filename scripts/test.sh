@@ -35,8 +35,13 @@ bin/testreport $strict -- \
 
 # Once more, on the other engines, all that keeps rows or bodies.
 engines='./internal/account ./internal/mailbox ./internal/queue ./internal/relay/event ./internal/intake
-	./internal/bounce ./internal/control ./internal/smtpd ./internal/access/... ./internal/blob/... ./internal/app ./test/e2e'
-echo "test: the same on PostgreSQL"
+	./internal/bounce ./internal/control ./internal/smtpd ./internal/access/... ./internal/blob/...
+	./internal/move ./internal/app ./test/e2e'
+echo "test: the same on PostgreSQL, with bodies in it"
 # shellcheck disable=SC2086
 HAYAUMA_TEST_BODIES=postgres bin/withengines bin/testreport $strict -- \
 	go test -json $race -shuffle=on -timeout "${TIMEOUT:-20m}" $engines
+echo "test: the server on PostgreSQL, with bodies in S3"
+# shellcheck disable=SC2086
+HAYAUMA_TEST_BODIES=s3 bin/withengines bin/testreport $strict -- \
+	go test -json $race -shuffle=on -timeout "${TIMEOUT:-20m}" ./internal/app ./test/e2e

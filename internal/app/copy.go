@@ -48,10 +48,16 @@ func Copy(ctx context.Context, o CopyOptions) (report move.Report, err error) {
 	})
 }
 
+// copyCache is memory for bodies read from S3 during a copy, which needs each of
+// them once.
+const copyCache = 1 << 20
+
 // openIdle opens storage that nobody serves from.
 func openIdle(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *storage, err error) {
+	own := *cfg
+	own.Storage.BodiesCache = copyCache
 	err = whileInUse(ctx, commandPatience, func() (err error) {
-		s, err = openStorage(ctx, cfg, newStoreMetrics(prometheus.NewRegistry()), log)
+		s, err = openStorage(ctx, &own, newStoreMetrics(prometheus.NewRegistry()), log)
 		return err
 	})
 	if errors.Is(err, db.ErrInUse) {

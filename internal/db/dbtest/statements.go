@@ -73,8 +73,16 @@ func inserts(t *testing.T, d db.DB) {
 			t.Fatalf("after %d rows: %d in all, want %d", n, count(t, d), total)
 		}
 	}
-	insert.Conflict = "ON CONFLICT (id) DO NOTHING"
+	quoted := db.Insert{Into: `"thing"`, Columns: []string{`"id"`, `"owner"`, `"name"`}}
+	id, total = id+2, total+2
 	err := d.Write(t.Context(), func(tx *db.Tx) error {
+		return tx.Insert(quoted, []any{id - 1, 1, nil}, []any{id, 1, "quoted"})
+	})
+	if err != nil || count(t, d) != total {
+		t.Fatalf("quoted names: %v", err)
+	}
+	insert.Conflict = "ON CONFLICT (id) DO NOTHING"
+	err = d.Write(t.Context(), func(tx *db.Tx) error {
 		return tx.Insert(insert, []any{1, 0, "again"}, []any{id + 1, 0, "new"}, []any{2, 0, "again too"})
 	})
 	if err != nil || count(t, d) != total+1 {
