@@ -422,3 +422,19 @@ func TestInspectWarns(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
+
+// TestAFunctionsOwnErrorIsFinal: what only looks like a lost connection is given
+// back at once and not tried again.
+func TestAFunctionsOwnErrorIsFinal(t *testing.T) {
+	t.Parallel()
+	server := testkit.NewPostgres(t)
+	d := open(t, postgres.Options{URL: server.URL("")})
+	runs := 0
+	err := d.Write(t.Context(), func(*db.Tx) error {
+		runs++
+		return context.DeadlineExceeded
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || runs != 1 {
+		t.Errorf("ran %d times: %v", runs, err)
+	}
+}

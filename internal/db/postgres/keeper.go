@@ -150,13 +150,25 @@ func (k *keeper) resume(ctx context.Context) error {
 	return k.lock(ctx)
 }
 
-// markAge is how long marks are kept: longer than anyone can wait for one.
-const markAge = time.Hour
+// markAge is how long marks are kept beyond what anyone waits for one; where
+// other processes may be looking for theirs, for long.
+const (
+	markAge       = 10 * time.Minute
+	markAgeShared = 24 * time.Hour
+)
 
-// sweep removes old marks.
+// sweep removes old marks, unless one is being looked for: without it a
+// transaction would count as never committed.
 func (k *keeper) sweep(ctx context.Context) error {
+	if k.d.unclear.Load() > 0 {
+		return nil
+	}
+	age := markAge
+	if k.d.o.Shared {
+		age = markAgeShared
+	}
 	_, err := k.c.Exec(ctx, `DELETE FROM write_mark WHERE id IN
-		(SELECT id FROM write_mark WHERE at < extract(epoch FROM now())::bigint - $1 ORDER BY at LIMIT 100000)`, int64(markAge.Seconds()))
+		(SELECT id FROM write_mark WHERE at < extract(epoch FROM now())::bigint - $1 ORDER BY at LIMIT 100000)`, int64(age.Seconds()))
 	return wrap(err)
 }
 

@@ -75,6 +75,7 @@ type DB struct {
 
 	slots   chan struct{} // one for each Write that runs
 	waiting atomic.Int64  // Writes that run or wait for a slot
+	unclear atomic.Int64  // transactions whose mark is being looked for
 	epoch   atomic.Int64  // of this process; its transactions commit only while it is the newest
 	final   atomic.Pointer[error]
 
@@ -175,7 +176,7 @@ func pool(cfg *pgxpool.Config, size int) (*pgxpool.Pool, error) {
 	cfg = cfg.Copy()
 	cfg.MaxConns, cfg.MinConns = int32(size), 0
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.MaxConnLifetime = time.Hour
+	cfg.MaxConnLifetime, cfg.MaxConnLifetimeJitter = time.Hour, 10*time.Minute
 	p, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	return p, wrap(err)
 }

@@ -27,6 +27,7 @@ const (
 type attempt struct {
 	mark  int64 // its row in write_mark
 	after []func()
+	own   bool // its error is the function's own
 }
 
 // Write is db.DB's. Each call is a transaction of its own: the groups form
@@ -53,7 +54,7 @@ func (d *DB) Write(ctx context.Context, fn func(*db.Tx) error) error {
 		case unknown:
 			return err
 		}
-		if !again(err, tries) {
+		if a.own || !again(err, tries) {
 			return err
 		}
 		if wait := pause(tries); time.Now().Add(wait).Before(over) && d.rest(wait) {
@@ -99,6 +100,7 @@ func (d *DB) try(a *attempt, fn func(*db.Tx) error) (result, error) {
 		d.rollback(c, s)
 		return undone, s.err
 	case err != nil:
+		a.own = s.err == nil
 		d.rollback(c, s)
 		return undone, err
 	case s.begin != "":
@@ -180,6 +182,8 @@ func (d *DB) commit(ctx context.Context, c *pgxpool.Conn, a *attempt) (result, e
 // it turns out to be committed.
 func (d *DB) clear(a *attempt, cause error, over time.Time) (result, error) {
 	d.log.Warn("the answer to a COMMIT was lost; looking whether it was done", "error", cause)
+	d.unclear.Add(1)
+	defer d.unclear.Add(-1)
 	for n := 0; ; n++ {
 		how, err := d.lookUp(a.mark)
 		if err == nil {
@@ -242,7 +246,9 @@ func (d *DB) later(a *attempt) {
 	if len(a.after) == 0 {
 		return
 	}
+	d.unclear.Add(1)
 	d.work.Go(func() {
+		defer d.unclear.Add(-1)
 		for n := 0; d.rest(pause(n)); n++ {
 			how, err := d.lookUp(a.mark)
 			if err != nil {
