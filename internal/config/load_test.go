@@ -115,6 +115,11 @@ lifetime = "1d12h"
 delay_notice = "0"
 memory = 0
 [storage]
+database = "postgres://u@db.test/mail"
+database_password_file = "/d"
+bodies = "s3://bucket/prefix"
+bodies_key_file = "/k"
+bodies_cache = "2MB"
 dead_bodies = "1d"
 events = "7d"
 min_free = "1GB"
@@ -185,7 +190,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if n := len(Default().Settings()); len(ch.Reload)+len(ch.Restart) != n {
 		t.Errorf("%d of %d settings changed: %v", len(ch.Reload)+len(ch.Restart), n, ch)
 	}
-	if !cmp.Equal(ch.Restart, []string{"data_dir", "log.format"}) {
+	if !cmp.Equal(ch.Restart, []string{"data_dir", "storage.database", "storage.database_password_file",
+		"storage.bodies", "storage.bodies_key_file", "storage.bodies_cache", "log.format"}) {
 		t.Errorf("need a restart: %v", ch.Restart)
 	}
 	for _, s := range c.Settings() {
