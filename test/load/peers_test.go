@@ -85,7 +85,7 @@ func TestRowsAreChosenByWord(t *testing.T) {
 	for _, tc := range []struct {
 		only string
 		want int
-	}{{"", 12}, {"ceiling", 1}, {"hayauma", 5}, {"relay, ceiling", 3}, {"nothing", 0}} {
+	}{{"", 16}, {"ceiling", 1}, {"hayauma", 9}, {"relay, ceiling", 3}, {"nothing", 0}} {
 		b := smallBench()
 		b.only = tc.only
 		if got := b.chosenRows(); len(got) != tc.want {
