@@ -2,7 +2,6 @@ package move_test
 
 import (
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -145,16 +144,15 @@ func TestTextsThatAreNone(t *testing.T) {
 // the embedded engine, from it, and from one PostgreSQL to another.
 func TestColumnsOfPostgresAlone(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(testkit.PostgresEnv) == "" {
-		t.Skip("needs " + testkit.PostgresEnv)
-	}
+	server := testkit.NewPostgres(t)
+	empty := func() db.DB { return dbtest.Postgres(t, testkit.NewSchema(t, server.URL(""))) }
 	const plain = "CREATE TABLE thing (id INTEGER PRIMARY KEY, t TEXT)"
 	const hidden = `CREATE TABLE thing (id INTEGER PRIMARY KEY, xid xid8 NOT NULL DEFAULT pg_current_xact_id(), t TEXT,
 		zero INTEGER NOT NULL DEFAULT 0, twice BIGINT GENERATED ALWAYS AS (id * 2) STORED)`
 	from := thing(t, dbtest.Embedded(t), plain)
 	exec(t, from.DB, "INSERT INTO thing (id, t) VALUES (-1, 'a'), (2, NULL)")
 	var first move.Report
-	for i, to := range []place{thing(t, dbtest.Empty(t), hidden), thing(t, dbtest.Empty(t), hidden)} {
+	for i, to := range []place{thing(t, empty(), hidden), thing(t, empty(), hidden)} {
 		r := run(t, thingOptions(from, to))
 		var n, twice int
 		to.row(t, "SELECT count(*), sum(twice)::bigint FROM thing WHERE xid IS NOT NULL", nil, &n, &twice)
