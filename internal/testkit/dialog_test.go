@@ -70,7 +70,7 @@ func TestDialogFailures(t *testing.T) {
 		{"silence", "S: hello\nS: more\n", "line 2: the server said nothing"},
 		{"end", "S: hello\nC: bye\nS: more\n", "line 3: the server closed the connection"},
 		{"stays open", "S: hello\n[closed]\n", "server kept the connection open"},
-		{"says more at the end", "S: hello\nC: bye\nC: x\n[closed]\nC: echo a\nS: hello\nC= echo b\\r\\necho c\\r\\n\nS: a\nS: b\n", `unexpected at the end: "c\r\n"`},
+		{"says more at the end", "S: hello\nC: bye\n[closed]\nC: echo a\nS: hello\nC= echo b\\r\\necho c\\r\\n\nS: a\nS: b\n", `unexpected at the end: "c\r\n"`},
 		{"bare line feed", "S: hello\nC: bare\nS: bare line feed\n", `+ S= bare line feed\n`},
 		{"no statement", "hello\n", `1: line 1: "hello" is no dialog line`},
 		{"bad pattern", "S~ (\n", "missing closing"},
