@@ -51,7 +51,7 @@ type fresh struct {
 // insertMailboxes makes mailboxes, whose account the transaction holds, and
 // gives each the next UIDVALIDITY.
 func (s *Store) insertMailboxes(tx *db.Tx, account mail.ID, modseq int64, boxes []fresh) error {
-	validity, err := s.takeValidities(tx, account, len(boxes))
+	validity, err := s.takeValidities(tx, account, len(boxes), len(boxes))
 	if err != nil {
 		return err
 	}
@@ -68,11 +68,11 @@ func (s *Store) insertMailboxes(tx *db.Tx, account mail.ID, modseq int64, boxes 
 	}}, rows...)
 }
 
-// takeValidities counts n more mailboxes and returns the first of their
+// takeValidities counts more mailboxes and returns the first of n new
 // UIDVALIDITY values. They are no smaller than the time in seconds, so that an
 // account restored to an earlier point does not give out a value again.
 // RFC 3501 §2.3.1.1
-func (s *Store) takeValidities(tx *db.Tx, account mail.ID, n int) (int64, error) {
+func (s *Store) takeValidities(tx *db.Tx, account mail.ID, n, more int) (int64, error) {
 	var last int64
 	var count int
 	err := tx.Row(db.SQL(`SELECT uidvalidity, mailboxes FROM mailbox_account WHERE account = ?`),
@@ -80,12 +80,12 @@ func (s *Store) takeValidities(tx *db.Tx, account mail.ID, n int) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	if count+n > s.limits.mailboxes {
+	if more > 0 && count+more > s.limits.mailboxes {
 		return 0, ErrTooMany
 	}
 	first := max(last+1, time.Now().Unix())
 	_, err = tx.Exec(db.SQL(`UPDATE mailbox_account SET uidvalidity = ?, mailboxes = mailboxes + ? WHERE account = ?`),
-		first+int64(n)-1, n, account)
+		first+int64(n)-1, more, account)
 	return first, err
 }
 
@@ -150,11 +150,8 @@ func (s *Store) missingParents(tx *db.Tx, account mail.ID, name string) ([]fresh
 
 // revive makes a mailbox of a name that only held others.
 func (s *Store) revive(tx *db.Tx, b record, modseq int64) error {
-	validity, err := s.takeValidities(tx, b.Account, 1)
+	validity, err := s.takeValidities(tx, b.Account, 1, 0)
 	if err != nil {
-		return err
-	}
-	if _, err = tx.Exec(db.SQL(`UPDATE mailbox_account SET mailboxes = mailboxes - 1 WHERE account = ?`), b.Account); err != nil {
 		return err
 	}
 	_, err = tx.Exec(db.SQL(`UPDATE mailbox SET noselect = 0, uidvalidity = ?, modseq = ?, changed = ? WHERE id = ?`),

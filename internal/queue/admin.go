@@ -93,8 +93,7 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 				r = v.apply(r)
 				c.add(m, r)
 				touched++
-				reports = append(reports, Report{Message: m, Recipient: r, Outcome: Outcome{
-					Recipient: r.ID, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours, Host: r.Host}})
+				reports = append(reports, Report{Message: m, Recipient: r, Outcome: told(r)})
 			}
 		}
 	}
@@ -114,6 +113,11 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 		tx.OnCommit(func() { q.moved(v) })
 	}
 	return touched + n, nil
+}
+
+// told is what is known of a recipient that no attempt just ended.
+func told(r Recipient) Outcome {
+	return Outcome{Recipient: r.ID, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours, Host: r.Host}
 }
 
 func (v verb) apply(r Recipient) Recipient {

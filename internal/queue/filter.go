@@ -52,12 +52,23 @@ func (f Filter) condition() (string, []any) {
 		if a, err := mail.ParseAddress(sender); err == nil {
 			sender = a.ASCII()
 		}
-		add("lower(m.sender) = lower(?)", sender)
+		// Engines fold the column by ASCII alone, but an argument by their locale.
+		add("lower(m.sender) = ?", lowerASCII(sender))
 	}
 	if f.State != 0 {
 		add("r.state = ?", int(f.State))
 	}
 	return strings.Join(parts, " AND "), args
+}
+
+// lowerASCII folds A to Z and leaves everything else as it is.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 const filtered = " FROM queue_recipient r JOIN queue_message m ON m.id = r.message WHERE "

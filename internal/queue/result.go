@@ -192,6 +192,8 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 				reports = append(reports, report)
 			}
 			if it.v.granted != 0 {
+				// What is told of it is what its row and its bounce will say.
+				report.Outcome = told(it.v.r)
 				granted[it.v.granted] = append(granted[it.v.granted], report)
 			}
 		}

@@ -137,6 +137,14 @@ type watched struct {
 	silent         atomic.Bool     // nothing more reaches the client
 }
 
+// The largest messages that are passed on.
+const (
+	maxStartup = 10 << 10
+	maxMessage = 64 << 20
+)
+
+var errMessage = errors.New("not a message of the protocol")
+
 // Message types of the protocol, PostgreSQL 15 §55.7.
 const (
 	messageQuery  = 'Q'
@@ -152,7 +160,11 @@ func (w *watched) fromClient() {
 	if _, err := io.ReadFull(w.client, first); err != nil {
 		return
 	}
-	rest := make([]byte, binary.BigEndian.Uint32(first)-4)
+	size := binary.BigEndian.Uint32(first)
+	if size < 8 || size > maxStartup {
+		return // a stranger, who speaks something else
+	}
+	rest := make([]byte, size-4)
 	if _, err := io.ReadFull(w.client, rest); err != nil {
 		return
 	}
@@ -235,7 +247,11 @@ func readMessage(r io.Reader) (kind byte, body []byte, err error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}
-	body = make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+	size := binary.BigEndian.Uint32(head[1:])
+	if size < 4 || size > maxMessage {
+		return 0, nil, errMessage
+	}
+	body = make([]byte, size-4)
 	_, err = io.ReadFull(r, body)
 	return head[0], body, err
 }

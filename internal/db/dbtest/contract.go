@@ -20,6 +20,7 @@ func Run(t *testing.T, open Open) {
 		test func(*testing.T, db.DB)
 	}{
 		{"an error undoes only its own function", neighbours},
+		{"an error undoes what RETURNING told of", returning},
 		{"a panic undoes only its own function", panics},
 		{"hooks run in order once durable", hooks},
 		{"hooks of a failed function never run", hooksOfFailed},
@@ -134,6 +135,38 @@ func neighbours(t *testing.T, d db.DB) {
 	}
 	if n := count(t, d); n != 30 {
 		t.Errorf("%d rows, want 30", n)
+	}
+}
+
+func returning(t *testing.T, d db.DB) {
+	things(t, d)
+	if err := d.Write(t.Context(), add(1)); err != nil {
+		t.Fatal(err)
+	}
+	change := db.SQL("UPDATE thing SET owner = owner + 1 WHERE id = 1 RETURNING owner")
+	for _, neighbours := range []int{0, 5} {
+		errs := together(t, d, 1+neighbours, func(i int) func(*db.Tx) error {
+			return func(tx *db.Tx) error {
+				if i > 0 {
+					return add(int64(100*neighbours + i))(tx)
+				}
+				var owner int
+				if err := tx.Row(change, nil, &owner); err != nil {
+					return err
+				}
+				return errOwn
+			}
+		})
+		if errs[0] != errOwn { //nolint:errorlint // returned as it is
+			t.Errorf("the function ended with %v", errs[0])
+		}
+	}
+	var owner int
+	err := d.Read(t.Context(), func(tx *db.Tx) error {
+		return tx.Row(db.SQL("SELECT owner FROM thing WHERE id = 1"), nil, &owner)
+	})
+	if err != nil || owner != 1 {
+		t.Errorf("owner is %d, %v: what a failed function changed stayed", owner, err)
 	}
 }
 

@@ -139,6 +139,10 @@ func (st *stmt) query(args []any) (*rows, error) {
 	before := st.before()
 	rc := st.step()
 	st.after(before)
+	if st.changes && rc == lib.SQLITE_ROW {
+		// RETURNING gives its rows before SQLite counts what it changed.
+		st.c.wrote = true
+	}
 	if rc != lib.SQLITE_ROW && rc != lib.SQLITE_DONE {
 		err := st.c.error(rc)
 		st.reset()
