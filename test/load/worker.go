@@ -36,8 +36,12 @@ type worker struct {
 	lastGood                 time.Time
 }
 
+// maxAhead bounds the latencies that a worker has room for from the start.
+const maxAhead = 100_000
+
 func (r *sourceRun) newWorker() *worker {
-	share := r.cfg.Messages/r.cfg.Conns + r.cfg.Messages/r.cfg.Conns/4 + 1
+	// Room ahead for what is measured; a source without an end grows as it goes.
+	share := min(r.cfg.Messages/r.cfg.Conns*5/4+1, maxAhead)
 	return &worker{
 		run: r, tmpl: r.tmpl.clone(), errors: tally{},
 		waiting: make([]int, 0, r.cfg.Rcpts), settled: make([]int, 0, r.cfg.Rcpts),
