@@ -117,16 +117,30 @@ func (in *Intake) commitGroup(group []*entry) {
 	if err != nil {
 		in.confirm(lift...)
 	}
-	if err != nil && len(group) > 1 && !db.RefusesAll(err) {
+	if err != nil && (len(group) > 1 || errors.Is(err, db.ErrConflict)) && !db.RefusesAll(err) {
 		in.o.Logger.Warn("a group of messages did not commit, trying each by itself", "messages", len(group), "error", err)
 		for _, e := range group {
-			in.settle([]*entry{e}, in.write([]*entry{e}, nil))
+			in.settle([]*entry{e}, in.alone(e))
 		}
 	} else {
 		in.settle(group, err)
 	}
 	in.o.Metrics.group(len(group), time.Since(started))
 }
+
+// alone commits an entry by itself. Where groups commit side by side, its twin
+// in another one may leave the same fingerprint first: the next try finds it.
+func (in *Intake) alone(e *entry) (err error) {
+	for range maxTwins {
+		if err = in.write([]*entry{e}, nil); !errors.Is(err, db.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+// maxTwins bounds how often an entry is tried again because of a twin.
+const maxTwins = 3
 
 func (in *Intake) settle(group []*entry, err error) {
 	for _, e := range group {
