@@ -22,7 +22,7 @@ func TestAppend(t *testing.T) {
 	if uid := w.append("Drafts", "Subject: x\n\nbody\n", when, "kw"); uid != 1 {
 		t.Errorf("UID %d", uid)
 	}
-	<-v.Wake()
+	<-wake(v)
 	w.poll(v, true)
 	r := w.rows(v, mailbox.WantStructure)[0]
 	if r.Size != 20 || r.Date != mail.Micros(when) || r.Flags != mailbox.Seen || r.Structure.Envelope.Subject != "x" ||

@@ -35,7 +35,7 @@ func TestCopyKeepsAllButUID(t *testing.T) {
 	if got.UIDValidity != to.Mailbox().UIDValidity {
 		t.Errorf("UIDVALIDITY %d", got.UIDValidity)
 	}
-	<-to.Wake()
+	<-wake(to)
 	w.poll(to, true)
 	a, b := w.rows(v, mailbox.WantBody)[0], w.rows(to, mailbox.WantBody)[0]
 	same(t, "keywords", b.Keywords, []string{"a", "b"})
@@ -190,7 +190,7 @@ func TestEraseAndReap(t *testing.T) {
 	w.account = w.newAccount()
 	w.deliver(1)
 	w.must(w.db.Write(ctx, func(tx *db.Tx) error { return w.s.Erase(tx, gone) }))
-	<-v.Wake()
+	<-wake(v)
 	if _, err := v.Poll(ctx, true); !errors.Is(err, mailbox.ErrNoMailbox) {
 		t.Errorf("poll: %v", err)
 	}

@@ -133,7 +133,7 @@ func TestFileUndone(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-v.Wake():
+	case <-wake(v):
 		t.Error("woken for nothing")
 	default:
 	}

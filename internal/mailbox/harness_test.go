@@ -152,6 +152,18 @@ func (w *world) open(name string) *mailbox.View {
 	return v
 }
 
+// wake returns a channel that gets a value when a view may have changed.
+func wake(v *mailbox.View) <-chan struct{} {
+	c := make(chan struct{}, 1)
+	v.OnChange(func() {
+		select {
+		case c <- struct{}{}:
+		default: // one hint is enough
+		}
+	})
+	return c
+}
+
 func (w *world) status(name string) mailbox.Status {
 	w.t.Helper()
 	st, err := w.s.Status(w.t.Context(), w.account, name)

@@ -58,7 +58,7 @@ func TestSessionsRace(t *testing.T) {
 					}
 				}
 				select {
-				case <-v.Wake():
+				case <-wake(v):
 				case <-ctx.Done():
 					return
 				}

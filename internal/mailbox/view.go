@@ -13,14 +13,13 @@ import (
 )
 
 // View is one session's frozen picture of a mailbox. Its methods are for one
-// goroutine at a time; only the channel of Wake may be waited on beside them.
-// When the mailbox is deleted they return ErrNoMailbox.
+// goroutine at a time. When the mailbox is deleted they return ErrNoMailbox.
 type View struct {
 	s        *Store
 	box      *shared
 	mailbox  Mailbox
 	readOnly bool
-	wake     chan struct{}
+	changed  func() // of OnChange; guarded by box.mu
 	closed   bool
 
 	uids   []uint32 // ascending; mostly the slice that all Views share
@@ -56,7 +55,7 @@ func (s *Store) Select(ctx context.Context, account mail.ID, name string, readOn
 		return nil, fmt.Errorf("select mailbox: %w", err)
 	}
 	v := &View{
-		s: s, readOnly: readOnly, wake: make(chan struct{}, 1), seen: -1,
+		s: s, readOnly: readOnly, seen: -1,
 		own: make(map[int64]struct{}), dirty: make(map[uint32]struct{}),
 	}
 	v.box = s.hub.join(v, b.ID, account)
@@ -136,13 +135,23 @@ func (v *View) Mailbox() Mailbox { return v.mailbox }
 // ReadOnly tells how the mailbox was opened.
 func (v *View) ReadOnly() bool { return v.readOnly }
 
-// Wake gets a value when something may have changed: a hint to Poll.
-func (v *View) Wake() <-chan struct{} { return v.wake }
+// OnChange lets f be called whenever the mailbox may have changed, at once if the
+// view is behind: a hint to Poll. f comes from any goroutine and must neither
+// block nor use the View. It is not called any more once OnChange has returned
+// with another one, or nil for none.
+func (v *View) OnChange(f func()) {
+	v.box.mu.Lock()
+	defer v.box.mu.Unlock()
+	v.changed = f
+	if v.seen != v.box.changes.Load() {
+		v.nudge()
+	}
+}
 
+// nudge is called with box.mu held.
 func (v *View) nudge() {
-	select {
-	case v.wake <- struct{}{}:
-	default: // one hint is enough
+	if v.changed != nil {
+		v.changed()
 	}
 }
 

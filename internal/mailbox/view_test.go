@@ -14,7 +14,7 @@ func TestViewIsFrozenUntilPoll(t *testing.T) {
 	v, other := w.open("INBOX"), w.open("INBOX")
 	w.deliver(2)
 	select {
-	case <-v.Wake():
+	case <-wake(v):
 	default:
 		t.Error("not woken")
 	}

@@ -57,11 +57,12 @@ func TestOtherProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
+	changed := wake(v)
 	file := func() time.Duration {
 		t.Helper()
 		for woken := true; woken; {
 			select {
-			case <-v.Wake():
+			case <-changed:
 			default:
 				woken = false
 			}
@@ -80,7 +81,7 @@ func TestOtherProcesses(t *testing.T) {
 		start := time.Now()
 		for v.Count() == before {
 			select {
-			case <-v.Wake():
+			case <-changed:
 			case <-time.After(20 * time.Second):
 				t.Fatal("the other process never saw the message")
 			}

@@ -12,13 +12,17 @@ import (
 	"github.com/hayauma/hayauma/internal/wire/imap"
 )
 
-// idle serves IDLE (RFC 2177). The loop sleeps in a read, from which watch
-// pokes it when the mailbox may have changed.
+// idle serves IDLE (RFC 2177). The loop sleeps in a read, from which it is
+// poked when the mailbox may have changed.
 func idle(ctx context.Context, s *session, _ imap.Idle) reply {
 	s.enc.Continue("idling")
 	s.conn.expect(wait{until: time.Now().Add(s.settings().IdleTimeout)})
 	if s.sel != nil {
-		defer s.watch()()
+		s.sel.view.OnChange(s.conn.poke)
+		defer func() {
+			s.sel.view.OnChange(nil)
+			s.conn.calm()
+		}()
 	}
 	for {
 		if s.sel != nil {
@@ -62,27 +66,4 @@ func (s *session) awaitLine() error {
 		}
 	}
 	return nil
-}
-
-// watch pokes the session whenever the mailbox may have changed, until the
-// function that it returns is called.
-func (s *session) watch() (stop func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	wake := s.sel.view.Wake()
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-wake:
-				s.conn.poke()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-ended
-		s.conn.calm()
-	}
 }

@@ -1,9 +1,9 @@
 // Package imapd is the door by which mail is read over IMAP4rev1.
 //
 // A session is one goroutine that reads, runs and answers; see run in
-// session.go, and the table in commands.go for what may be said when. Only
-// IDLE has a second goroutine, which wakes the first (see watch). Of the
-// choices that RFC 2180 leaves for messages that another session expunged, this
+// session.go, and the table in commands.go for what may be said when. In IDLE
+// whoever changes the mailbox pokes it out of its read (see conn). Of the choices
+// that RFC 2180 leaves for messages that another session expunged, this
 // server takes these: FETCH and STORE by sequence number answer for those that
 // are left and end in NO [EXPUNGEISSUED] (§4.1.4, §4.2.3), COPY then copies
 // nothing (§4.4.1), and UID commands pass over them in silence.
