@@ -33,7 +33,8 @@ func layerTable() []row {
 		// 2 storage: the contracts, then the engines
 		{2, 0, []string{"db"}},
 		{2, 1, []string{"blob"}},
-		{2, 2, []string{"db/sqlite", "db/postgres", "blob/pack", "blob/s3", "blob/pg"}},
+		{2, 2, []string{"blob/staging"}},
+		{2, 3, []string{"db/sqlite", "db/postgres", "blob/pack", "blob/s3", "blob/pg"}},
 		// 3 domain: the mail's way, in order
 		{3, 0, []string{"account"}},
 		{3, 1, []string{"mailbox"}},

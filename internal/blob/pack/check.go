@@ -82,7 +82,7 @@ func (s *Store) checkPack(ctx context.Context, p packRow, report func(string)) e
 				report(fmt.Sprintf("body %s: %v", b.id, err))
 				continue
 			}
-			s.pools.giveRead(buf)
+			s.pools.give(buf)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 )
 
 const (
@@ -22,8 +23,8 @@ const (
 type job struct {
 	head      entry
 	blocks    [][]byte
-	buf       *buffer // nil if blocks are not of the pool
-	roll      bool    // no body: the active pack ends here
+	held      *staging.Body // nil if blocks are of other memory
+	roll      bool          // no body: the active pack ends here
 	abandoned atomic.Bool
 	done      chan result // holds one
 }
@@ -66,9 +67,9 @@ func (s *Store) submit(ctx context.Context, j *job) (place, error) {
 }
 
 func (j *job) release() {
-	if j.buf != nil {
-		j.buf.release()
-		j.buf, j.blocks = nil, nil
+	if j.held != nil {
+		j.held.Release()
+		j.held, j.blocks = nil, nil
 	}
 }
 

@@ -130,7 +130,7 @@ func (s *Store) moveBodies(ctx context.Context, rows []bodyRow) error {
 		}
 		// The copy is not of the pool: a job that is left alone keeps its bytes.
 		body := append([]byte(nil), buf[entryLen:]...)
-		s.pools.giveRead(buf)
+		s.pools.give(buf)
 		moves = append(moves, &move{bodyRow: b, job: &job{head: e, blocks: [][]byte{body}, done: make(chan result, 1)}})
 	}
 	if err := s.copyBodies(ctx, moves); err != nil {

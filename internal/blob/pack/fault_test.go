@@ -11,6 +11,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/blobtest"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 )
 
 type blobtestBody struct {
@@ -198,7 +199,7 @@ func TestMemoryIsCharged(t *testing.T) {
 	opt.Memory = m
 	s := mustOpen(t, opt)
 	for _, c := range []struct{ size, held int }{
-		{0, 0}, {1, smallLen}, {5 << 10, smallLen}, {8 << 10, smallLen}, {9 << 10, blockLen},
+		{0, 0}, {1, staging.SmallLen}, {5 << 10, staging.SmallLen}, {8 << 10, staging.SmallLen}, {9 << 10, blockLen},
 		{50 << 10, blockLen}, {blob.InMemory, blob.InMemory}, {5 << 20, blockLen},
 	} {
 		for _, commit := range []bool{true, false} {
@@ -222,11 +223,11 @@ func TestMemoryIsCharged(t *testing.T) {
 			}
 		}
 	}
-	m.left = smallLen
+	m.left = staging.SmallLen
 	if _, err := tryCommit(t, s, 100<<10); !errors.Is(err, errBudget) {
 		t.Errorf("a body beyond the budget gives %v", err)
 	}
-	if m.left != smallLen {
+	if m.left != staging.SmallLen {
 		t.Error("the refused body stays charged")
 	}
 }

@@ -45,13 +45,22 @@ func (s *Store) createLarge(id mail.ID) (*largeFile, error) {
 	return &largeFile{s: s, id: id, f: f}, nil
 }
 
-// append writes the next block.
+// Append implements staging.Large.
+func (l *largeFile) Append(blocks ...[]byte) error {
+	for _, block := range blocks {
+		if err := l.append(block); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (l *largeFile) append(block []byte) error {
 	if err := l.s.space.check(); err != nil {
 		return err
 	}
-	b := l.s.pools.takeRead(len(block) + sumLen)
-	defer l.s.pools.giveRead(b)
+	b := l.s.pools.take(len(block) + sumLen)
+	defer l.s.pools.give(b)
 	b = l.s.sums.appendBlock(append(b[:0], block...), l.id, uint32(l.blocks), block)
 	if _, err := l.f.WriteAt(b, blockStart(l.blocks)); err != nil {
 		return l.s.writeFailed(err)
@@ -60,9 +69,15 @@ func (l *largeFile) append(block []byte) error {
 	return nil
 }
 
-// commit writes the rest and the header and makes file and name durable.
-func (l *largeFile) commit(e entry, rest []byte) (place, error) {
-	err := l.finish(e, rest)
+// ReadAt implements staging.Large.
+func (l *largeFile) ReadAt(p []byte, off int64) (int, error) {
+	n, in := int(off/blockLen), off%blockLen
+	return l.f.ReadAt(p[:min(int64(len(p)), blockLen-in)], blockStart(n)+in)
+}
+
+// commit writes the header and makes file and name durable.
+func (l *largeFile) commit(e entry) (place, error) {
+	err := l.finish(e)
 	if err != nil {
 		l.drop()
 		return place{}, err
@@ -74,14 +89,9 @@ func (l *largeFile) commit(e entry, rest []byte) (place, error) {
 	return place{length: largeLen(e.Size), size: e.Size}, nil
 }
 
-func (l *largeFile) finish(e entry, rest []byte) error {
+func (l *largeFile) finish(e entry) error {
 	if err := l.s.refuses(); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		if err := l.append(rest); err != nil {
-			return err
-		}
 	}
 	e.Pack, e.Offset = 0, int64(l.id)
 	if _, err := l.f.WriteAt(e.appendTo(make([]byte, 0, entryLen), l.s.sums), 0); err != nil {
@@ -161,7 +171,7 @@ func (r *largeReader) Close() error {
 	err := r.f.Close()
 	r.f = nil
 	if r.buf != nil {
-		r.s.pools.giveRead(r.buf)
+		r.s.pools.give(r.buf)
 		r.buf, r.block, r.n = nil, nil, -1
 	}
 	return err
@@ -196,7 +206,7 @@ func (r *largeReader) load(n int) error {
 		return nil
 	}
 	if r.buf == nil {
-		r.buf = r.s.pools.takeRead(blockLen + 2*sumLen)
+		r.buf = r.s.pools.take(blockLen + 2*sumLen)
 	}
 	r.n = -1
 	length := int(min(blockLen, r.size-int64(n)*blockLen))

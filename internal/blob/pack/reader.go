@@ -64,10 +64,10 @@ func (s *Store) readBody(id mail.ID, p place) (entry, []byte, error) {
 	if err != nil {
 		return entry{}, nil, err
 	}
-	b := s.pools.takeRead(int(p.length))
+	b := s.pools.take(int(p.length))
 	e, err := s.readInto(b, f, id, p)
 	if err != nil {
-		s.pools.giveRead(b)
+		s.pools.give(b)
 		return e, nil, err
 	}
 	return e, b, nil
@@ -132,7 +132,7 @@ func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.buf != nil {
-		r.pools.giveRead(r.buf)
+		r.pools.give(r.buf)
 		r.buf = nil
 	}
 	return nil

@@ -186,7 +186,7 @@ func (r *recovery) verifyTail(ctx context.Context, f file, p packRow) error {
 			if err != nil {
 				return err
 			}
-			r.s.pools.giveRead(buf)
+			r.s.pools.give(buf)
 			r.verified++
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -50,8 +51,8 @@ type Options struct {
 	// damaged. Those bodies give blob.ErrCorrupt. Nothing is deleted for it.
 	AcceptDamage bool
 
-	Memory   Memory   // nil = no limit on bodies being written
-	Observer Observer // zero = nobody watches
+	Memory   staging.Memory // nil = no limit on bodies being written
+	Observer Observer       // zero = nobody watches
 
 	disk disk // nil = the folder Dir
 }
@@ -86,7 +87,8 @@ type Store struct {
 	failed  atomic.Pointer[error] // why the store takes no more bodies
 	keep    keeper
 	space   space
-	pools   pools
+	area    staging.Area // bodies being written
+	pools   pools        // bodies being read
 	files   handles
 	places  places
 	pending pending
@@ -109,6 +111,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 		stop: make(chan struct{}), gone: make(chan struct{}), queue: make(chan *job, 256),
 		unfit: map[int64]bool{}, born: opt.IDs.Next(),
 	}
+	s.area.Memory = opt.Memory
 	s.erase.Store(int64(opt.Erase))
 	s.keep.init(s)
 	s.space.init(s.disk, opt.MinFree)

@@ -9,18 +9,26 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
 const (
 	secretLen = 32
 	sumLen    = 16
-	// blockLen is how many octets of a body share one checksum.
-	blockLen = 64 << 10
+	// blockLen is how many octets of a body share one checksum: those blocks in
+	// which it is written.
+	blockLen = staging.BlockLen
 	// manyBlocks is the block number under which the sums of several blocks
 	// are summed themselves.
 	manyBlocks = 1 << 31
 )
+
+// Files that are there have blocks of this length: it can be neither more ...
+var _ [64<<10 - blockLen]struct{}
+
+// ... nor less.
+var _ [blockLen - 64<<10]struct{}
 
 // sums computes keyed checksums. It is safe for use by many goroutines.
 type sums struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -19,8 +20,13 @@ const (
 	stateKept    = 1
 )
 
-// partLen is how many octets a part has, but for the last one.
-const partLen = 256 << 10
+const (
+	// partLen is how many octets a part has, but for the last one: a block, as
+	// it was written.
+	partLen = staging.BlockLen
+	// partsAtOnce is how many parts of a large body one statement writes or reads.
+	partsAtOnce = 4
+)
 
 // DefaultGrace is how old a body is at least before a sweep deletes it, and how
 // long one that was committed but never recorded is kept.
@@ -54,20 +60,13 @@ ALTER TABLE body_part SET (toast_tuple_target = 8160);
 	}}}
 }
 
-// Memory is a budget for the octets of bodies that are being written.
-type Memory interface {
-	// Take asks for more; its error ends the body.
-	Take(octets int) error
-	Give(octets int)
-}
-
 // Options are what a store needs. DB and IDs have no default.
 type Options struct {
 	DB     db.DB // migrated with Schema
 	IDs    *mail.IDs
 	Logger *slog.Logger // nil = silent
 	Grace  time.Duration
-	Memory Memory // nil = no limit
+	Memory staging.Memory // nil = no limit on bodies being written
 }
 
 var errClosed = errors.New("the body store is closed")
@@ -76,6 +75,7 @@ var errClosed = errors.New("the body store is closed")
 type Store struct {
 	o    Options
 	born mail.ID // larger than the id of any body of earlier processes
+	area staging.Area
 
 	mu      sync.Mutex
 	pending map[mail.ID]*pending
@@ -85,8 +85,8 @@ type Store struct {
 
 // pending is a body between Commit and Record.
 type pending struct {
-	parts [][]byte // nil = they are in the database already
-	held  int      // octets of memory
+	body  *staging.Body // nil = its parts are in the database already
+	parts [][]byte      // of body
 	since time.Time
 }
 
@@ -100,7 +100,10 @@ func Open(o Options) *Store {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Store{o: o, born: o.IDs.Next(), pending: map[mail.ID]*pending{}}
+	return &Store{
+		o: o, born: o.IDs.Next(), pending: map[mail.ID]*pending{},
+		area: staging.Area{Memory: o.Memory, Gather: partsAtOnce},
+	}
 }
 
 const (
@@ -121,7 +124,7 @@ func (s *Store) wait(id mail.ID, p *pending) error {
 	s.expire()
 	p.since = time.Now()
 	s.pending[id] = p
-	if p.parts != nil {
+	if p.body != nil {
 		s.oldest = append(s.oldest, id)
 	}
 	return nil
@@ -144,32 +147,29 @@ func (s *Store) expireLarge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, p := range s.pending {
-		if p.parts == nil && time.Since(p.since) > max(s.o.Grace, recordWithin) {
+		if p.body == nil && time.Since(p.since) > max(s.o.Grace, recordWithin) {
 			delete(s.pending, id)
 		}
 	}
 }
 
-// forget gives the memory of a body back. s.mu is held.
+// forget lets go of a body that may just be recorded nevertheless. s.mu is held.
 func (s *Store) forget(id mail.ID) {
-	p := s.pending[id]
-	if p == nil {
-		return
+	if p := s.pending[id]; p != nil && p.body != nil {
+		p.body.Disown()
 	}
 	delete(s.pending, id)
-	s.give(p.held)
 }
 
-func (s *Store) take(n int) error {
-	if s.o.Memory == nil {
-		return nil
-	}
-	return s.o.Memory.Take(n)
-}
-
-func (s *Store) give(n int) {
-	if s.o.Memory != nil && n > 0 {
-		s.o.Memory.Give(n)
+// release lets go of bodies that nobody reads any more.
+func (s *Store) release(bodies []blob.Body) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range bodies {
+		if p := s.pending[b.ID]; p != nil && p.body != nil {
+			p.body.Release()
+		}
+		delete(s.pending, b.ID)
 	}
 }
 
@@ -200,14 +200,12 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 		switch {
 		case p == nil:
 			return fmt.Errorf("record body %s: %w: it was committed too long ago, or recorded already", b.ID, blob.ErrNotFound)
-		case p.parts == nil:
+		case p.body == nil:
 			large = append(large, int64(b.ID))
 			continue
 		}
 		rows = append(rows, []any{int64(b.ID), b.Size, stateKept, now})
-		for n, part := range p.parts {
-			parts = append(parts, []any{int64(b.ID), n, sum(b.ID, n, part), part})
-		}
+		parts = appendParts(parts, b.ID, 0, p.parts)
 	}
 	if err := tx.Insert(insertBody, rows...); err != nil {
 		return fmt.Errorf("record bodies: %w", err)
@@ -218,14 +216,16 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 	if n, err := tx.ExecIn(keepBodies, db.In{IDs: large}); err != nil || n != int64(len(large)) {
 		return errors.Join(fmt.Errorf("record bodies: %w: %d of %d large ones are there", blob.ErrNotFound, n, len(large)), err)
 	}
-	tx.OnCommit(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, b := range bodies {
-			s.forget(b.ID)
-		}
-	})
+	tx.OnCommit(func() { s.release(bodies) })
 	return nil
+}
+
+// appendParts appends the rows of parts from number first on.
+func appendParts(rows [][]any, id mail.ID, first int, parts [][]byte) [][]any {
+	for i, p := range parts {
+		rows = append(rows, []any{int64(id), first + i, sum(id, first+i, p), p})
+	}
+	return rows
 }
 
 // groupLen bounds the octets of parts in one statement.
@@ -246,14 +246,8 @@ func insertParts(tx *db.Tx, parts [][]any) error {
 	return nil
 }
 
-// Drop implements blob.Store.
-func (s *Store) Drop(bodies ...blob.Body) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, b := range bodies {
-		s.forget(b.ID) // the parts of a large one are left to the sweep
-	}
-}
+// Drop implements blob.Store. The parts of a large body are left to the sweep.
+func (s *Store) Drop(bodies ...blob.Body) { s.release(bodies) }
 
 // Health implements blob.Store: the database is the one to ask.
 func (s *Store) Health() error {

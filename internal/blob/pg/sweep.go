@@ -178,7 +178,7 @@ func (s *Store) checkBody(ctx context.Context, id mail.ID) error {
 	if err != nil {
 		return err
 	}
-	r := &reader{s: s, id: id, size: size, number: -1}
+	r := &reader{s: s, id: id, size: size}
 	for n := 0; int64(n)*partLen < size; n++ {
 		if _, err := r.load(ctx, n); err != nil {
 			return err

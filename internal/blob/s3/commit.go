@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -30,7 +31,7 @@ type job struct {
 	body   indexed // start is set once it has a place
 	sums   []byte
 	chunks [][]byte
-	buf    *buffer // nil if chunks are not of the pool
+	held   *staging.Body // nil if chunks are of other memory
 	state  atomic.Int32
 	done   chan result // holds one
 }
@@ -45,9 +46,9 @@ func (j *job) place(object mail.ID) place {
 }
 
 func (j *job) release() {
-	if j.buf != nil {
-		j.buf.release()
-		j.buf, j.chunks = nil, nil
+	if j.held != nil {
+		j.held.Release()
+		j.held, j.chunks = nil, nil
 	}
 }
 

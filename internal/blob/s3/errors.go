@@ -13,7 +13,6 @@ import (
 
 var (
 	errClosed  = errors.New("the body store is closed")
-	errEnded   = errors.New("the body was committed or aborted already")
 	errOffset  = errors.New("negative offset")
 	errMissing = errors.New("no such object in the bucket")
 	errEnds    = errors.New("the object ends too early")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/blobtest"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
@@ -366,7 +367,7 @@ func (b *budget) Give(n int) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
-	mem := &budget{limit: blob.InMemory + 2*chunkLen}
+	mem := &budget{limit: blob.InMemory + 2*staging.BlockLen}
 	s, proxy := behind(t, func(o *Options) { o.Memory, o.CacheSize = mem, 2<<20 })
 	want := blobtest.Bytes(12<<20, 1)
 	b := blobtest.Commit(t, s, want)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
-	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -20,7 +19,7 @@ import (
 const partsAtOnce = 3
 
 // upload stores a body that lies in a file, in an object of its own.
-func (s *Store) upload(ctx context.Context, w *writer, m blob.Meta) (place, error) {
+func (s *Store) upload(ctx context.Context, f *spool, body indexed) (place, error) {
 	if err := s.closed(); err != nil {
 		return place{}, err
 	}
@@ -28,10 +27,8 @@ func (s *Store) upload(ctx context.Context, w *writer, m blob.Meta) (place, erro
 	defer end()
 	ctx, cancel := context.WithTimeout(ctx, uploadMax)
 	defer cancel()
-	if err := w.file.append(w.buf.chunks[0]); err != nil {
-		return place{}, err
-	}
-	length, err := w.file.complete(indexed{id: w.id, start: indexLen(1), length: w.size, meta: m})
+	body.start = indexLen(1)
+	length, err := f.complete(body)
 	if err != nil {
 		return place{}, err
 	}
@@ -47,18 +44,18 @@ func (s *Store) upload(ctx context.Context, w *writer, m blob.Meta) (place, erro
 	}
 	defer s.pending.release(object)
 	began := time.Now()
-	err = s.send(ctx, object, w.file, length)
+	err = s.send(ctx, object, f, length)
 	if ctx.Err() == nil {
 		s.stored(err)
 	}
 	if err != nil {
 		return place{}, fmt.Errorf("store object %s: %w", object, err)
 	}
-	if f := s.opt.Observer.Put; f != nil {
-		f(1, length, time.Since(began))
+	if put := s.opt.Observer.Put; put != nil {
+		put(1, length, time.Since(began))
 	}
-	p := place{object: object, start: indexLen(1), length: w.size, size: w.size, sums: w.sum.finish()}
-	s.pending.add(w.id, p, w.size)
+	p := place{object: object, start: body.start, length: body.length, size: body.length, sums: f.sum.finish()}
+	s.pending.add(body.id, p, body.length)
 	return p, nil
 }
 

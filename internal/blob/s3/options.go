@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -66,8 +67,8 @@ type Options struct {
 	Timeout time.Duration
 	Retries int // negative = never
 
-	Memory   Memory   // nil = no limit on bodies being written
-	Observer Observer // zero = nobody watches
+	Memory   staging.Memory // nil = no limit on bodies being written
+	Observer Observer       // zero = nobody watches
 
 	stranger time.Duration // 0 = strangerAfter
 	late     time.Duration // how long a request may take to land; 0 = the longer of Grace and an hour

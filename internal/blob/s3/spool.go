@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // spool is a file with a body above blob.InMemory while it is written: it can
@@ -17,14 +18,15 @@ type spool struct {
 	f    *os.File
 	name string // where the system does not let go of the name of an open file
 	size int64  // octets of the body
+	sum  *summer
 }
 
-func newSpool(dir string) (*spool, error) {
+func newSpool(dir string, id mail.ID) (*spool, error) {
 	f, err := os.CreateTemp(dir, "hayauma-body-")
 	if err != nil {
 		return nil, spoolError(err)
 	}
-	p := &spool{f: f}
+	p := &spool{f: f, sum: newSummer(id)}
 	if err := os.Remove(f.Name()); err != nil {
 		p.name = f.Name()
 	}
@@ -38,16 +40,21 @@ func spoolError(err error) error {
 	return fmt.Errorf("the folder for large bodies: %w", err)
 }
 
-func (p *spool) append(b []byte) error {
-	n, err := p.f.WriteAt(b, indexLen(1)+p.size)
-	p.size += int64(n)
-	if err != nil {
-		return spoolError(err)
+// Append implements staging.Large.
+func (p *spool) Append(blocks ...[]byte) error {
+	for _, b := range blocks {
+		n, err := p.f.WriteAt(b, indexLen(1)+p.size)
+		p.size += int64(n)
+		if err != nil {
+			return spoolError(err)
+		}
+		p.sum.add(b)
 	}
 	return nil
 }
 
-func (p *spool) readAt(b []byte, off int64) (int, error) { return p.f.ReadAt(b, indexLen(1)+off) }
+// ReadAt implements staging.Large.
+func (p *spool) ReadAt(b []byte, off int64) (int, error) { return p.f.ReadAt(b, indexLen(1)+off) }
 
 // complete writes the index and returns the length of the object.
 func (p *spool) complete(body indexed) (int64, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -37,7 +38,7 @@ type Store struct {
 	large   chan struct{} // held while a large body is sent
 	intents reserver
 	health  health
-	pools   pools
+	area    staging.Area // bodies being written
 	cache   cache
 	places  places
 	pending pending
@@ -75,6 +76,7 @@ func Open(_ context.Context, opt Options) (*Store, error) {
 		unfit: map[mail.ID]bool{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.area.Memory = opt.Memory
 	s.erase.Store(int64(opt.Erase))
 	s.cache.init(opt.CacheSize)
 	s.pending.init()

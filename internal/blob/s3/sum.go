@@ -74,6 +74,15 @@ func (s *summer) finish() []byte {
 	return s.sums
 }
 
+// sumsOf returns the sums of a body that lies in pieces.
+func sumsOf(id mail.ID, pieces ...[]byte) []byte {
+	s := newSummer(id)
+	for _, p := range pieces {
+		s.add(p)
+	}
+	return s.finish()
+}
+
 // blockMatches reports whether data is block n of a body with these sums.
 func blockMatches(id mail.ID, n int, data, sums []byte) bool {
 	if (n+1)*sumLen > len(sums) {
@@ -88,7 +97,5 @@ func blockMatches(id mail.ID, n int, data, sums []byte) bool {
 
 // bodyMatches reports whether p is the body that sums were computed over.
 func bodyMatches(id mail.ID, p, sums []byte) bool {
-	s := newSummer(id)
-	s.add(p)
-	return bytes.Equal(s.finish(), sums)
+	return bytes.Equal(sumsOf(id, p), sums)
 }
