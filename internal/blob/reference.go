@@ -20,16 +20,21 @@ func Unreferenced(refs []Reference) (string, error) {
 	}
 	parts := make([]string, len(refs))
 	for i, r := range refs {
-		if !isIdentifier(r.Table) || !isIdentifier(r.Column) {
-			return "", fmt.Errorf("reference %q.%q is no table and column", r.Table, r.Column)
+		if err := r.Check(); err != nil {
+			return "", err
 		}
 		parts[i] = fmt.Sprintf("NOT EXISTS (SELECT 1 FROM %s WHERE %s.%s = body.id)", r.Table, r.Table, r.Column)
 	}
 	return strings.Join(parts, " AND "), nil
 }
 
-// Valid tells whether a reference can stand in a statement as it is.
-func (r Reference) Valid() bool { return isIdentifier(r.Table) && isIdentifier(r.Column) }
+// Check returns an error for a reference that cannot stand in a statement as it is.
+func (r Reference) Check() error {
+	if !isIdentifier(r.Table) || !isIdentifier(r.Column) {
+		return fmt.Errorf("reference %q.%q is no table and column", r.Table, r.Column)
+	}
+	return nil
+}
 
 func isIdentifier(s string) bool {
 	bad := func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') }

@@ -128,8 +128,8 @@ func newMover(o Options) (*mover, error) {
 		return nil, errors.New("a copy needs the schemas and the columns that refer to bodies")
 	}
 	for _, r := range o.References {
-		if !r.Valid() {
-			return nil, fmt.Errorf("reference %q.%q is no table and column", r.Table, r.Column)
+		if err := r.Check(); err != nil {
+			return nil, err
 		}
 	}
 	return &mover{o: o, log: o.Logger, memory: newBudget(bodyMemory)}, nil

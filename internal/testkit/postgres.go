@@ -26,12 +26,9 @@ type Postgres struct {
 	Addr string // "127.0.0.1:port"
 	Dir  string // the data folder
 
-	root     string // removed at the end
+	daemon
 	settings []string
 	bin      string
-	cmd      *exec.Cmd
-	log      string // file with what the server says
-	ended    chan struct{}
 }
 
 // StartPostgres makes a cluster and starts it. Settings are "name=value". The
@@ -86,7 +83,9 @@ func newPostgres(addr string, settings []string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{Addr: addr, Dir: filepath.Join(root, "data"), root: root, settings: settings, bin: bin, log: filepath.Join(root, "log")}
+	p := &Postgres{Addr: addr, Dir: filepath.Join(root, "data"), settings: settings, bin: bin, daemon: daemon{
+		name: "the PostgreSQL server", root: root, log: filepath.Join(root, "log"), signal: signalPostgres,
+	}}
 	err = os.Mkdir(p.Dir, 0o700)
 	if id, lerr := serverUser(); err == nil && lerr == nil && id != nil {
 		err = errors.Join(os.Chown(root, int(id.Uid), int(id.Gid)), os.Chown(p.Dir, int(id.Uid), int(id.Gid)))
@@ -159,8 +158,6 @@ func (p *Postgres) run(ctx context.Context, program string, args ...string) erro
 	return nil
 }
 
-const postgresStart = 30 * time.Second
-
 // Start starts the server and waits until it takes connections.
 func (p *Postgres) Start(ctx context.Context) error {
 	for tries := 0; ; tries++ {
@@ -183,61 +180,28 @@ func (p *Postgres) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Close() }() // the server has its own descriptor
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	p.cmd, p.ended = cmd, ended
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // how it ended stands in its log
-	}()
-	return p.await(ctx)
-}
-
-func (p *Postgres) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, postgresStart)
-	defer cancel()
-	host, port, _ := strings.Cut(p.Addr, ":")
-	for {
-		if p.run(ctx, "pg_isready", "-q", "-h", host, "-p", port) == nil {
-			return nil
-		}
-		select {
-		case <-p.ended:
-			return fmt.Errorf("the PostgreSQL server ended:\n%s", p.Log())
-		case <-ctx.Done():
-			return fmt.Errorf("the PostgreSQL server does not answer:\n%s", p.Log())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// Log is the end of what the server said.
-func (p *Postgres) Log() string {
-	b, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	const most = 4000
-	return string(b[max(0, len(b)-most):])
+	return p.daemon.start(ctx, cmd, func(ctx context.Context) bool {
+		return p.run(ctx, "pg_isready", "-q", "-h", host, "-p", port) == nil
+	})
 }
 
 // Stop ends the server as an administrator would, its sessions at once.
 func (p *Postgres) Stop() { p.end(syscall.SIGINT) }
 
-// Kill ends all processes of the server at once, as kill -9 does.
-func (p *Postgres) Kill() { p.end(syscall.SIGKILL) }
-
 // Signal sends a signal to all processes of the server, to stop and continue it.
-func (p *Postgres) Signal(s syscall.Signal) {
-	parent := p.cmd.Process.Pid
+func (p *Postgres) Signal(s syscall.Signal) { signalAll(p.cmd.Process.Pid, s) }
+
+// signalPostgres kills all processes of a server; any other signal is for the
+// first, which tells the others.
+func signalPostgres(pid int, s syscall.Signal) {
+	if s == syscall.SIGKILL {
+		signalAll(pid, s)
+		return
+	}
+	_ = syscall.Kill(pid, s) // it may have ended by itself
+}
+
+func signalAll(parent int, s syscall.Signal) {
 	for _, pid := range append([]int{parent}, children(parent)...) {
 		_ = syscall.Kill(pid, s) // it may have ended by itself
 	}
@@ -263,30 +227,6 @@ func children(parent int) (pids []int) {
 		}
 	}
 	return pids
-}
-
-func (p *Postgres) end(s syscall.Signal) {
-	if p.cmd == nil {
-		return
-	}
-	if s == syscall.SIGKILL {
-		p.Signal(s)
-	} else {
-		_ = syscall.Kill(p.cmd.Process.Pid, s) // it may have ended by itself
-	}
-	select {
-	case <-p.ended:
-	case <-time.After(postgresStart):
-		p.Signal(syscall.SIGKILL)
-		<-p.ended
-	}
-	p.cmd = nil
-}
-
-// Remove ends the server and removes its files.
-func (p *Postgres) Remove() error {
-	p.Kill()
-	return os.RemoveAll(p.root)
 }
 
 // URL is where a database of the server is reached. An empty name is the one
@@ -370,7 +310,7 @@ func NewSchema(t testing.TB, at string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), postgresStart)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), daemonPatience)
 		defer cancel()
 		if _, err := Psql(ctx, at, "SET client_min_messages = error; DROP SCHEMA "+name+" CASCADE"); err != nil {
 			t.Errorf("drop the schema: %v", err)

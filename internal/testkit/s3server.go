@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // S3Env names the variable with the path of the S3 server that tests start.
@@ -23,7 +22,6 @@ const S3Env = "HAYAUMA_S3_SERVER"
 const (
 	s3Server  = "github.com/versity/versitygw/cmd/versitygw"
 	s3Name    = "versitygw-v1.8.0"
-	s3Start   = 30 * time.Second
 	s3Region  = "us-east-1"
 	s3Private = 0o700
 )
@@ -36,11 +34,8 @@ type S3 struct {
 	AccessKey, SecretKey string
 	Dir                  string // the bucket's folder: a key is a path in it
 
-	root  string // removed at the end
-	bin   string
-	cmd   *exec.Cmd
-	log   string // file with what the server says
-	ended chan struct{}
+	daemon
+	bin string
 }
 
 // ErrNoS3 says that there is no S3 server to start.
@@ -59,7 +54,7 @@ func StartS3(ctx context.Context, addr string) (_ *S3, err error) {
 	}
 	s := &S3{
 		Endpoint: addr, Region: s3Region, Bucket: "mail", AccessKey: "test", SecretKey: rand.Text(),
-		root: root, bin: bin, log: filepath.Join(root, "log"),
+		bin: bin, daemon: daemon{name: "the S3 server", root: root, log: filepath.Join(root, "log"), signal: signalOne},
 	}
 	s.Dir = filepath.Join(root, "data", s.Bucket)
 	defer func() {
@@ -111,40 +106,8 @@ func (s *S3) Start(ctx context.Context) error {
 	cmd.Dir = s.root
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKey, "ROOT_SECRET_ACCESS_KEY="+s.SecretKey)
 	cmd.SysProcAttr = dieWithParent()
-	out, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Close() }() // the server has its own descriptor
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	s.cmd, s.ended = cmd, ended
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // how it ended stands in its log
-	}()
-	return s.await(ctx)
-}
-
-func (s *S3) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s3Start)
-	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
-		if s.answers(ctx, client) {
-			return nil
-		}
-		select {
-		case <-s.ended:
-			return fmt.Errorf("the S3 server ended:\n%s", s.Log())
-		case <-ctx.Done():
-			return fmt.Errorf("the S3 server does not answer:\n%s", s.Log())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return s.daemon.start(ctx, cmd, func(ctx context.Context) bool { return s.answers(ctx, client) })
 }
 
 func (s *S3) answers(ctx context.Context, client *http.Client) bool {
@@ -159,41 +122,10 @@ func (s *S3) answers(ctx context.Context, client *http.Client) bool {
 	return res.Body.Close() == nil // that it refuses a request without a signature is an answer
 }
 
-// Log is the end of what the server said.
-func (s *S3) Log() string {
-	b, err := os.ReadFile(s.log)
-	if err != nil {
-		return err.Error()
-	}
-	const most = 4000
-	return string(b[max(0, len(b)-most):])
-}
-
 // Stop ends the server as an administrator would.
 func (s *S3) Stop() { s.end(syscall.SIGTERM) }
 
-// Kill ends the server at once, as kill -9 does.
-func (s *S3) Kill() { s.end(syscall.SIGKILL) }
-
-func (s *S3) end(sig syscall.Signal) {
-	if s.cmd == nil {
-		return
-	}
-	_ = s.cmd.Process.Signal(sig) // it may have ended by itself
-	select {
-	case <-s.ended:
-	case <-time.After(s3Start):
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-	}
-	s.cmd = nil
-}
-
-// Remove ends the server and removes its files.
-func (s *S3) Remove() error {
-	s.Kill()
-	return os.RemoveAll(s.root)
-}
+func signalOne(pid int, s syscall.Signal) { _ = syscall.Kill(pid, s) } // it may have ended by itself
 
 // Keys lists the objects whose keys start with a prefix.
 func (s *S3) Keys(prefix string) ([]string, error) {

@@ -174,7 +174,7 @@ func (s *Store) setPlaces(tx *db.Tx, moves []*move) error {
 	}
 	tx.OnCommit(func() {
 		for _, m := range moves {
-			s.places.forget(m.id)
+			s.places.Forget(m.id)
 		}
 	})
 	return nil

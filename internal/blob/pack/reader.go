@@ -19,14 +19,14 @@ func (s *Store) Open(ctx context.Context, id mail.ID) (blob.Reader, error) {
 	if err := s.closed(); err != nil {
 		return nil, err
 	}
-	p, cached := s.places.get(id)
+	p, cached := s.places.Get(id)
 	for try := 0; ; try++ {
 		var err error
 		if !cached {
 			if p, err = s.lookup(ctx, id); err != nil {
 				return nil, err
 			}
-			s.places.put(id, p)
+			s.places.Put(id, p)
 		}
 		r, err := s.openAt(id, p)
 		if err == nil {
@@ -35,7 +35,7 @@ func (s *Store) Open(ctx context.Context, id mail.ID) (blob.Reader, error) {
 		if !isMissing(err) {
 			return nil, fmt.Errorf("open body %s: %w", id, err)
 		}
-		s.places.forget(id)
+		s.places.Forget(id)
 		if try == 3 {
 			return nil, fmt.Errorf("open body %s: %w: its file is missing: %w", id, blob.ErrCorrupt, err)
 		}

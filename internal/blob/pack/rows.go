@@ -104,7 +104,7 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 	tx.OnCommit(func() {
 		for i, b := range bodies {
 			s.pending.done(b.ID)
-			s.places.put(b.ID, found[i])
+			s.places.Put(b.ID, found[i])
 		}
 	})
 	return nil

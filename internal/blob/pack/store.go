@@ -90,7 +90,7 @@ type Store struct {
 	area    staging.Area // bodies being written
 	pools   pools        // bodies being read
 	files   handles
-	places  places
+	places  blob.Places[place]
 	pending pending
 
 	sweepMu sync.Mutex // one Sweep or Check at a time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -12,9 +13,7 @@ import (
 )
 
 const (
-	// sweepWalk is how many rows one read looks at, sweepChunk how many one
-	// write deletes.
-	sweepWalk  = 1000
+	// sweepChunk is how many rows one write deletes.
 	sweepChunk = 200
 	// recordWithin is how long a body may wait between Commit and Record.
 	recordWithin = time.Hour
@@ -40,21 +39,13 @@ func (s *Store) Sweep(ctx context.Context, refs []blob.Reference) (blob.Swept, e
 			return done, nil
 		}
 		if more, err = s.sweepRows(ctx, free, &done); err != nil {
-			return done, stopped(ctx, fmt.Errorf("sweep bodies: %w", err))
+			return done, blob.Interrupted(ctx, fmt.Errorf("sweep bodies: %w", err))
 		}
 	}
 	if err := s.compact(ctx, &done); err != nil {
-		return done, stopped(ctx, fmt.Errorf("compact packs: %w", err))
+		return done, blob.Interrupted(ctx, fmt.Errorf("compact packs: %w", err))
 	}
 	return done, nil
-}
-
-// stopped leaves out an error that only says that ctx has ended.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
 }
 
 // dropUnrecorded forgets bodies that nobody recorded in time. Where the answer
@@ -98,49 +89,17 @@ func (s *Store) removeLarge(ids []mail.ID, done *blob.Swept) error {
 // a reference. It returns false at the end.
 func (s *Store) sweepRows(ctx context.Context, free string, done *blob.Swept) (more bool, err error) {
 	created := mail.Micros(time.Now().Add(-s.opt.Grace))
-	upTo, dead, err := s.findDead(ctx, free, created)
+	dead, upTo, err := blob.Walk(ctx, s.db, s.cursor, "created <= ? AND "+free, created)
 	if err != nil {
 		return false, err
 	}
-	for len(dead) > 0 {
-		n := min(len(dead), sweepChunk)
-		if err := s.deleteDead(ctx, free, dead[:n], done); err != nil {
+	for chunk := range slices.Chunk(dead, sweepChunk) {
+		if err := s.deleteDead(ctx, free, chunk, done); err != nil {
 			return false, err
 		}
-		dead = dead[n:]
 	}
 	s.cursor = upTo
 	return upTo != 0, nil
-}
-
-// findDead returns the bodies without a reference among the next sweepWalk rows,
-// and where it stopped, 0 = the end.
-func (s *Store) findDead(ctx context.Context, free string, created int64) (upTo mail.ID, dead []int64, err error) {
-	err = s.db.Read(ctx, func(tx *db.Tx) error {
-		dead, upTo = nil, 0
-		err := tx.Row(db.SQL("SELECT id FROM body WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"),
-			[]any{int64(s.cursor), sweepWalk - 1}, (*int64)(&upTo))
-		if err != nil && !errors.Is(err, db.ErrNoRows) {
-			return err
-		}
-		sql, args := "SELECT id FROM body WHERE id > ? AND created <= ? AND "+free, []any{int64(s.cursor), created}
-		if upTo != 0 {
-			sql, args = sql+" AND id <= ?", append(args, int64(upTo))
-		}
-		rows, err := tx.Query(db.SQL(sql), args...)
-		if err != nil {
-			return err
-		}
-		return db.Each(rows, func(r db.Rows) error {
-			var id int64
-			if err := r.Scan(&id); err != nil {
-				return err
-			}
-			dead = append(dead, id)
-			return nil
-		})
-	})
-	return upTo, dead, err
 }
 
 // deleteDead deletes the rows that still have no reference, counts their octets
@@ -178,7 +137,7 @@ func (s *Store) deleteDead(ctx context.Context, free string, ids []int64, done *
 	}
 	var large []mail.ID
 	for _, b := range gone {
-		s.places.forget(b.id)
+		s.places.Forget(b.id)
 		if b.pack == 0 {
 			large = append(large, b.id)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -11,12 +12,8 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-const (
-	// sweepWalk is how many rows one read looks at, sweepChunk how many bodies
-	// one write deletes.
-	sweepWalk  = 1000
-	sweepChunk = 100
-)
+// sweepChunk is how many bodies one write deletes.
+const sweepChunk = 100
 
 // Sweep implements blob.Store.
 func (s *Store) Sweep(ctx context.Context, refs []blob.Reference) (blob.Swept, error) {
@@ -29,95 +26,73 @@ func (s *Store) Sweep(ctx context.Context, refs []blob.Reference) (blob.Swept, e
 		return done, err
 	}
 	ctx = db.WithReserve(ctx)
-	created := mail.Micros(time.Now().Add(-s.o.Grace))
-	kept := "id > ? AND state = 1 AND created <= ? AND " + free
-	if err := s.sweepWhere(ctx, sweeping{where: kept, bound: created, state: stateKept}, &done); err != nil {
-		return done, stopped(ctx, fmt.Errorf("sweep bodies: %w", err))
+	old := mail.Micros(time.Now().Add(-s.o.Grace))
+	kept := sweeping{state: stateKept, where: "state = 1 AND created <= ? AND " + free, args: []any{old}}
+	if err := s.sweep(ctx, kept, &done); err != nil {
+		return done, blob.Interrupted(ctx, fmt.Errorf("sweep bodies: %w", err))
 	}
 	s.expireLarge()
 	// What was never recorded: of an earlier process at once, of this one when
 	// it is too old for anyone to record it.
 	late := mail.Micros(time.Now().Add(-max(s.o.Grace, recordWithin)))
-	writing := "id > ? AND state = 0 AND (created <= ? OR id < " + fmt.Sprint(int64(s.born)) + ")"
-	if err := s.sweepWhere(ctx, sweeping{where: writing, bound: late, state: stateWriting}, &done); err != nil {
-		return done, stopped(ctx, fmt.Errorf("sweep bodies never recorded: %w", err))
+	writing := sweeping{state: stateWriting, where: "state = 0 AND (created <= ? OR id < ?)", args: []any{late, int64(s.born)}}
+	if err := s.sweep(ctx, writing, &done); err != nil {
+		return done, blob.Interrupted(ctx, fmt.Errorf("sweep bodies never recorded: %w", err))
 	}
 	return done, nil
 }
 
-// stopped leaves out an error that only says that ctx has ended.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-		return nil
-	}
-	return err
-}
-
 // sweeping says which bodies a walk deletes.
 type sweeping struct {
-	where string // with the id behind which to look, and bound
-	bound int64
 	state int
+	where string
+	args  []any
 }
 
-func (s *Store) sweepWhere(ctx context.Context, w sweeping, done *blob.Swept) error {
-	for after := int64(0); ctx.Err() == nil; {
-		var ids []int64
-		octets := map[int64]int64{}
-		err := s.o.DB.Read(ctx, func(tx *db.Tx) error {
-			ids = ids[:0]
-			rows, err := tx.Query(db.SQL("SELECT id, size FROM body WHERE "+w.where+" ORDER BY id LIMIT ?"), after, w.bound, sweepWalk)
-			if err != nil {
-				return err
-			}
-			return db.Each(rows, func(r db.Rows) error {
-				var id, size int64
-				err := r.Scan(&id, &size)
-				ids, octets[id] = append(ids, id), size
-				return err
-			})
-		})
-		if err != nil || len(ids) == 0 {
+func (s *Store) sweep(ctx context.Context, w sweeping, done *blob.Swept) error {
+	for after := mail.ID(0); ctx.Err() == nil; {
+		ids, upTo, err := blob.Walk(ctx, s.o.DB, after, w.where, w.args...)
+		if err != nil {
 			return err
 		}
-		after = ids[len(ids)-1]
-		for len(ids) > 0 && ctx.Err() == nil {
-			part := ids[:min(len(ids), sweepChunk)]
-			ids = ids[len(part):]
-			if err := s.remove(ctx, part, w, octets, done); err != nil {
+		for chunk := range slices.Chunk(ids, sweepChunk) {
+			if err := s.remove(ctx, chunk, w, done); err != nil {
 				return err
 			}
+		}
+		if after = upTo; after == 0 {
+			return nil
 		}
 	}
 	return nil
 }
 
 // remove deletes those of some bodies that are still as the walk found them.
-func (s *Store) remove(ctx context.Context, ids []int64, w sweeping, octets map[int64]int64, done *blob.Swept) error {
+func (s *Store) remove(ctx context.Context, ids []int64, w sweeping, done *blob.Swept) error {
 	var gone []int64
+	var octets int64
 	err := s.o.DB.Write(ctx, func(tx *db.Tx) error {
-		gone = nil
+		gone, octets = nil, 0
 		if err := tx.Lock("body", "id", ids); err != nil {
 			return err
 		}
-		err := tx.QueryIn(db.SQL("SELECT id FROM body WHERE "+w.where+" AND id IN (@ids)"),
-			db.In{Before: []any{0, w.bound}, IDs: ids}, func(r db.Rows) error {
-				gone = append(gone, 0)
-				return r.Scan(&gone[len(gone)-1])
+		err := tx.QueryIn(db.SQL("SELECT id, size FROM body WHERE "+w.where+" AND id IN (@ids)"),
+			db.In{Before: w.args, IDs: ids}, func(r db.Rows) error {
+				var id, size int64
+				err := r.Scan(&id, &size)
+				gone, octets = append(gone, id), octets+size
+				return err
 			})
 		if err != nil {
 			return err
 		}
 		return deleteBodies(tx, gone, w.state)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		done.Bodies += len(gone)
+		done.Bytes += octets
 	}
-	for _, id := range gone {
-		done.Bodies++
-		done.Bytes += octets[id]
-	}
-	return nil
+	return err
 }
 
 func deleteBodies(tx *db.Tx, ids []int64, state int) error {
@@ -137,22 +112,14 @@ func (s *Store) Check(ctx context.Context, refs []blob.Reference, report func(fa
 	if err := s.checkBodies(ctx, report); err != nil {
 		return fmt.Errorf("check bodies: %w", err)
 	}
-	for _, ref := range refs {
-		if !ref.Valid() {
-			return fmt.Errorf("reference %q.%q is no table and column", ref.Table, ref.Column)
-		}
-		if err := s.checkReference(ctx, ref, report); err != nil {
-			return fmt.Errorf("check references of %s: %w", ref.Table, err)
-		}
-	}
-	return nil
+	return blob.CheckReferences(ctx, s.o.DB, refs, "state = 1", report)
 }
 
 // checkBodies reads every body through.
 func (s *Store) checkBodies(ctx context.Context, report func(string)) error {
-	for after := int64(0); ; {
-		ids, err := s.ids(ctx, "SELECT id FROM body WHERE id > ? AND state = 1 ORDER BY id LIMIT ?", after)
-		if err != nil || len(ids) == 0 {
+	for after := mail.ID(0); ; {
+		ids, upTo, err := blob.Walk(ctx, s.o.DB, after, "state = 1")
+		if err != nil {
 			return err
 		}
 		for _, id := range ids {
@@ -166,7 +133,9 @@ func (s *Store) checkBodies(ctx context.Context, report func(string)) error {
 				report(err.Error())
 			}
 		}
-		after = ids[len(ids)-1]
+		if after = upTo; after == 0 {
+			return nil
+		}
 	}
 }
 
@@ -185,34 +154,4 @@ func (s *Store) checkBody(ctx context.Context, id mail.ID) error {
 		}
 	}
 	return nil
-}
-
-func (s *Store) checkReference(ctx context.Context, ref blob.Reference, report func(string)) error {
-	sql := fmt.Sprintf("SELECT DISTINCT %[2]s FROM %[1]s WHERE %[2]s > ? AND NOT EXISTS (SELECT 1 FROM body WHERE body.id = %[1]s.%[2]s AND state = 1) ORDER BY %[2]s LIMIT ?",
-		ref.Table, ref.Column)
-	for after := int64(0); ; {
-		ids, err := s.ids(ctx, sql, after)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		for _, id := range ids {
-			report(fmt.Sprintf("%s.%s refers to body %s, which does not exist", ref.Table, ref.Column, mail.ID(id)))
-		}
-		after = ids[len(ids)-1]
-	}
-}
-
-func (s *Store) ids(ctx context.Context, sql string, after int64) (ids []int64, err error) {
-	err = s.o.DB.Read(ctx, func(tx *db.Tx) error {
-		ids = nil
-		rows, err := tx.Query(db.SQL(sql), after, sweepWalk)
-		if err != nil {
-			return err
-		}
-		return db.Each(rows, func(r db.Rows) error {
-			ids = append(ids, 0)
-			return r.Scan(&ids[len(ids)-1])
-		})
-	})
-	return ids, err
 }

@@ -40,12 +40,7 @@ func (s *Store) Check(ctx context.Context, refs []blob.Reference, report func(fa
 	if err := s.checkOrphans(ctx, report); err != nil {
 		return fmt.Errorf("check for objects that no row names: %w", err)
 	}
-	for _, ref := range refs {
-		if err := s.checkReferences(ctx, ref, report); err != nil {
-			return fmt.Errorf("check references of %s.%s: %w", ref.Table, ref.Column, err)
-		}
-	}
-	return nil
+	return blob.CheckReferences(ctx, s.db, refs, "", report)
 }
 
 // checkObject verifies every body that rows place in an object.
@@ -199,48 +194,4 @@ func (s *Store) unknown(ctx context.Context, folder string, keys []string) ([]st
 		}
 	}
 	return unknown, err
-}
-
-// checkReferences reports the bodies that a column refers to and that have no row.
-func (s *Store) checkReferences(ctx context.Context, ref blob.Reference, report func(string)) error {
-	if !ref.Valid() {
-		return errors.New("no table and column")
-	}
-	c := ref.Table + "." + ref.Column
-	for last := int64(0); ; {
-		var upTo int64
-		var missing []int64
-		err := s.db.Read(ctx, func(tx *db.Tx) error {
-			upTo, missing = 0, nil
-			err := tx.Row(db.SQL("SELECT "+c+" FROM "+ref.Table+" WHERE "+c+" > ? ORDER BY "+c+" LIMIT 1 OFFSET ?"),
-				[]any{last, sweepWalk - 1}, &upTo)
-			if err != nil && !errors.Is(err, db.ErrNoRows) {
-				return err
-			}
-			sql, args := "SELECT DISTINCT "+c+" FROM "+ref.Table+" WHERE "+c+" > ?", []any{last}
-			if upTo != 0 {
-				sql, args = sql+" AND "+c+" <= ?", append(args, upTo)
-			}
-			rows, err := tx.Query(db.SQL(sql+" AND NOT EXISTS (SELECT 1 FROM body WHERE body.id = "+c+")"), args...)
-			if err != nil {
-				return err
-			}
-			return db.Each(rows, func(r db.Rows) error {
-				var id int64
-				err := r.Scan(&id)
-				missing = append(missing, id)
-				return err
-			})
-		})
-		if err != nil {
-			return err
-		}
-		for _, id := range missing {
-			report(fmt.Sprintf("body %s: %s refers to it but there is none", mail.ID(id), c))
-		}
-		if upTo == 0 {
-			return nil
-		}
-		last = upTo
-	}
 }

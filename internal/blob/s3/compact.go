@@ -158,7 +158,7 @@ func (s *Store) setPlaces(tx *db.Tx, object mail.ID, size int64, moves []move) e
 	}
 	tx.OnCommit(func() {
 		for _, m := range moves {
-			s.places.forget(m.id)
+			s.places.Forget(m.id)
 		}
 	})
 	return nil

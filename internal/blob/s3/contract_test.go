@@ -68,9 +68,7 @@ func forget(s *Store) {
 	s.cache.mu.Lock()
 	s.cache.init(s.cache.size)
 	s.cache.mu.Unlock()
-	s.places.mu.Lock()
-	s.places.young, s.places.old = nil, nil
-	s.places.mu.Unlock()
+	s.places.Clear()
 }
 
 // TestContract has no cache that would hide what the service gives.

@@ -21,13 +21,13 @@ func (s *Store) Open(ctx context.Context, id mail.ID) (blob.Reader, error) {
 	if err := s.closed(); err != nil {
 		return nil, err
 	}
-	p, cached := s.places.get(id)
+	p, cached := s.places.Get(id)
 	if !cached {
 		var err error
 		if p, err = s.lookup(ctx, id); err != nil {
 			return nil, err
 		}
-		s.places.put(id, p)
+		s.places.Put(id, p)
 	}
 	r := &reader{s: s, id: id, size: p.size, at: p, have: -1}
 	first := 1
@@ -140,7 +140,7 @@ func (r *reader) load(ctx context.Context, n, count int) error {
 // moved looks up a body again whose object is not where it was. An error says
 // that it has not moved.
 func (r *reader) moved(ctx context.Context, cause error) error {
-	r.s.places.forget(r.id)
+	r.s.places.Forget(r.id)
 	p, err := r.s.lookup(ctx, r.id)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (r *reader) moved(ctx context.Context, cause error) error {
 		return fmt.Errorf("%w: object %s: %w", blob.ErrCorrupt, p.object, cause)
 	}
 	r.at = p
-	r.s.places.put(r.id, p)
+	r.s.places.Put(r.id, p)
 	return nil
 }
 

@@ -109,7 +109,7 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 	}
 	tx.OnCommit(func() {
 		for i, b := range bodies {
-			s.places.put(b.ID, found[i].place)
+			s.places.Put(b.ID, found[i].place)
 			s.pending.done(b.ID)
 		}
 	})

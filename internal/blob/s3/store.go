@@ -40,7 +40,7 @@ type Store struct {
 	health  health
 	area    staging.Area // bodies being written
 	cache   cache
-	places  places
+	places  blob.Places[place]
 	pending pending
 
 	sweepMu sync.Mutex // one Sweep or Check at a time

@@ -7,52 +7,6 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// placesHalf is how many places each half of the cache holds.
-const placesHalf = 8192
-
-// places remembers where recent bodies lie, so that relaying mail that has just
-// come in reads no row. It has two halves: when the young one is full it becomes
-// the old one, and what nobody asked for is forgotten.
-type places struct {
-	mu         sync.Mutex
-	young, old map[mail.ID]place
-}
-
-func (c *places) put(id mail.ID, p place) {
-	c.mu.Lock()
-	c.set(id, p)
-	c.mu.Unlock()
-}
-
-func (c *places) set(id mail.ID, p place) {
-	if len(c.young) >= placesHalf || c.young == nil {
-		c.old, c.young = c.young, make(map[mail.ID]place, 64)
-	}
-	c.young[id] = p
-}
-
-func (c *places) get(id mail.ID) (place, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p, ok := c.young[id]; ok {
-		return p, true
-	}
-	p, ok := c.old[id]
-	if ok {
-		c.set(id, p)
-	}
-	return p, ok
-}
-
-func (c *places) forget(ids ...mail.ID) {
-	c.mu.Lock()
-	for _, id := range ids {
-		delete(c.young, id)
-		delete(c.old, id)
-	}
-	c.mu.Unlock()
-}
-
 // pending knows the bodies that are durable but not recorded yet. No pack that
 // holds one is compacted.
 type pending struct {
