@@ -24,8 +24,8 @@ type daemon struct {
 	ended chan struct{}
 }
 
-// start runs cmd and waits until the server answers.
-func (d *daemon) start(ctx context.Context, cmd *exec.Cmd, answers func(context.Context) bool) error {
+// launch runs cmd and waits until the server answers.
+func (d *daemon) launch(ctx context.Context, cmd *exec.Cmd, answers func(context.Context) bool) error {
 	out, err := os.OpenFile(d.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

@@ -180,7 +180,7 @@ func (p *Postgres) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.daemon.start(ctx, cmd, func(ctx context.Context) bool {
+	return p.launch(ctx, cmd, func(ctx context.Context) bool {
 		return p.run(ctx, "pg_isready", "-q", "-h", host, "-p", port) == nil
 	})
 }

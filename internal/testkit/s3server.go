@@ -107,7 +107,7 @@ func (s *S3) Start(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKey, "ROOT_SECRET_ACCESS_KEY="+s.SecretKey)
 	cmd.SysProcAttr = dieWithParent()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	return s.daemon.start(ctx, cmd, func(ctx context.Context) bool { return s.answers(ctx, client) })
+	return s.launch(ctx, cmd, func(ctx context.Context) bool { return s.answers(ctx, client) })
 }
 
 func (s *S3) answers(ctx context.Context, client *http.Client) bool {
