@@ -15,6 +15,7 @@ const (
 	inTx                     // MAIL was accepted
 	noTx                     // no MAIL is open
 	hasRcpt                  // at least one RCPT was accepted
+	noChunk                  // no BDAT has come (RFC 3030 §2)
 )
 
 // doors says where a command exists.
@@ -35,15 +36,16 @@ type command struct {
 	run   func(ctx context.Context, s *session, arg string) reply
 }
 
-// commands is every command that we know. Those of extensions to come stand in
-// their place: BDAT beside DATA, XCLIENT and XFORWARD beside EHLO.
+// commands is every command that we know. BDAT asks for its needs itself, once it
+// knows how many octets come behind it.
 var commands = []command{
 	{"EHLO", onSMTP | onSubmission, 0, ehlo},
 	{"HELO", onSMTP | onSubmission, 0, helo},
 	{"LHLO", onLMTP, 0, ehlo},
 	{"MAIL", everywhere, greeted | authed | noTx, mailFrom},
-	{"RCPT", everywhere, greeted | authed | inTx, rcptTo},
-	{"DATA", everywhere, greeted | authed | inTx | hasRcpt, data},
+	{"RCPT", everywhere, greeted | authed | inTx | noChunk, rcptTo},
+	{"DATA", everywhere, greeted | authed | inTx | hasRcpt | noChunk, data},
+	{"BDAT", everywhere, 0, bdat},
 	{"RSET", everywhere, 0, rset},
 	{"NOOP", everywhere, 0, noop},
 	{"QUIT", everywhere, 0, quit},
@@ -107,6 +109,8 @@ func (s *session) unmet(n need) (reply, bool) {
 		return bad("Send MAIL first")
 	case n&hasRcpt != 0 && s.tx.accepted == 0:
 		return bad("No recipient was accepted")
+	case n&noChunk != 0 && s.tx.chunks != nil:
+		return bad("The message comes in chunks: go on with BDAT or drop it with RSET")
 	}
 	return reply{}, false
 }

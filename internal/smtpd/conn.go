@@ -16,8 +16,9 @@ type conn struct {
 	net.Conn // the socket, or TLS over it
 
 	mu       sync.Mutex
-	wait     time.Duration // for one read
-	until    time.Time     // for the whole line, or for the content at its slowest
+	wait     time.Duration // for one block of a content
+	line     time.Time     // until when a whole line may take
+	until    time.Time     // until when the content may take, but for what its octets earn it
 	octets   int64         // of the content so far
 	busy     bool          // a content is being read: not to be cut off by drain
 	draining bool
@@ -39,7 +40,7 @@ func past() time.Time { return time.Unix(1, 0) }
 // expectLine gives a whole command line its time, however slowly it drips.
 func (c *conn) expectLine(d time.Duration) {
 	c.mu.Lock()
-	c.wait, c.until, c.busy = d, time.Now().Add(d), false
+	c.line, c.busy = time.Now().Add(d), false
 	c.mu.Unlock()
 }
 
@@ -48,6 +49,13 @@ func (c *conn) expectLine(d time.Duration) {
 func (c *conn) expectContent(d time.Duration) {
 	c.mu.Lock()
 	c.wait, c.until, c.octets, c.busy = d, time.Now().Add(d), 0, true
+	c.mu.Unlock()
+}
+
+// resumeContent goes on with a content that is interrupted by commands.
+func (c *conn) resumeContent() {
+	c.mu.Lock()
+	c.busy = true
 	c.mu.Unlock()
 }
 
@@ -75,7 +83,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
-	c.octets += int64(n)
+	if c.busy {
+		c.octets += int64(n)
+	}
 	c.mu.Unlock()
 	return n, err
 }
@@ -87,7 +97,7 @@ func (c *conn) deadline() time.Time {
 		if c.draining {
 			return past()
 		}
-		return c.until
+		return c.line
 	}
 	block := time.Now().Add(c.wait)
 	slowest := c.until.Add(time.Duration(c.octets/minRate) * time.Second)

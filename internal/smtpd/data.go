@@ -17,6 +17,9 @@ const maxUnconfirmed = 100
 // top of twice the largest message that we take.
 const smallest = 1 << 20
 
+// mostOf is how many octets of one content are read at the most.
+func mostOf(set Settings) int64 { return 2*set.MessageSize + smallest }
+
 // bounded passes a content on and hangs up on a peer that does not end it. An
 // error of dst is the intake's; the reading goes on to the final dot.
 type bounded struct {
@@ -42,20 +45,27 @@ func data(_ context.Context, s *session, arg string) reply {
 
 // content reads the message and takes responsibility for it.
 func (s *session) content(ctx context.Context) reply {
-	t := s.tx.intake
 	defer s.drop()
-	set := s.settings()
-	s.conn.expectContent(set.DataTimeout)
-	err := s.in.ReadContent(&bounded{dst: t, conn: s.conn, left: 2*set.MessageSize + smallest}, s.srv.buffers)
+	s.conn.expectContent(s.settings().DataTimeout)
+	err := s.in.ReadContent(&bounded{dst: s.tx.intake, conn: s.conn, left: s.tx.left}, s.srv.buffers)
+	return s.complete(ctx, err, true)
+}
+
+// complete takes responsibility for a message that was read, or, with an error,
+// says why not. last tells whether all of the content was said to have come.
+func (s *session) complete(ctx context.Context, err error, last bool) reply {
+	t := s.tx.intake
 	if lost, ok := errors.AsType[*smtp.ReadError](err); ok {
 		s.log.Info("connection lost in the middle of a message: nothing is kept", "message", t.ID().String(), "error", lost.Err)
 		return reply{code: 421, enhanced: "4.4.2", lines: []string{"The connection was lost in the middle of the message"}, close: true}
 	}
 	if errors.Is(err, smtp.ErrBareNewline) {
 		t.Abort()
-		fault := mail.Final(mail.BareNewline, "The message holds a CR or LF alone; lines must end in CR LF")
-		s.refused("content", fault)
-		return s.final(intake.Result{Fault: fault, Each: s.all(fault)})
+		return s.unfit(mail.Final(mail.BareNewline, "The message holds a CR or LF alone; lines must end in CR LF"), last)
+	}
+	if !last {
+		t.Abort()
+		return s.unfit(mail.AsFault(err), false)
 	}
 	// Any other error is the intake's own and stands in its result. The commit
 	// does not end with the session.
@@ -70,6 +80,16 @@ func (s *session) content(ctx context.Context) reply {
 	}
 	s.log.Info("message accepted", "message", result.ID.String(), "sender", s.tx.env.From.String(), "recipients", s.tx.accepted)
 	return s.final(result)
+}
+
+// unfit refuses a content: once, or once for each recipient where the last of it
+// has come over LMTP.
+func (s *session) unfit(f *mail.Fault, last bool) reply {
+	r := s.refused("content", f)
+	if !last {
+		return r
+	}
+	return s.final(intake.Result{Fault: f, Each: s.all(f)})
 }
 
 func (s *session) all(f *mail.Fault) []*mail.Fault {

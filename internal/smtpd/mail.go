@@ -23,7 +23,7 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	if fault := s.srv.o.Policy.Mail(ctx, o, env); fault != nil {
 		return s.refused("sender", fault)
 	}
-	s.tx = &tx{origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env)}
+	s.tx = &tx{origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings())}
 	return ok(250, "2.1.0", "Sender ok")
 }
 

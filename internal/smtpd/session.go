@@ -48,7 +48,9 @@ type tx struct {
 	intake   *intake.Transaction
 	origin   mail.Origin
 	env      mail.Envelope
-	accepted int // recipients
+	accepted int          // recipients
+	left     int64        // octets of content that are still read
+	chunks   *smtp.Chunks // nil before the first BDAT
 }
 
 func newSession(srv *Server, c net.Conn, door mail.Door) *session {

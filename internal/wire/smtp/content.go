@@ -30,20 +30,29 @@ func NewBuffers() *Buffers {
 // can go on, as is ErrBareNewline. An error of the source is returned at once
 // as *ReadError.
 func (r *Reader) ReadContent(dst io.Writer, pool *Buffers) error {
+	small, lent, err := r.widen(pool)
+	if err != nil {
+		return err
+	}
+	d := dotReader{dst: dst}
+	err = d.read(r)
+	r.giveBack(small)
+	pool.pool.Put(lent)
+	return err
+}
+
+// widen goes on with a large buffer, lent from a pool.
+func (r *Reader) widen(pool *Buffers) (small []byte, lent *[]byte, err error) {
 	lent, ok := pool.pool.Get().(*[]byte)
 	if !ok {
-		return errors.New("smtp: foreign buffer in pool")
+		return nil, nil, errors.New("smtp: foreign buffer in pool")
 	}
-	small := r.buf
+	small = r.buf
 	if len(small) < len(*lent) {
 		r.w = copy(*lent, small[r.r:r.w])
 		r.r, r.buf = 0, *lent
 	}
-	d := dotReader{dst: dst}
-	err := d.read(r)
-	r.giveBack(small)
-	pool.pool.Put(lent)
-	return err
+	return small, lent, nil
 }
 
 // giveBack returns to the small buffer, or to one that holds what was read

@@ -1,0 +1,125 @@
+package smtp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Chunk is the argument of BDAT (RFC 3030 §2).
+type Chunk struct {
+	Size int64
+	Last bool
+}
+
+// ParseBdat reads what follows BDAT. After an error nobody knows how many octets
+// of content come behind the command: the session cannot go on.
+func ParseBdat(arg string) (Chunk, error) {
+	size, last, has := strings.Cut(arg, " ")
+	if has && !strings.EqualFold(strings.TrimLeft(last, " "), "LAST") {
+		return Chunk{}, ErrArgument
+	}
+	if size == "" || len(size) > 19 || strings.Trim(size, "0123456789") != "" {
+		return Chunk{}, ErrArgument
+	}
+	n, err := strconv.ParseInt(size, 10, 64)
+	if err != nil {
+		return Chunk{}, ErrArgument
+	}
+	return Chunk{Size: n, Last: has}, nil
+}
+
+// Chunks is a content that comes in chunks: its lines may be cut anywhere, and
+// obey the same rules as those behind DATA.
+type Chunks struct {
+	size int64
+	tail byte // the last octet
+	bare bool // a CR or LF stood alone
+}
+
+// Size is how many octets came so far.
+func (c *Chunks) Size() int64 { return c.size }
+
+// ReadChunk reads one chunk from r and writes it to dst. It reads all of it,
+// whatever happens; an error of dst or ErrBareNewline comes behind that, one of
+// the source at once as *ReadError. A content that ends within a line gets the
+// CRLF that it lacks, since no other host could be told of it by DATA.
+func (r *Reader) ReadChunk(c *Chunks, ch Chunk, dst io.Writer, pool *Buffers) error {
+	small, lent, err := r.widen(pool)
+	if err != nil {
+		return err
+	}
+	err = c.read(r, ch.Size, dst)
+	r.giveBack(small)
+	pool.pool.Put(lent)
+	if _, lost := errors.AsType[*ReadError](err); !lost && ch.Last && err == nil {
+		err = c.end(dst)
+	}
+	if _, lost := errors.AsType[*ReadError](err); !lost && c.bare {
+		return ErrBareNewline
+	}
+	return err
+}
+
+// Skip reads octets that belong to a command that was refused.
+func (r *Reader) Skip(n int64, pool *Buffers) error {
+	err := r.ReadChunk(&Chunks{}, Chunk{Size: n}, io.Discard, pool)
+	if errors.Is(err, ErrBareNewline) {
+		return nil // nobody gets to see them
+	}
+	return err
+}
+
+func (c *Chunks) read(r *Reader, left int64, dst io.Writer) (err error) {
+	for left > 0 {
+		if r.r == r.w {
+			if err := r.fill(); err != nil {
+				return &ReadError{Err: err}
+			}
+		}
+		p := r.buf[r.r:min(int64(r.w), int64(r.r)+left)]
+		c.look(p)
+		if err == nil && !c.bare {
+			_, err = dst.Write(p)
+		}
+		r.r += len(p)
+		left -= int64(len(p))
+	}
+	return err
+}
+
+// look checks the line ends of the next octets.
+func (c *Chunks) look(p []byte) {
+	if c.tail == '\r' && p[0] != '\n' {
+		c.bare = true
+	}
+	for line := range bytes.Lines(p) {
+		n := len(line)
+		before := c.tail // the octet before the line's last one
+		if n > 1 {
+			before = line[n-2]
+		}
+		inner := line[:n-1]
+		if c.tail = line[n-1]; c.tail == '\n' {
+			inner = line[:max(0, n-2)]
+			c.bare = c.bare || before != '\r'
+		}
+		c.bare = c.bare || bytes.IndexByte(inner, '\r') >= 0
+	}
+	c.size += int64(len(p))
+}
+
+// end completes the last line.
+func (c *Chunks) end(dst io.Writer) error {
+	switch {
+	case c.size == 0 || c.bare || c.tail == '\n':
+		return nil
+	case c.tail == '\r':
+		c.bare = true
+		return nil
+	}
+	_, err := io.WriteString(dst, "\r\n")
+	return err
+}
