@@ -90,7 +90,7 @@ func (c *cli) queueList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			states := []string{"", "queued", "leased", "deferred", "failed", "held"}
+			states := []string{"", "queued", "leased", "deferred", "failed", "held", "served"}
 			if !slices.Contains(states, f.State) {
 				return usagef("--state %q: use %s", f.State, strings.Join(states[1:], ", "))
 			}
@@ -118,7 +118,7 @@ func (c *cli) queueList() *cobra.Command {
 		},
 	}
 	filterFlags(cmd, &f)
-	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed or held")
+	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed, held or served")
 	cmd.Flags().IntVar(&f.Limit, "limit", 0, fmt.Sprintf("at most this many recipients, up to %d; 0 = %d", control.MaxList, control.DefaultList))
 	return c.jsonFlag(cmd)
 }

@@ -80,20 +80,7 @@ func wait(ctx context.Context, d time.Duration) {
 // round serves what is due now. One report that cannot be written holds up no
 // other: the walk goes on behind it.
 func (r *Reporter) round(ctx context.Context) error {
-	var errs []error
-	for after := mail.ID(0); ctx.Err() == nil; {
-		failed, err := r.o.Queue.Failed(ctx, after, batch)
-		if err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		for _, m := range failed {
-			errs = append(errs, r.report(ctx, m, failure))
-			after = m.ID
-		}
-		if len(failed) == 0 {
-			break
-		}
-	}
+	errs := []error{r.walk(ctx, r.o.Queue.Failed, failure), r.walk(ctx, r.o.Queue.Served, success)}
 	late, err := r.o.Queue.Delayed(ctx, batch)
 	errs = append(errs, err)
 	for _, m := range late {
@@ -101,6 +88,25 @@ func (r *Reporter) round(ctx context.Context) error {
 	}
 	if len(late) == batch {
 		signalAgain(r.again)
+	}
+	return errors.Join(errs...)
+}
+
+// walk reports on all messages that the queue has for an occasion.
+func (r *Reporter) walk(ctx context.Context, more func(context.Context, mail.ID, int) ([]*queue.Message, error), o occasion) error {
+	var errs []error
+	for after := mail.ID(0); ctx.Err() == nil; {
+		list, err := more(ctx, after, batch)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		for _, m := range list {
+			errs = append(errs, r.report(ctx, m, o))
+			after = m.ID
+		}
+		if len(list) == 0 {
+			break
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -209,7 +215,7 @@ func (r *Reporter) event(m *queue.Message, rcpt queue.Recipient, kind event.Kind
 
 // original reads what a report returns of the message: all of it if the sender
 // asked for that and it is small, else its header.
-func (r *Reporter) original(ctx context.Context, m *queue.Message) (b []byte, headersOnly bool, err error) {
+func (r *Reporter) original(ctx context.Context, m *queue.Message, o occasion) (b []byte, headersOnly bool, err error) {
 	body, err := r.o.Blobs.Open(ctx, m.Body)
 	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrCorrupt) {
 		r.o.Logger.Error("a report goes out without its original: the body cannot be read", "message", m.ID.String(), "error", err)
@@ -219,7 +225,7 @@ func (r *Reporter) original(ctx context.Context, m *queue.Message) (b []byte, he
 		return nil, false, fmt.Errorf("open body: %w", err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	full := m.Ret == "FULL" && body.Size() <= maxReturned
+	full := o.returns && m.Ret == "FULL" && body.Size() <= maxReturned
 	size := body.Size()
 	if !full {
 		size = min(size, maxReturnedHeader)

@@ -31,7 +31,7 @@ type composing struct {
 }
 
 func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
-	original, headersOnly, err := r.original(ctx, c.message)
+	original, headersOnly, err := r.original(ctx, c.message, c.occasion)
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +57,17 @@ func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipie
 	if !rcpt.Ours {
 		d.RemoteMTA = rcpt.Host
 	}
-	if rcpt.State != queue.Failed {
-		d.Action = dsn.Delayed
+	switch rcpt.State {
+	case queue.Failed:
+	case queue.Served:
+		d.Action, d.Explained = served(rcpt)
+		return d
+	default:
+		d.Action, d.Explained = dsn.Delayed, "not delivered so far"
 		d.RetryUntil = mail.FromMicros(m.Expires)
+		return d
 	}
 	switch {
-	case d.Action == dsn.Delayed:
-		d.Explained = "not delivered so far"
 	case rcpt.Expired:
 		d.Explained = "given up: the time for delivery is over"
 	case rcpt.Ours:
@@ -74,10 +78,25 @@ func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipie
 	return d
 }
 
+// served is what became of a recipient that has its message (RFC 3461 §6.2).
+func served(r queue.Recipient) (dsn.Action, string) {
+	switch {
+	case r.Site == queue.SiteLocal:
+		return dsn.Delivered, "delivered to the mailbox"
+	case r.Ours:
+		return dsn.Expanded, "passed on to the members of this group, of whom you will hear no more unless it fails"
+	}
+	return dsn.Relayed, "taken by " + r.Host + ", which does not tell what becomes of it"
+}
+
 // status is the enhanced code: the remote's, or one that fits its class.
 func status(r queue.Recipient) string {
 	class := "5"
-	if r.State != queue.Failed {
+	switch r.State {
+	case queue.Failed:
+	case queue.Served:
+		class = "2"
+	default:
 		class = "4"
 	}
 	if r.Expired && !strings.HasPrefix(r.Enhanced, "5") {

@@ -11,6 +11,7 @@ type occasion struct {
 	kind    event.Kind
 	subject string
 	intro   string
+	returns bool // the message, and not only its header, if the sender asked for it (RFC 3461 §6.3)
 }
 
 // The occasions.
@@ -19,6 +20,12 @@ var (
 		notify: mail.NotifyFailure, kind: event.Bounced,
 		subject: "Undelivered mail returned to sender",
 		intro:   "Your message could not be delivered to the following recipients. We will not try again.\n",
+		returns: true,
+	}
+	success = occasion{
+		notify: mail.NotifySuccess, kind: event.Relayed,
+		subject: "Delivered mail (as you asked to be told)",
+		intro:   "Your message has reached the following recipients.\n",
 	}
 	delay = occasion{
 		notify: mail.NotifyDelay, kind: event.Delayed,

@@ -70,13 +70,13 @@ func (f QueueFilter) filter() (queue.Filter, error) {
 		out.Sender = f.Sender
 	}
 	if f.State != "" {
-		for s := queue.Queued; s <= queue.Held; s++ {
+		for s := queue.Queued; s <= queue.Served; s++ {
 			if s.String() == f.State {
 				out.State = s
 			}
 		}
 		if out.State == 0 {
-			return out, fmt.Errorf("%q is no state: use queued, leased, deferred, failed or held", f.State)
+			return out, fmt.Errorf("%q is no state: use queued, leased, deferred, failed, held or served", f.State)
 		}
 	}
 	return out, nil

@@ -76,7 +76,7 @@ func TestQueueFilters(t *testing.T) {
 		refused(t, w, control.QueueList, control.QueueFilter{Domain: "a b"}, `"a b": not a valid domain name`)
 		refused(t, w, control.QueueList, control.QueueFilter{Sender: "@"}, `"@": not a valid mail address`)
 		refused(t, w, control.QueueList, control.QueueFilter{State: "lost"},
-			`"lost" is no state: use queued, leased, deferred, failed or held`)
+			`"lost" is no state: use queued, leased, deferred, failed, held or served`)
 	})
 }
 
@@ -141,7 +141,7 @@ func TestQueueVerbsOnNothing(t *testing.T) {
 			refused(t, w, call, control.QueueFilter{}, "say which: ids, --all, --domain or --sender")
 			refused(t, w, call, control.QueueFilter{IDs: []string{w.stack.IDs.Next().String()}},
 				"no such message or recipient in the queue, or its state does not allow this")
-			refused(t, w, call, control.QueueFilter{State: "lost"}, `"lost" is no state: use queued, leased, deferred, failed or held`)
+			refused(t, w, call, control.QueueFilter{State: "lost"}, `"lost" is no state: use queued, leased, deferred, failed, held or served`)
 			if n := ask(t, w, call, control.QueueFilter{Domain: "nobody.test"}).Recipients; n != 0 {
 				t.Errorf("%s touched %d of nobody's", call.Name, n)
 			}

@@ -20,7 +20,8 @@ type entry struct {
 	receipt  Receipt // 0 = it cannot be repeated
 	body     blob.Body
 	copies   []mailbox.Delivery
-	queued   *queue.Message // nil = nothing for the queue
+	message  *queue.Message // with those of its recipients that wait; nil = nothing for the queue
+	reports  []report
 	accepted event.Event
 	refused  bool // nothing but the event is kept
 	also     []func(*db.Tx) error
@@ -42,7 +43,8 @@ func (t *Transaction) entry() *entry {
 			e.copies = append(e.copies, t.copy(c, content))
 		}
 	}
-	e.queued = t.queued(append(t.accounts[len(now):], t.full...))
+	e.reports = t.reports(len(now))
+	e.message = t.queued(append(t.accounts[len(now):], t.full...), len(e.reports) > 0)
 	e.accepted = t.acceptedEvent()
 	return e
 }
@@ -55,10 +57,11 @@ func (t *Transaction) copy(c copyFor, content *mailbox.Content) mailbox.Delivery
 	}
 }
 
-// queued returns what the queue keeps: recipients elsewhere, and those at home
-// beyond the first hundred.
-func (t *Transaction) queued(local []copyFor) *queue.Message {
-	if len(t.remote)+len(local) == 0 {
+// queued returns the message with the recipients that wait: those elsewhere, and
+// those at home beyond the first hundred; nil if there are none and nothing is to
+// be told of others.
+func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
+	if len(t.remote)+len(local) == 0 && !reports {
 		return nil
 	}
 	m := &queue.Message{
@@ -182,7 +185,6 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 	}
 	var bodies []blob.Body
 	var copies []*mailbox.Delivery
-	var queued []*queue.Message
 	for _, e := range group {
 		if _, repeat := repeats[e]; repeat || e.refused {
 			continue
@@ -191,9 +193,6 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 		for i := range e.copies {
 			c := e.copies[i] // File writes its results into it
 			copies = append(copies, &c)
-		}
-		if e.queued != nil {
-			queued = append(queued, e.queued)
 		}
 	}
 	if err := in.o.Blobs.Record(tx, bodies...); err != nil {
@@ -205,7 +204,7 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 	if vanished(group, repeats, copies) {
 		return nil, errVanished
 	}
-	if err := in.o.Queue.Insert(tx, queued); err != nil {
+	if err := in.o.Queue.Insert(tx, queued(group, repeats, copies)); err != nil {
 		return nil, err
 	}
 	for _, e := range group {
@@ -218,6 +217,21 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 	return repeats, event.Append(tx, in.o.IDs, events(group, repeats, copies))
 }
 
+// queued are the messages of a group that have something for the queue.
+func queued(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) []*queue.Message {
+	var out []*queue.Message
+	for _, e := range group {
+		if _, repeat := repeats[e]; repeat {
+			continue
+		}
+		if m := e.toQueue(copies); m != nil {
+			out = append(out, m)
+		}
+		copies = copies[len(e.copies):]
+	}
+	return out
+}
+
 // errVanished says that every account of a message was removed since RCPT.
 var errVanished = errors.New("the accounts of all recipients were removed meanwhile")
 
@@ -227,7 +241,7 @@ func vanished(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Deli
 		if _, repeat := repeats[e]; repeat || len(e.copies) == 0 {
 			continue
 		}
-		kept := e.queued != nil
+		kept := e.waits()
 		for _, c := range copies[:len(e.copies)] {
 			kept = kept || c.Err == nil
 		}
@@ -254,7 +268,7 @@ func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delive
 			out = append(out, filed(e, copies[0]))
 			copies = copies[1:]
 		}
-		if e.queued != nil {
+		if e.waits() {
 			out = append(out, queuedEvent(e))
 		}
 	}
@@ -273,7 +287,7 @@ func filed(e *entry, c *mailbox.Delivery) event.Event {
 
 func queuedEvent(e *entry) event.Event {
 	v := event.Event{Message: e.id, Tenant: e.accepted.Tenant, Account: e.accepted.Account, Stream: e.accepted.Stream, Kind: event.Queued}
-	for _, r := range e.queued.Recipients[:min(len(e.queued.Recipients), maxShown)] {
+	for _, r := range e.message.Recipients[:min(len(e.message.Recipients), maxShown)] {
 		v.Detail.Recipients = append(v.Detail.Recipients, r.Address.String())
 	}
 	return v

@@ -31,6 +31,8 @@ type Transaction struct {
 	known      map[mail.ID]bool  // accounts in either of them
 	remote     []mail.Recipient  // what goes to the queue, none twice
 	seen       map[string]bool   // keys of remote
+	told       []copyFor         // accounts of whose copy the sender wants to know
+	expanded   []mail.Recipient  // groups of whose expansion the sender wants to know
 	reserved   map[mail.ID]int64 // octets of quota kept free
 	also       []func(*db.Tx) error
 
@@ -96,12 +98,17 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 		t.recipients = append(t.recipients, r)
 		return nil
 	}
-	if fault := t.addAccounts(ctx, r, target); fault != nil {
+	each := r
+	if group := len(target.Accounts)+len(target.Forwards) > 1; group {
+		each.Notify = r.Notify.WithoutSuccess()
+	}
+	if fault := t.addAccounts(ctx, each, target); fault != nil {
 		return fault
 	}
 	for _, f := range target.Forwards {
-		t.addRemote(mail.Recipient{Address: f, Notify: r.Notify, ORCPT: r.ORCPT})
+		t.addRemote(mail.Recipient{Address: f, Notify: each.Notify, ORCPT: r.ORCPT})
 	}
+	t.wantsToKnow(r, each, target)
 	t.recipients = append(t.recipients, r)
 	return nil
 }

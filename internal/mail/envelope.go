@@ -75,6 +75,18 @@ func (n Notify) Wants(occasion Notify) bool {
 	return n&occasion != 0
 }
 
+// WithoutSuccess is n for those whom the success of somebody else's delivery
+// concerns no more: the members of a group (RFC 3461 §5.2.7.3).
+func (n Notify) WithoutSuccess() Notify {
+	if n&NotifySuccess == 0 {
+		return n
+	}
+	if n &^= NotifySuccess; n == 0 {
+		return NotifyNever
+	}
+	return n
+}
+
 // Recipient is what one RCPT said.
 type Recipient struct {
 	Address Address

@@ -35,9 +35,9 @@ type client struct {
 
 // extensions are what EHLO announced.
 type extensions struct {
-	pipelining, size, eightBit, utf8, startTLS bool
-	maxSize                                    int64 // 0 = no limit told
-	auth                                       []string
+	pipelining, size, eightBit, utf8, startTLS, dsn bool
+	maxSize                                         int64 // 0 = no limit told
+	auth                                            []string
 }
 
 func newClient(conn net.Conn, t target, times Timeouts) *client {
@@ -142,6 +142,8 @@ func readExtensions(lines []string) extensions {
 			e.utf8 = true
 		case "STARTTLS":
 			e.startTLS = true
+		case "DSN":
+			e.dsn = true
 		case "SIZE":
 			e.size = true
 			if len(words) > 1 {

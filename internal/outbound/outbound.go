@@ -197,6 +197,7 @@ type problem struct {
 	host     string
 	addr     netip.AddrPort
 	tls      string
+	reports  bool // the remote tells the sender of success itself
 }
 
 // finding is a failure in our own words.

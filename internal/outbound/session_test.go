@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/testkit"
@@ -403,4 +404,33 @@ func TestStopping(t *testing.T) {
 		}()
 		w.want(w.deliver(ctx, w.job("a@x.test"))[0], "deferred 421 4.4.2 ours")
 	})
+}
+
+// TestTheWishForReports is handed on to a host that knows DSN, and to no other.
+func TestTheWishForReports(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		keywords []string
+		want     string
+		reports  bool
+	}{
+		{[]string{"DSN"}, "MAIL FROM:<from@us.test> RET=HDRS ENVID=a+2Bb|RCPT TO:<a@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+3Db@y.test|RCPT TO:<b@x.test> NOTIFY=NEVER", true},
+		{[]string{"8BITMIME"}, "MAIL FROM:<from@us.test>|RCPT TO:<a@x.test>|RCPT TO:<b@x.test>", false},
+	} {
+		w := newWorld(t)
+		m := w.mx(testkit.MXOptions{Keywords: c.keywords})
+		job := w.job("a@x.test", "b@x.test")
+		job.Message.Ret, job.Message.EnvID = "HDRS", "a+b"
+		job.Recipients[0].Notify, job.Recipients[0].ORCPT = mail.NotifySuccess|mail.NotifyDelay, "rfc822;a=b@y.test"
+		job.Recipients[1].Notify = mail.NotifyNever
+		got := w.deliver(t.Context(), job)[0]
+		w.want(got, good, good)
+		var lines []string
+		for _, l := range m.Commands()[1:4] {
+			lines = append(lines, l.Line)
+		}
+		if s := strings.Join(lines, "|"); s != c.want || got[0].Reports != c.reports {
+			t.Errorf("%v: reports %v, commands %s", c.keywords, got[0].Reports, s)
+		}
+	}
 }

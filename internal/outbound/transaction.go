@@ -71,7 +71,7 @@ func (t *transaction) settle(p problem) {
 func (t *transaction) note(r queue.Recipient, p problem) {
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, TLS: p.tls,
-		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours,
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports,
 		Started: t.started, Ended: mail.Micros(time.Now()),
 	})
 }
@@ -169,9 +169,16 @@ func (e *exchange) compose() {
 	if ext.utf8 && t.needsUTF8() {
 		line += " SMTPUTF8"
 	}
+	if ext.dsn {
+		line += reportParams(t.m.Envelope)
+	}
 	e.lines = append(e.lines, line)
 	for _, r := range e.batch {
-		e.lines = append(e.lines, "RCPT TO:<"+r.Address.ASCII()+">")
+		line := "RCPT TO:<" + r.Address.ASCII() + ">"
+		if ext.dsn {
+			line += notifyParams(r.Recipient)
+		}
+		e.lines = append(e.lines, line)
 	}
 	e.lines = append(e.lines, "DATA")
 }
@@ -235,7 +242,7 @@ func (e *exchange) judged(reply smtp.Reply) *problem {
 	p := refusal(e.c, reply)
 	switch {
 	case reply.Class() == 2:
-		p.result = queue.Delivered
+		p.result, p.reports = queue.Delivered, e.c.ext.dsn
 	case reply.Class() == 5 && !tooMany(reply):
 		p.result = queue.Refused
 	}

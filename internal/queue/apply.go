@@ -1,5 +1,7 @@
 package queue
 
+import "github.com/hayauma/hayauma/internal/mail"
+
 // giveBackMicros is how long a recipient rests that a deliverer gave back
 // without having tried, so that nobody spins.
 const giveBackMicros = 10_000_000
@@ -28,6 +30,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.Reply = o.Reply[:min(len(o.Reply), maxReply)]
 	}
 	switch {
+	case o.Result == Delivered && c.reports && !o.Reports && r.Notify.Wants(mail.NotifySuccess):
+		v.r.State = Served
 	case o.Result == Delivered:
 		v.r.State = gone
 	case c.wish == wishDelete:
@@ -58,6 +62,7 @@ type circumstances struct {
 	now, expires int64
 	wish         wish
 	stopping     bool
+	reports      bool // there is a sender who can be told of success
 	settings     Settings
 }
 

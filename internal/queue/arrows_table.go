@@ -29,6 +29,8 @@ var arrows = map[arrow]bool{
 	{Queued, Leased, byClaim}:    true,
 	{Deferred, Leased, byClaim}:  true,
 	{Leased, gone, byResult}:     true,
+	{gone, Served, byAccept}:     true,
+	{Leased, Served, byResult}:   true,
 	{Leased, Deferred, byResult}: true,
 	{Leased, Failed, byResult}:   true,
 	{Leased, Queued, byResult}:   true,
@@ -47,7 +49,9 @@ var arrows = map[arrow]bool{
 	{Deferred, gone, byAdmin}:    true,
 	{Held, gone, byAdmin}:        true,
 	{Failed, gone, byAdmin}:      true,
+	{Served, gone, byAdmin}:      true,
 	{Failed, gone, bySettle}:     true,
+	{Served, gone, bySettle}:     true,
 }
 
 // may tells whether a mover may take a recipient from one state to another.

@@ -10,9 +10,13 @@
 //	(new)     Queued    accept   the memory budget is spent   [no 250 was said]
 //	(new)     Leased    accept   handed over in memory        [no 250 was said]
 //	(new)     Held      accept   the setting hold             [no 250 was said]
+//	(new)     Served    accept   filed with the 250, and its
+//	                             sender wants to know         [no 250 was said]
 //	Queued    Leased    claim    due at Next                  [still queued]
 //	Deferred  Leased    claim    due at Next                  [still deferred]
 //	Leased    (gone)    result   the remote took it           [it gets a second copy: SMTP cannot rule that out]
+//	Leased    Served    result   the same, and the sender
+//	                             wants to know of it          [as before]
 //	Leased    Deferred  result   a temporary failure          [the attempt is not counted]
 //	Leased    Failed    result   a permanent failure, or a
 //	                             temporary one after Expires  [the attempt is repeated]
@@ -30,6 +34,7 @@
 //	Held      Failed    admin    bounce
 //	any       (gone)    admin    delete; a leased one leaves with its result
 //	Failed    (gone)    settle   in the commit that holds its report
+//	Served    (gone)    settle   in the commit that holds its report
 //
 // A leased recipient belongs to the attempt: hold, bounce and delete leave a
 // wish on its row, which is granted before the attempt starts or with its

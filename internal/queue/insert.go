@@ -11,7 +11,7 @@ import (
 // ids and those of their recipients are given; Expires is Received plus the
 // lifetime if it is 0. A recipient is born Held if the settings hold new mail
 // for others; Leased, and handed to its worker once the commit is durable,
-// while the memory budget lasts; else Queued.
+// while the memory budget lasts; else Queued. One that is given as Served stays so.
 func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 	if len(list) == 0 {
 		return nil
@@ -26,7 +26,7 @@ func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 	if err := tx.Insert(insertRecipient, b.recipients...); err != nil {
 		return fmt.Errorf("queue recipients: %w", err)
 	}
-	if len(b.born) > 0 || b.waiting {
+	if len(b.born) > 0 || b.waiting || b.served {
 		tx.OnCommit(func() { q.born(&b) })
 	}
 	return nil
@@ -68,6 +68,7 @@ type birth struct {
 	messages, recipients [][]any
 	born                 []delivery
 	waiting              bool // some are left to the scheduler
+	served               bool // some reports are due
 }
 
 // delivery is what one message has for one site.
@@ -84,7 +85,7 @@ func (b *birth) add(given *Message) {
 		m.Expires = m.Received + b.set.Lifetime.Microseconds()
 	}
 	b.messages = append(b.messages, messageRow(&m))
-	for _, d := range bySite(&m, given.Recipients) {
+	for _, d := range bySite(&m, b.open(&m, given.Recipients)) {
 		state := b.state(d)
 		owner := b.q.owner
 		if state != Leased {
@@ -99,6 +100,21 @@ func (b *birth) add(given *Message) {
 			b.born = append(b.born, d)
 		}
 	}
+}
+
+// open returns the recipients that are not served yet, and adds the others.
+func (b *birth) open(m *Message, all []Recipient) []Recipient {
+	isServed := func(r Recipient) bool { return r.State == Served }
+	if !slices.ContainsFunc(all, isServed) {
+		return all
+	}
+	b.served = true
+	for _, r := range all {
+		if isServed(r) {
+			b.recipients = append(b.recipients, recipientRow(m, &r, 0))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), isServed)
 }
 
 func (b *birth) state(d delivery) State {
@@ -140,6 +156,9 @@ func (q *Queue) born(b *birth) {
 	}
 	if b.waiting {
 		q.due(b.now)
+	}
+	if b.served {
+		signal(q.failed)
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	Deferred                  // an attempt failed for now; due again at Next
 	Failed                    // will not be delivered; its bounce is still to be written
 	Held                      // waits until somebody releases it
+	Served                    // has its message; the report of that, which the sender wants, is still to be written
 )
 
 // String returns the state's name as it stands in listings.
@@ -37,6 +38,8 @@ func (s State) String() string {
 		return "failed"
 	case Held:
 		return "held"
+	case Served:
+		return "served"
 	}
 	return "unknown"
 }
@@ -116,6 +119,7 @@ type Outcome struct {
 	Enhanced       string // "5.1.1", empty if the remote gave none
 	Reply          string // the remote's own words, or ours if Ours
 	Ours           bool   // Reply is our own finding: DNS, connection, time-out
+	Reports        bool   // Delivered to a host that reports success itself (RFC 3461 §5.2.1)
 	Started, Ended int64  // microseconds
 	// Also runs in the commit that records the outcome; its error undoes that
 	// outcome and makes it TryLater.

@@ -45,7 +45,7 @@ func (m *Metrics) stats(counts map[State]int64, octets int64) {
 	if m == nil {
 		return
 	}
-	for s := Queued; s <= Held; s++ {
+	for s := Queued; s <= Served; s++ {
 		m.states.WithLabelValues(s.String()).Set(float64(counts[s]))
 	}
 	m.leased.Set(float64(octets))

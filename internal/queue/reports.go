@@ -13,14 +13,16 @@ const rowsPerMessage = 40
 
 var (
 	selectFailed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 4 AND message > ? ORDER BY message, id LIMIT ?")
+	selectServed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 6 AND message > ? ORDER BY message, id LIMIT ?")
 	selectLate   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state = 3 AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
 	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1 WHERE id IN (@ids)")
 	messagesOf  = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE id IN (@ids)")
-	settleRows  = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids) AND state = 4")
+	settleRows  = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids) AND state IN (4, 6)")
 )
 
-// FailedWake gets a value when recipients have failed.
+// FailedWake gets a value when recipients have failed, or were served and their
+// sender wants to know of it.
 func (q *Queue) FailedWake() <-chan struct{} { return q.failed }
 
 // Failed returns up to limit messages behind an id with their failed
@@ -29,6 +31,14 @@ func (q *Queue) FailedWake() <-chan struct{} { return q.failed }
 func (q *Queue) Failed(ctx context.Context, after mail.ID, limit int) ([]*Message, error) {
 	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
 		return tx.Query(selectFailed, int64(after), limit*rowsPerMessage)
+	})
+}
+
+// Served returns up to limit messages behind an id with their recipients of
+// whose success the sender is still to be told, as Failed does.
+func (q *Queue) Served(ctx context.Context, after mail.ID, limit int) ([]*Message, error) {
+	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
+		return tx.Query(selectServed, int64(after), limit*rowsPerMessage)
 	})
 }
 
@@ -62,7 +72,7 @@ func (q *Queue) some(ctx context.Context, limit int, query func(*db.Tx) (db.Rows
 	return out, err
 }
 
-// Settle takes failed recipients out of the queue, in the commit that holds
+// Settle takes failed and served recipients out of the queue, in the commit that holds
 // their report or says that there is none.
 func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
 	ids := plainIDs(recipients)

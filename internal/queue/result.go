@@ -177,7 +177,9 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 				continue
 			}
 			m := it.lease.job.Message
-			it.v = apply(it.r, it.outcome, circumstances{now: now, expires: m.Expires, wish: w, stopping: it.stopping, settings: set})
+			it.v = apply(it.r, it.outcome, circumstances{
+				now: now, expires: m.Expires, wish: w, stopping: it.stopping, reports: !m.From.IsNull(), settings: set,
+			})
 			if !may(Leased, it.v.r.State, byResult) {
 				return fmt.Errorf("a result may not lead from %v to %v", Leased, it.v.r.State)
 			}
@@ -314,7 +316,7 @@ func (q *Queue) recorded(items []*item) {
 		}
 		switch {
 		case it.lost:
-		case it.v.r.State == Failed:
+		case it.v.r.State == Failed || it.v.r.State == Served:
 			signal(q.failed)
 		case it.v.r.State == Queued || it.v.r.State == Deferred:
 			q.due(it.v.r.Next)

@@ -63,7 +63,7 @@ CREATE INDEX queue_recipient_due ON queue_recipient (next, id, site) WHERE state
 CREATE INDEX queue_recipient_site ON queue_recipient (site, next, id) WHERE state IN (1, 3);
 CREATE INDEX queue_recipient_failed ON queue_recipient (message, id) WHERE state = 4;
 CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE state = 3 AND delayed = 0;
-`)}}
+`), db.SQL("CREATE INDEX queue_recipient_served ON queue_recipient (message, id) WHERE state = 6;")}}
 }
 
 // References names the columns that keep bodies alive.

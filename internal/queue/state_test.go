@@ -48,7 +48,7 @@ func TestArrows(t *testing.T) {
 		seen[arrow{from, to, by}] = true
 	}
 	type verbFunc = func(context.Context, Filter) (int, error)
-	for from := Queued; from <= Held; from++ {
+	for from := Queued; from <= Served; from++ {
 		for name, verb := range map[string]verbFunc{"retry": w.q.Retry, "hold": w.q.Hold, "release": w.q.Release, "bounce": w.q.Bounce, "delete": w.q.Delete} {
 			move(from, byAdmin, name, func(id mail.ID) {
 				if _, err := verb(t.Context(), Filter{IDs: []mail.ID{id}}); err != nil {
@@ -72,11 +72,16 @@ func TestArrows(t *testing.T) {
 			})
 			for result := Result(0); result <= NotTried+1; result++ {
 				for _, age := range []time.Duration{0, 48 * time.Hour} {
+					notify := mail.Notify(0)
+					if age > 0 {
+						notify = mail.NotifySuccess
+					}
 					move(from, byResult, "result", func(id mail.ID) {
 						m, err := w.q.Show(t.Context(), id)
 						w.must(err)
 						wishing(id)
 						r := m.Recipients[0]
+						r.Notify = notify
 						m.Expires -= age.Microseconds()
 						w.must(w.q.write(t.Context(), []*item{{lease: &lease{job: Job{Message: m}}, r: r, outcome: Outcome{Recipient: id, Result: result}}}))
 					})

@@ -36,7 +36,7 @@ func (s *session) hello(arg string, extended bool) reply {
 func (s *session) extensions() []string {
 	set := s.settings()
 	out := []string{
-		"PIPELINING", "SIZE " + strconv.FormatInt(set.MessageSize, 10), "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING",
+		"PIPELINING", "SIZE " + strconv.FormatInt(set.MessageSize, 10), "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "DSN",
 	}
 	if s.tls == "" && s.srv.o.TLS != nil {
 		out = append(out, "STARTTLS")

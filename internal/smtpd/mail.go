@@ -78,6 +78,18 @@ func (s *session) mailParam(env *mail.Envelope, p smtp.Param) *mail.Fault {
 			return mail.Final(mail.BadArguments, "SMTPUTF8 has no value")
 		}
 		env.UTF8 = true
+	case "RET": // RFC 3461 §4.3
+		ret, err := smtp.ParseRet(p.Value)
+		if err != nil {
+			return mail.Final(mail.BadArguments, "RET is FULL or HDRS")
+		}
+		env.Ret = ret
+	case "ENVID": // RFC 3461 §4.4
+		id, err := smtp.ParseEnvID(p.Value)
+		if err != nil {
+			return mail.Final(mail.BadArguments, "ENVID needs up to 100 characters of xtext")
+		}
+		env.EnvID = id
 	case "AUTH": // RFC 4954 §5: taken, and not believed
 		if s.door != mail.DoorSubmission || p.Value == "" {
 			return unknownParameter(p.Key)

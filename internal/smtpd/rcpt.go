@@ -13,25 +13,49 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 	if err != nil {
 		return refuse(pathFault(err, mail.BadAddressSyntax))
 	}
-	for _, p := range path.Params {
-		return refuse(unknownParameter(p.Key))
+	r, fault := s.recipient(path)
+	if fault != nil {
+		return refuse(fault)
 	}
 	if !s.tx.env.UTF8 && path.UTF8 {
 		return refuse(mail.Final(mail.UTF8AddressNeeded, "An address beyond ASCII needs SMTPUTF8"))
 	}
 	t := s.tx.intake
-	target, fault := t.Resolve(ctx, path.Address)
+	target, fault := t.Resolve(ctx, r.Address)
 	if fault == nil {
-		fault = s.srv.o.Policy.Rcpt(ctx, s.tx.origin, path.Address, target)
+		fault = s.srv.o.Policy.Rcpt(ctx, s.tx.origin, r.Address, target)
 	}
 	if fault == nil {
-		fault = t.Add(ctx, mail.Recipient{Address: path.Address}, target)
+		fault = t.Add(ctx, r, target)
 	}
 	if fault != nil {
 		return s.refused("recipient", fault)
 	}
 	s.tx.accepted++
 	return ok(250, "2.1.5", "Recipient ok")
+}
+
+// recipient reads the parameters of RCPT.
+func (s *session) recipient(p smtp.Path) (mail.Recipient, *mail.Fault) {
+	r := mail.Recipient{Address: p.Address}
+	for _, param := range p.Params {
+		var err error
+		switch {
+		case !s.extended:
+			return r, unknownParameter(param.Key)
+		case param.Key == "NOTIFY": // RFC 3461 §4.1
+			if r.Notify, err = smtp.ParseNotify(param.Value); err != nil {
+				return r, mail.Final(mail.BadArguments, "NOTIFY is NEVER, or some of SUCCESS,FAILURE,DELAY")
+			}
+		case param.Key == "ORCPT": // RFC 3461 §4.2
+			if r.ORCPT, err = smtp.ParseORCPT(param.Value); err != nil {
+				return r, mail.Final(mail.BadArguments, "ORCPT is a type, a semicolon and an address in xtext")
+			}
+		default:
+			return r, unknownParameter(param.Key)
+		}
+	}
+	return r, nil
 }
 
 // refused counts and logs what policy or intake did not let pass.

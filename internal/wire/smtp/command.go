@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -154,10 +155,14 @@ func parseParams(s string) ([]Param, error) {
 	var out []Param
 	for word := range strings.FieldsSeq(s) {
 		key, value, has := strings.Cut(word, "=")
-		if !validKeyword(key) || has && !validValue(value) || len(out) == maxParams {
+		p := Param{Key: strings.ToUpper(key), Value: value}
+		// RFC 5321 §4.1.2 says nothing of one given twice; two hosts could each
+		// believe another one of them.
+		twice := slices.ContainsFunc(out, func(o Param) bool { return o.Key == p.Key })
+		if !validKeyword(key) || has && !validValue(value) || len(out) == maxParams || twice {
 			return nil, ErrParam
 		}
-		out = append(out, Param{Key: strings.ToUpper(key), Value: value})
+		out = append(out, p)
 	}
 	return out, nil
 }
