@@ -31,7 +31,8 @@ func (a *app) smtpSettings() smtpd.Settings {
 	c := a.cfg.Load()
 	return smtpd.Settings{
 		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize), AllowCleartext: c.Auth.AllowCleartext,
-		CommandTimeout: c.Timeouts.SMTPCommand, DataTimeout: c.Timeouts.DataBlock, Errors: c.Limits.ErrorsPerSession,
+		CommandTimeout: c.Timeouts.SMTPCommand, DataTimeout: c.Timeouts.DataBlock, Junk: c.SMTP.JunkCommands,
+		Tarpit: c.SMTP.Tarpit, GreetingDelay: c.SMTP.GreetingDelay, Verify: c.SMTP.VRFY,
 	}
 }
 

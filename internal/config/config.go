@@ -41,6 +41,9 @@ type Config struct {
 	// How users prove who they are.
 	Auth Auth `toml:"auth"`
 
+	// How mail is taken from other servers and from our users.
+	SMTP SMTP `toml:"smtp"`
+
 	// Who may send to other servers through us.
 	Relay Relay `toml:"relay"`
 
@@ -127,6 +130,25 @@ type Auth struct {
 	AllowCleartext bool `toml:"allow_cleartext"`
 }
 
+// SMTP says how mail is taken.
+type SMTP struct {
+	// Commands since the last accepted message after which a session is ended:
+	// those that were refused, and those that bring no message nearer, like NOOP
+	// and RSET. Recipients beyond the limit of one transaction do not count.
+	JunkCommands int `toml:"junk_commands" min:"5" max:"100000"`
+	// How much longer each refusal takes than the one before, behind the tenth
+	// since the last accepted message and up to ten seconds; 0 = not at all. It
+	// costs those who guess addresses or passwords their time.
+	Tarpit time.Duration `toml:"tarpit" min:"0" max:"10s"`
+	// How long we are silent before we greet on port 25. Who speaks meanwhile, or
+	// sends more than EHLO before it knows that it may, does not listen to us and
+	// is refused: much spam software. 0 = no wait; 3 s is a good start.
+	GreetingDelay time.Duration `toml:"greeting_delay" min:"0" max:"1m"`
+	// Whether VRFY tells who has a mailbox here. Whoever guesses addresses
+	// likes to know.
+	VRFY bool `toml:"vrfy"`
+}
+
 // Relay says who may relay.
 type Relay struct {
 	// Hosts that may send to other servers through us without a login: networks
@@ -197,8 +219,8 @@ type Limits struct {
 	// Message bytes held in memory at once, all sessions together; what does
 	// not fit goes through files. It decides how much memory a burst takes.
 	MemoryInFlight Size `toml:"memory_in_flight" min:"1MiB"`
-	// Errors after which an SMTP, IMAP or POP3 session is ended. Clients that
-	// probe need many; honest ones a few.
+	// Errors after which an IMAP or POP3 session is ended. Clients that probe
+	// need many; honest ones a few.
 	ErrorsPerSession int `toml:"errors_per_session" min:"1" max:"10000"`
 }
 

@@ -25,6 +25,7 @@ func Default() *Config {
 			HTTP:        []string{"127.0.0.1:8080"},
 			HTTPS:       []string{},
 		},
+		SMTP:  SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond},
 		Proxy: Proxy{Networks: []netip.Prefix{}},
 		Relay: Relay{Networks: []netip.Prefix{}},
 		Outbound: Outbound{

@@ -77,6 +77,11 @@ key_file = "/k"
 resolver = "[::1]:5353"
 [auth]
 allow_cleartext = true
+[smtp]
+junk_commands = 7
+tarpit = "1s"
+greeting_delay = "2s"
+vrfy = true
 [relay]
 networks = ["192.0.2.7"]
 [mail]

@@ -81,7 +81,12 @@ func (t *Transaction) Also(fn func(*db.Tx) error) { t.also = append(t.also, fn) 
 
 // Resolve says where an address leads.
 func (t *Transaction) Resolve(ctx context.Context, a mail.Address) (account.Target, *mail.Fault) {
-	target, err := t.in.o.Directory.Resolve(ctx, a)
+	return t.in.Resolve(ctx, a)
+}
+
+// Resolve says where an address leads.
+func (in *Intake) Resolve(ctx context.Context, a mail.Address) (account.Target, *mail.Fault) {
+	target, err := in.o.Directory.Resolve(ctx, a)
 	if err != nil {
 		return target, mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
 	}

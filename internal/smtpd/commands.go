@@ -33,26 +33,27 @@ type command struct {
 	verb  string
 	doors doors
 	needs need
+	junk  bool // brings no message nearer, even where it succeeds
 	run   func(ctx context.Context, s *session, arg string) reply
 }
 
 // commands is every command that we know. BDAT asks for its needs itself, once it
 // knows how many octets come behind it.
 var commands = []command{
-	{"EHLO", onSMTP | onSubmission, 0, ehlo},
-	{"HELO", onSMTP | onSubmission, 0, helo},
-	{"LHLO", onLMTP, 0, ehlo},
-	{"MAIL", everywhere, greeted | authed | noTx, mailFrom},
-	{"RCPT", everywhere, greeted | authed | inTx | noChunk, rcptTo},
-	{"DATA", everywhere, greeted | authed | inTx | hasRcpt | noChunk, data},
-	{"BDAT", everywhere, 0, bdat},
-	{"RSET", everywhere, 0, rset},
-	{"NOOP", everywhere, 0, noop},
-	{"QUIT", everywhere, 0, quit},
-	{"VRFY", everywhere, 0, vrfy},
-	{"HELP", everywhere, 0, help},
-	{"STARTTLS", everywhere, greeted | noTx, starttls},
-	{"AUTH", onSubmission, greeted | noTx, auth},
+	{"EHLO", onSMTP | onSubmission, 0, true, ehlo},
+	{"HELO", onSMTP | onSubmission, 0, true, helo},
+	{"LHLO", onLMTP, 0, true, ehlo},
+	{"MAIL", everywhere, greeted | authed | noTx, false, mailFrom},
+	{"RCPT", everywhere, greeted | authed | inTx | noChunk, false, rcptTo},
+	{"DATA", everywhere, greeted | authed | inTx | hasRcpt | noChunk, false, data},
+	{"BDAT", everywhere, 0, false, bdat},
+	{"RSET", everywhere, 0, true, rset},
+	{"NOOP", everywhere, 0, true, noop},
+	{"QUIT", everywhere, 0, false, quit},
+	{"VRFY", everywhere, 0, true, vrfy},
+	{"HELP", everywhere, 0, true, help},
+	{"STARTTLS", everywhere, greeted | noTx, false, starttls},
+	{"AUTH", onSubmission, greeted | noTx, false, auth},
 }
 
 // at is the bit of a door.

@@ -69,6 +69,13 @@ func (c *conn) drain() {
 	}
 }
 
+// stopping tells whether drain was called.
+func (c *conn) stopping() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
 // cut ends a content that is being read.
 func (c *conn) cut() {
 	c.mu.Lock()

@@ -74,7 +74,7 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 		s.refused("content", result.Fault)
 		return s.final(result)
 	}
-	s.failures = 0
+	s.junk = 0
 	if result.Receipt != 0 && len(s.unconfirmed) < maxUnconfirmed {
 		s.unconfirmed = append(s.unconfirmed, result.Receipt)
 	}

@@ -13,17 +13,20 @@ import (
 const maxHelo = 255
 
 // ehlo serves EHLO and LMTP's LHLO (RFC 5321 §4.1.1.1, RFC 2033 §4.1).
-func ehlo(_ context.Context, s *session, arg string) reply {
-	r := s.hello(arg, true)
+func ehlo(ctx context.Context, s *session, arg string) reply {
+	r := s.hello(ctx, arg, true)
 	if !r.failed() {
 		r.lines = append(r.lines, s.extensions()...)
 	}
 	return r
 }
 
-func helo(_ context.Context, s *session, arg string) reply { return s.hello(arg, false) }
+func helo(ctx context.Context, s *session, arg string) reply { return s.hello(ctx, arg, false) }
 
-func (s *session) hello(arg string, extended bool) reply {
+func (s *session) hello(ctx context.Context, arg string, extended bool) reply {
+	if s.settings().GreetingDelay > 0 && s.door == mail.DoorSMTP && (s.in.Buffered() > 0 || s.conn.waiting()) {
+		return s.farewell(ctx, errEarly)
+	}
 	if arg == "" || len(arg) > maxHelo {
 		return refuse(mail.Final(mail.BadArguments, "Say who you are: a host name or an address literal"))
 	}

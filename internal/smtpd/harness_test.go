@@ -35,7 +35,7 @@ type rig struct {
 	mu       sync.Mutex
 	settings smtpd.Settings
 	server   *smtpd.Server
-	strict   *smtpd.Server // takes three errors
+	strict   *smtpd.Server // takes five junk commands
 }
 
 var (
@@ -52,14 +52,14 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	r := &rig{Stack: stack.New(t, o), t: t, ca: testkit.NewCA(t)}
 	r.secure = r.ca.ServerConfig(t, stack.Hostname)
 	r.settings = smtpd.Settings{
-		Hostname: stack.Hostname, MessageSize: 1_000_000, CommandTimeout: 10 * time.Second, DataTimeout: 10 * time.Second, Errors: 50,
+		Hostname: stack.Hostname, MessageSize: 1_000_000, CommandTimeout: 10 * time.Second, DataTimeout: 10 * time.Second, Junk: 50,
 	}
 	options := smtpd.Options{
 		Intake: r.Intake, Policy: r.Policy, Gate: r.Gate, IDs: r.IDs, TLS: r.secure, Settings: r.current,
 		Metrics: smtpd.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 	r.server = smtpd.New(options)
-	options.Settings = func() smtpd.Settings { s := r.current(); s.Errors = 3; return s }
+	options.Settings = func() smtpd.Settings { s := r.current(); s.Junk = 5; return s }
 	r.strict = smtpd.New(options)
 	r.ctx, r.stop = context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(func() {
@@ -114,7 +114,7 @@ func (r *rig) dial(srv *smtpd.Server, door mail.Door, peer netip.AddrPort, impli
 
 // dialDoor is the meaning of a connection's digit in a dialog: 1 server to
 // server, 2 submission, 3 submission in TLS, 4 LMTP, 5 from a trusted network,
-// 8 a server that takes three errors.
+// 8 a server that takes five junk commands.
 func (r *rig) dialDoor(name string) (net.Conn, error) {
 	switch name {
 	case "", "1":
@@ -140,6 +140,10 @@ type client struct {
 	in   *bufio.Reader
 }
 
+func newClient(t testing.TB, conn net.Conn) *client {
+	return &client{t: t, conn: conn, in: bufio.NewReader(conn)}
+}
+
 // open dials a door and reads the greeting.
 func (r *rig) open(name string) *client {
 	r.t.Helper()
@@ -147,7 +151,7 @@ func (r *rig) open(name string) *client {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c := &client{t: r.t, conn: conn, in: bufio.NewReader(conn)}
+	c := newClient(r.t, conn)
 	r.t.Cleanup(func() { _ = conn.Close() }) // closed already by most tests
 	c.expect("220")
 	return c

@@ -13,6 +13,7 @@ type reply struct {
 	enhanced string // "2.1.0", empty for greetings, EHLO and 3xx (RFC 2034 §3)
 	lines    []string
 	close    bool // the session ends behind it
+	junk     bool // the command brought no message nearer, though it did not fail
 	// then reads on behind a 334 or 354 and gives the next reply.
 	then func(context.Context) reply
 	// each are further replies of their own: LMTP's, one per recipient.

@@ -23,7 +23,10 @@ type Settings struct {
 	AllowCleartext bool          // AUTH without TLS, for tests
 	CommandTimeout time.Duration // RFC 5321 §4.5.3.2.7
 	DataTimeout    time.Duration // for each block of content, §4.5.3.2.5
-	Errors         int           // failing commands since the last accepted message before we hang up
+	Junk           int           // commands since the last accepted message that brought none nearer before we hang up
+	Tarpit         time.Duration // how much longer each refusal takes than the one before, behind the first few; 0 = not at all
+	GreetingDelay  time.Duration // how long a server that speaks first is waited for on port 25; 0 = not at all
+	Verify         bool          // VRFY tells the truth
 }
 
 // Options are what a Server is made of.

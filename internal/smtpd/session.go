@@ -33,7 +33,7 @@ type session struct {
 	helo     string // as the peer named itself, empty = not yet
 	extended bool   // EHLO or LHLO, not HELO
 	account  account.Account
-	failures int  // failing commands since the last accepted message
+	junk     int  // commands since the last accepted message that brought none nearer
 	answered bool // nothing of the peer's was waiting when we last wrote
 	tx       *tx  // nil between messages
 
@@ -82,7 +82,14 @@ func (s *session) start(ctx context.Context) error {
 	if s.door == mail.DoorLMTP {
 		word = "LMTP"
 	}
-	return s.send(ok(220, "", s.settings().Hostname+" "+word+" Hayauma"))
+	set := s.settings()
+	if set.GreetingDelay > 0 && s.door == mail.DoorSMTP {
+		if err := s.listenFirst(set.GreetingDelay); err != nil {
+			_ = s.send(s.farewell(ctx, err)) // the peer may be gone
+			return err
+		}
+	}
+	return s.send(ok(220, "", set.Hostname+" "+word+" Hayauma"))
 }
 
 const handshakeTimeout = time.Minute
@@ -106,6 +113,7 @@ func (s *session) run(ctx context.Context) {
 			_ = s.send(s.farewell(ctx, fatal)) // the peer may be gone
 			return
 		}
+		s.hesitate(ctx, r)
 		for {
 			if err := s.send(r); err != nil {
 				s.log.Debug("session lost", "error", err)
@@ -122,19 +130,11 @@ func (s *session) run(ctx context.Context) {
 			}
 			return
 		}
-		if s.tooManyFailures(r) {
-			_ = s.send(reply{code: 421, enhanced: "4.7.0", lines: []string{"Too many errors, closing"}, close: true})
+		if s.tooMuchJunk(r) {
+			_ = s.send(hangUp("Too many errors, closing"))
 			return
 		}
 	}
-}
-
-// tooManyFailures counts since the last accepted message.
-func (s *session) tooManyFailures(r reply) bool {
-	if r.failed() {
-		s.failures++
-	}
-	return s.failures >= s.settings().Errors
 }
 
 // readLine waits for a command.
@@ -163,8 +163,12 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 		return refuse(mail.Final(mail.BadSyntax, "The line is too long")), nil
 	case errors.Is(err, smtp.ErrBareLF):
 		return refuse(mail.Final(mail.BadSyntax, "Lines must end in CR LF, with no other CR or LF in them")), nil
+	case errors.Is(err, smtp.ErrTLS):
+		return hangUp("TLS does not begin by itself on this port: use STARTTLS, or port 465"), nil
 	case err != nil:
 		return reply{}, err
+	case smtp.IsHTTP(line):
+		return hangUp("This is a mail server, not a web server"), nil
 	}
 	cmd, err := smtp.ParseCommand(line)
 	if err != nil {
@@ -177,7 +181,9 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 	if r, missing := s.unmet(row.needs); missing {
 		return r, nil
 	}
-	return row.run(ctx, s, cmd.Arg), nil
+	r := row.run(ctx, s, cmd.Arg)
+	r.junk = row.junk
+	return r, nil
 }
 
 // send writes a reply, or keeps it back while the peer's next command is
@@ -199,6 +205,8 @@ func (s *session) send(r reply) error {
 // leave, hears 421.
 func (s *session) farewell(ctx context.Context, err error) reply {
 	switch {
+	case errors.Is(err, errEarly):
+		return reply{code: 554, enhanced: "5.5.1", lines: []string{"You spoke before your turn: wait for our greeting, and for the reply to EHLO"}, close: true}
 	case ctx.Err() != nil:
 		return reply{code: 421, enhanced: "4.3.2", lines: []string{s.settings().Hostname + " is shutting down"}, close: true}
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -28,11 +29,32 @@ func quit(_ context.Context, s *session, arg string) reply {
 }
 
 // vrfy serves VRFY: RFC 5321 §7.3 lets us keep our users to ourselves.
-func vrfy(_ context.Context, _ *session, arg string) reply {
+func vrfy(ctx context.Context, s *session, arg string) reply {
 	if arg == "" {
 		return refuse(mail.Final(mail.BadArguments, "VRFY needs an address"))
 	}
+	if s.settings().Verify {
+		return s.verify(ctx, arg)
+	}
 	return ok(252, "2.5.0", "Cannot verify, but will take the message and try")
+}
+
+// verify tells where an address leads (RFC 5321 §3.5).
+func (s *session) verify(ctx context.Context, arg string) reply {
+	a, err := mail.ParseAddress(strings.Trim(arg, "<>"))
+	if err != nil {
+		return refuse(mail.Final(mail.BadAddressSyntax, "This is not a valid address"))
+	}
+	target, fault := s.srv.o.Intake.Resolve(ctx, a)
+	switch {
+	case fault != nil:
+		return refuse(fault)
+	case target.Kind == account.Here:
+		return reply{code: 250, enhanced: "2.1.5", lines: []string{"<" + a.ASCII() + ">"}}
+	case target.Kind == account.Unknown:
+		return refuse(mail.Final(mail.NoSuchMailbox, "There is no such mailbox here"))
+	}
+	return ok(252, "2.5.0", "Not ours: cannot verify")
 }
 
 // help serves HELP (RFC 5321 §4.1.1.8).

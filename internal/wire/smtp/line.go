@@ -17,6 +17,8 @@ const MaxLine = 12288
 var (
 	ErrLineTooLong = errors.New("line too long")
 	ErrBareLF      = errors.New("line ends in LF without CR, or holds a CR without LF")
+	// ErrTLS is for good: what follows is no text.
+	ErrTLS = errors.New("a TLS handshake instead of a command")
 )
 
 const (
@@ -75,6 +77,9 @@ func (r *Reader) fill() error {
 func (r *Reader) ReadLine() ([]byte, error) {
 	seen := 0
 	for {
+		if r.w-r.r > 1 && r.buf[r.r] == tlsHandshake && r.buf[r.r+1] == tlsMajor {
+			return nil, ErrTLS
+		}
 		if i := bytes.IndexByte(r.buf[r.r+seen:r.w], '\n'); i >= 0 {
 			line := r.buf[r.r : r.r+seen+i+1]
 			r.r += len(line)
@@ -94,6 +99,23 @@ func (r *Reader) ReadLine() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// How a TLS record with a handshake begins (RFC 8446 §5.1).
+const tlsHandshake, tlsMajor = 0x16, 3
+
+// IsHTTP tells whether a line asks a web server for something.
+func IsHTTP(line []byte) bool {
+	words := bytes.Fields(line)
+	return len(words) == 3 && bytes.HasPrefix(words[2], []byte("HTTP/"))
+}
+
+// ReadAhead waits for the peer's next octets and keeps them.
+func (r *Reader) ReadAhead() error {
+	if r.r == 0 && r.w == len(r.buf) {
+		return nil
+	}
+	return r.fill()
 }
 
 func trimLine(line []byte) ([]byte, error) {

@@ -1,0 +1,61 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+)
+
+// errEarly says that a peer spoke before it was its turn, as only those do who
+// do not listen (RFC 5321 §3.1, RFC 2920 §3.1).
+var errEarly = errors.New("the peer spoke before its turn")
+
+// listenFirst waits before the greeting.
+func (s *session) listenFirst(d time.Duration) error {
+	s.conn.expectLine(d)
+	err := s.in.ReadAhead()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.conn.stopping():
+		return nil
+	case err == nil:
+		return errEarly
+	}
+	return err
+}
+
+// tooMuchJunk counts since the last accepted message.
+func (s *session) tooMuchJunk(r reply) bool {
+	if r.junk || r.failed() && r.enhanced != tooManyRecipients {
+		s.junk++
+	}
+	return s.junk >= s.settings().Junk
+}
+
+// tooManyRecipients is an answer that honest hosts get in great number.
+const tooManyRecipients = "4.5.3"
+
+const (
+	// patient is how many refusals are not slowed down.
+	patient = 10
+	// maxTarpit is how long one refusal takes at the most.
+	maxTarpit = 10 * time.Second
+)
+
+// hesitate lets a peer that is refused again and again wait ever longer.
+func (s *session) hesitate(ctx context.Context, r reply) {
+	step := s.settings().Tarpit
+	if !r.failed() || s.junk < patient || step <= 0 {
+		return
+	}
+	wait := time.NewTimer(min(time.Duration(s.junk-patient+1)*step, maxTarpit))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+}
+
+func hangUp(text string) reply {
+	return reply{code: 421, enhanced: "4.7.0", lines: []string{text}, close: true}
+}

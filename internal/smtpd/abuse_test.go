@@ -1,0 +1,118 @@
+package smtpd_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/smtpd"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+// TestEarlyTalkers: where we wait before the greeting, whoever does not is refused.
+func TestEarlyTalkers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.GreetingDelay = 300 * time.Millisecond })
+	begin := func(door, says string) *client {
+		conn, err := r.dialDoor(door)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // closed already by the server
+		c := newClient(t, conn)
+		if says != "" {
+			c.send(says)
+		}
+		return c
+	}
+	early := begin("1", "EHLO client.test\r\n")
+	early.expect("554 5.5.1 You spoke before your turn")
+	early.expectEnd()
+
+	started := time.Now()
+	patient := begin("1", "")
+	patient.expect("220")
+	if waited := time.Since(started); waited < 300*time.Millisecond {
+		t.Errorf("greeted after %v", waited)
+	}
+	patient.send("EHLO client.test\r\nMAIL FROM:<a@b.test>\r\n")
+	patient.expect("554 5.5.1")
+	patient.expectEnd()
+
+	honest := begin("1", "")
+	honest.expect("220")
+	honest.say("EHLO client.test", "250")
+	honest.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\n")
+	honest.expect("250")
+	honest.expect("250")
+
+	user := begin("2", "EHLO client.test\r\n") // no other server is on this port
+	user.expect("220")
+	user.expect("250")
+}
+
+// TestTarpit: the more is refused, the longer it takes; what succeeds does not.
+func TestTarpit(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.Tarpit = 20 * time.Millisecond })
+	c := r.open("1")
+	c.say("EHLO client.test", "250")
+	timed := func(line, code string) time.Duration {
+		started := time.Now()
+		c.say(line, code)
+		return time.Since(started)
+	}
+	for range 9 {
+		timed("XYZZY", "500")
+	}
+	for i := range 6 {
+		if took, least := timed("XYZZY", "500"), time.Duration(i+1)*20*time.Millisecond; took < least {
+			t.Errorf("refusal %d took %v, not %v", i+10, took, least)
+		}
+	}
+	quick := time.Hour
+	for range 3 {
+		quick = min(quick, timed("NOOP", "250"))
+	}
+	if quick > 100*time.Millisecond {
+		t.Errorf("a command that succeeds took %v", quick)
+	}
+}
+
+// TestManyRecipientsAreNoJunk: who sends to many is told to come again, not cut off.
+func TestManyRecipientsAreNoJunk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{Messages: func(s *intake.Settings) { s.Recipients = 3 }})
+	c := r.open("8")
+	c.say("EHLO client.test", "250")
+	c.say("MAIL FROM:<a@b.test>", "250")
+	for i := range 20 {
+		code := "250"
+		if i >= 3 {
+			code = "452 4.5.3"
+		}
+		c.say("RCPT TO:<alice@hayauma.test>", code)
+	}
+	c.say("DATA", "354")
+	c.say("Subject: x\r\n\r\nx\r\n.", "250")
+}
+
+// TestVerify: by setting, VRFY tells the truth.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.Verify = true })
+	c := r.open("1")
+	for arg, want := range map[string]string{
+		"<alice@hayauma.test>": "250 2.1.5 <alice@hayauma.test>", "TEAM@hayauma.test": "250 2.1.5",
+		"nobody@hayauma.test": "550 5.1.1", "x@elsewhere.test": "252 2.5.0", "alice": "501 5.1.3", "": "501 5.5.4",
+	} {
+		if got := c.say(strings.TrimSpace("VRFY "+arg), want[:3]); !strings.HasPrefix(got, want) {
+			t.Error(fmt.Sprintf("VRFY %s: ", arg), got)
+		}
+	}
+}
