@@ -1,13 +1,11 @@
-// Package sasl is the server side of the password mechanisms of SASL
-// (RFC 4422): what to ask, and what the answers say.
+// Package sasl holds the mechanisms of SASL (RFC 4422), both sides of each: what
+// to ask, and what to answer.
 package sasl
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
-	"unicode/utf8"
 )
 
 // MaxLine is the longest line of an exchange in octets, CRLF included
@@ -20,6 +18,16 @@ var (
 	ErrSyntax    = errors.New("the client's answer does not follow its mechanism")
 	ErrBase64    = errors.New("the client's answer is not base64")
 	ErrAuthzid   = errors.New("acting for another user is not offered")
+
+	// ErrCredentials says that the proof or the token is wrong, or that there
+	// is no such user. Server.Token returns it for a token it refuses.
+	ErrCredentials = errors.New("the user or the proof is wrong")
+	// ErrBinding says that the exchange is bound to another TLS connection, or
+	// in a way that this connection does not have.
+	ErrBinding = errors.New("the exchange is not bound to this connection")
+	// ErrDowngrade says that the client did not see the -PLUS that we
+	// announced: somebody in between took it away (RFC 5802 §6).
+	ErrDowngrade = errors.New("the client did not see that channel binding is offered")
 )
 
 // Credentials are what a finished exchange says: as whom, and the proof.
@@ -69,51 +77,3 @@ func Decode(line string) ([]byte, error) {
 
 // Encode writes a challenge.
 func Encode(challenge []byte) string { return base64.StdEncoding.EncodeToString(challenge) }
-
-// plain is RFC 4616.
-type plain struct{ c Credentials }
-
-func (p *plain) Next(answer []byte) ([]byte, bool, error) {
-	if answer == nil {
-		return []byte{}, false, nil
-	}
-	parts := bytes.Split(answer, []byte{0})
-	if len(parts) != 3 || !utf8.Valid(answer) || len(parts[1]) == 0 || len(parts[2]) == 0 {
-		return nil, false, ErrSyntax
-	}
-	if authzid := parts[0]; len(authzid) > 0 && !bytes.EqualFold(authzid, parts[1]) {
-		return nil, false, ErrAuthzid
-	}
-	p.c = Credentials{User: string(parts[1]), Password: string(parts[2])}
-	return nil, true, nil
-}
-
-func (p *plain) Credentials() Credentials { return p.c }
-
-// login is the LOGIN mechanism, which has no standard but many clients.
-type login struct {
-	c     Credentials
-	asked int
-}
-
-func (l *login) Next(answer []byte) ([]byte, bool, error) {
-	if answer != nil {
-		if len(answer) == 0 || !utf8.Valid(answer) || bytes.IndexByte(answer, 0) >= 0 {
-			return nil, false, ErrSyntax
-		}
-		if l.c.User == "" {
-			l.c.User = string(answer) // possibly as initial response
-			l.asked = 1
-		} else {
-			l.c.Password = string(answer)
-			return nil, true, nil
-		}
-	}
-	if l.asked == 0 {
-		l.asked = 1
-		return []byte("Username:"), false, nil
-	}
-	return []byte("Password:"), false, nil
-}
-
-func (l *login) Credentials() Credentials { return l.c }
