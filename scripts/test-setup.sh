@@ -16,6 +16,7 @@ postfix:postfix
 /usr/lib/dovecot/pop3:dovecot-pop3d
 /usr/lib/dovecot/lmtp:dovecot-lmtpd
 msmtp:msmtp
+gsasl:gsasl
 mbsync:isync
 fetchmail:fetchmail
 neomutt:neomutt

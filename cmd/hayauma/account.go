@@ -22,14 +22,17 @@ func (c *cli) accountCommand() *cobra.Command {
 	return group("account", "The people who have mailboxes here",
 		c.accountLogin("add USER@DOMAIN --password-stdin", "Make an account with its mailboxes", control.AccountAdd, "added"),
 		c.accountLogin("passwd USER@DOMAIN --password-stdin", "Set a new password", control.AccountPasswd, "set the password of"),
+		c.appPasswordCommand(),
 		c.accountSet(),
+		c.accountLimit(),
+		c.accountHold(),
 		c.accountRemove(),
 		c.accountList(),
 	)
 }
 
 func (c *cli) accountLogin(use, short string, call control.Call[control.AccountLogin, control.Empty], done string) *cobra.Command {
-	var stdin bool
+	var stdin, scram bool
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: exactly("USER@DOMAIN"), DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +47,7 @@ func (c *cli) accountLogin(use, short string, call control.Call[control.AccountL
 			if err != nil {
 				return err
 			}
-			if _, err := ask(cmd.Context(), c, call, control.AccountLogin{Address: a.String(), Password: password}); err != nil {
+			if _, err := ask(cmd.Context(), c, call, control.AccountLogin{Address: a.String(), Password: password, SCRAM: scram}); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(c.stdout, "%s account %s\n", done, a)
@@ -52,6 +55,7 @@ func (c *cli) accountLogin(use, short string, call control.Call[control.AccountL
 		},
 	}
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
+	cmd.Flags().BoolVar(&scram, "scram", false, "let it be used with SCRAM-SHA-256 too, where auth.scram offers that: for long passwords only")
 	return cmd
 }
 

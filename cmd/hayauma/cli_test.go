@@ -90,7 +90,7 @@ func TestWrongUsage(t *testing.T) {
 		{"", "say which command: account, alias"},
 		{"nope", `there is no command "nope"`},
 		{"domian add x.test", "did you mean domain?"},
-		{"domain", "say which command: add, list, remove"},
+		{"domain", "say which command: add, limit, list, remove"},
 		{"domain ad x.test", "did you mean add?"},
 		{"domain add", "DOMAIN is missing; write 'hayauma domain add DOMAIN'"},
 		{"domain add a.test b.test", `takes no argument "b.test"`},
@@ -213,6 +213,29 @@ func TestCheck(t *testing.T) {
 	}
 	if !found.Deep || len(found.Faults) != 0 || len(found.Warnings) != 1 || found.Config != s.config {
 		t.Errorf("%+v", found)
+	}
+}
+
+func TestAppPasswords(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "")
+	s.house()
+	made := strings.TrimSpace(s.do("", "account", "app-password", "add", "bob@one.test", "phone", "--scope", "imap,smtp", "--network", "192.0.2.7", "--expires", "90d"))
+	if len(made) != 26 {
+		t.Errorf("made %q", made)
+	}
+	s.fails("exists already", "", "account", "app-password", "add", "bob@one.test", "phone")
+	s.fails("no such account", "", "account", "app-password", "add", "carol@one.test", "phone")
+	s.fails("one of the scopes", "", "account", "app-password", "add", "bob@one.test", "pad", "--scope", "ftp")
+	s.fails("no network", "", "account", "app-password", "add", "bob@one.test", "pad", "--network", "here")
+	if got := fmt.Sprint(s.rows("account", "app-password", "list", "bob@one.test")); strings.Contains(got, made) ||
+		!strings.Contains(got, "name:phone networks:[192.0.2.7/32] scopes:[imap smtp]") || !strings.Contains(got, "expires:") {
+		t.Error(got)
+	}
+	s.do("", "account", "app-password", "revoke", "bob@one.test", "phone")
+	s.fails("no such app password", "", "account", "app-password", "revoke", "bob@one.test", "phone")
+	if rows := s.rows("account", "app-password", "list", "bob@one.test"); len(rows) != 0 {
+		t.Errorf("%v", rows)
 	}
 }
 

@@ -15,6 +15,7 @@ func (c *cli) domainCommand() *cobra.Command {
 	return group("domain", "The domains whose mail is at home here",
 		c.domainChange("add DOMAIN", "Take a domain's mail from now on", control.DomainAdd, "added"),
 		c.domainChange("remove DOMAIN", "Give a domain up; it must have no accounts or aliases", control.DomainRemove, "removed"),
+		c.domainLimit(),
 		c.domainList(),
 	)
 }

@@ -83,8 +83,8 @@ func (c *cli) root() *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(),
-		c.domainCommand(), c.accountCommand(), c.aliasCommand(),
-		c.queueCommand(), c.traceCommand(), c.sendCommand(), c.storageCommand(),
+		c.domainCommand(), c.accountCommand(), c.aliasCommand(), c.banCommand(), c.policyCommand(),
+		c.queueCommand(), c.traceCommand(), c.explainCommand(), c.sendCommand(), c.storageCommand(),
 		c.devCommand(), c.demoCommand(), c.benchCommand(), c.versionCommand(),
 	)
 	return root

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -59,6 +60,7 @@ type Directory struct {
 	login *login
 
 	answers answers
+	secret  atomic.Pointer[[]byte] // see scramSecret
 }
 
 // New returns a directory over tables that Schema describes.

@@ -104,7 +104,7 @@ var (
 	sqlAliasUsed     = db.SQL("SELECT count(*) FROM alias WHERE key = ?")
 	sqlRemoveAccount = db.SQL("DELETE FROM account WHERE id = ?")
 	sqlAccounts      = db.SQL("SELECT " + accountColumns + " FROM account ORDER BY domain, local")
-	sqlSetPassword   = db.SQL("UPDATE account SET password = ? WHERE key = ?")
+	sqlSetPassword   = db.SQL("UPDATE account SET password = ?, scram = '' WHERE key = ?")
 	sqlSetQuota      = db.SQL("UPDATE account SET quota = ? WHERE key = ?")
 )
 
@@ -157,6 +157,9 @@ func (d *Directory) RemoveAccount(ctx context.Context, addr mail.Address) error 
 			return ErrNoAccount
 		}
 		if err := d.o.Removed(tx, a); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(sqlRevokeAll, a.ID); err != nil {
 			return err
 		}
 		_, err = tx.Exec(sqlRemoveAccount, a.ID)

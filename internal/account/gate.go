@@ -6,23 +6,32 @@ import (
 	"log/slog"
 	"net/netip"
 
-	"github.com/hayauma/hayauma/internal/ratelimit"
+	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 // ErrTooManyFailures says that an address failed to log in too often of late.
-var ErrTooManyFailures = errors.New("too many failed logins from this address, please wait ten minutes")
+var ErrTooManyFailures = errors.New("too many failed logins from this address, please try again later")
 
-// Gate is what every door's login goes through: it counts failures per address
-// before it looks at a password.
-type Gate struct {
-	directory *Directory
-	failures  *ratelimit.Failures
-	log       *slog.Logger
+// Gate is what every door's login goes through: it looks at who guesses before it
+// looks at a password.
+type Gate struct{ o GateOptions }
+
+// GateOptions are what a Gate is made of.
+type GateOptions struct {
+	Directory *Directory
+	Bans      *ban.List
+	// SCRAM tells whether its mechanisms are offered. nil = they are not.
+	SCRAM  func() bool
+	Logger *slog.Logger
 }
 
 // NewGate returns a gate; all doors share one, and so the counts.
-func NewGate(d *Directory, f *ratelimit.Failures, log *slog.Logger) *Gate {
-	return &Gate{directory: d, failures: f, log: log}
+func NewGate(o GateOptions) *Gate {
+	if o.SCRAM == nil {
+		o.SCRAM = func() bool { return false }
+	}
+	return &Gate{o: o}
 }
 
 // Attempt is one login as a door saw it.
@@ -30,35 +39,64 @@ type Attempt struct {
 	Door           string // "imap", "submission" ...
 	Peer           netip.Addr
 	User, Password string
+	// Binding is what ties SCRAM to the connection; empty = nothing does.
+	Binding sasl.Binding
 }
 
 // Login returns the account. ErrTooManyFailures and ErrCredentials are for the
 // peer; any other error is temporary. An attempt counts from its beginning, so
 // that many at once are no more guesses than one after the other.
 func (g *Gate) Login(ctx context.Context, a Attempt) (Account, error) {
-	end, err := g.begin(ctx, a.Peer)
+	end, err := g.begin(ctx, a, a.User)
 	if err != nil {
 		return Account{}, err
 	}
-	failed := false
-	defer func() { end(failed) }()
-	acc, err := g.directory.Authenticate(ctx, a.User, a.Password)
-	if failed = errors.Is(err, ErrCredentials); failed {
-		g.log.Warn("login failed", "door", a.Door, "peer", a.Peer.String(), "user", a.User)
+	acc, err := g.authenticate(ctx, a)
+	defer func() { end(ctx, outcome(true, err)) }()
+	if failed := errors.Is(err, ErrCredentials); failed {
+		g.failed(a, a.User, nil)
 	}
 	return acc, err
 }
 
-// begin waits for a place among the attempts of an address.
-func (g *Gate) begin(ctx context.Context, peer netip.Addr) (end func(failed bool), err error) {
+// failed tells of one failed login.
+func (g *Gate) failed(a Attempt, user string, why error) {
+	g.o.Logger.Warn("login failed", "door", a.Door, "peer", a.Peer.String(), "user", user, "reason", why)
+}
+
+func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
+	if generated(a.Password) {
+		if acc, err := g.o.Directory.authenticateApp(ctx, a); !errors.Is(err, ErrCredentials) {
+			return acc, err
+		}
+	}
+	return g.o.Directory.Authenticate(ctx, a.User, a.Password)
+}
+
+// begin waits for the place and the delay that a name and a peer have earned.
+func (g *Gate) begin(ctx context.Context, a Attempt, name string) (end func(context.Context, ban.Outcome), err error) {
 	wait, cancel := context.WithTimeoutCause(ctx, hashWait, ErrBusy)
 	defer cancel()
-	end, err = g.failures.Begin(wait, peer)
+	end, err = g.o.Bans.Begin(wait, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
+	_, banned := errors.AsType[*ban.ErrBanned](err)
 	switch {
-	case errors.Is(err, ratelimit.ErrBlocked):
+	case banned:
 		return nil, ErrTooManyFailures
-	case err != nil:
+	case errors.Is(err, ban.ErrBusy):
+		return nil, ErrBusy
+	case wait.Err() != nil && err != nil:
 		return nil, context.Cause(wait)
 	}
-	return end, nil
+	return end, err
+}
+
+// outcome is how an attempt ended, as far as it is known.
+func outcome(done bool, err error) ban.Outcome {
+	switch {
+	case errors.Is(err, ErrCredentials):
+		return ban.Failure
+	case err == nil && done:
+		return ban.Success
+	}
+	return ban.Neither
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -31,7 +32,7 @@ type world struct {
 
 func newWorld(t testing.TB, domains ...string) *world {
 	t.Helper()
-	w := &world{t: t, db: dbtest.New(t, account.Schema())}
+	w := &world{t: t, db: dbtest.New(t, account.Schema(), ban.Schema())}
 	w.Directory = account.New(account.Options{
 		DB: w.db, IDs: mail.NewIDs(1, 0), Logger: slog.New(slog.DiscardHandler),
 		Postmaster:   func() mail.Address { w.mu.Lock(); defer w.mu.Unlock(); return w.postmaster },
@@ -44,6 +45,10 @@ func newWorld(t testing.TB, domains ...string) *world {
 		w.must(w.AddDomain(t.Context(), domain(t, d)))
 	}
 	return w
+}
+
+func (w *world) bans(limit int) *ban.List {
+	return ban.New(ban.Options{DB: w.db, Limit: limit, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (w *world) note(tx *db.Tx, list *[]mail.ID, a account.Account) error {

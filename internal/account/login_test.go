@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
-	"github.com/hayauma/hayauma/internal/ratelimit"
 )
 
 func TestAuthenticate(t *testing.T) {
@@ -110,9 +109,9 @@ func TestGate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "e.test")
 	taro := w.account("taro@e.test")
-	failures := ratelimit.NewFailures(3)
+	bans := w.bans(3)
 	var out strings.Builder
-	gate := account.NewGate(w.Directory, failures, slog.New(slog.NewTextHandler(&out, nil)))
+	gate := account.NewGate(account.GateOptions{Directory: w.Directory, Bans: bans, Logger: slog.New(slog.NewTextHandler(&out, nil))})
 	try := func(peer, password string) error {
 		a := account.Attempt{Door: "imap", User: "taro@e.test", Password: password}
 		if peer != "" {
@@ -140,7 +139,7 @@ func TestGate(t *testing.T) {
 			t.Errorf("without address: %v", err)
 		}
 	}
-	failures.SetLimit(0)
+	bans.SetLimit(0)
 	if err := try("192.0.2.1", password); err != nil {
 		t.Errorf("with the limit lifted: %v", err)
 	}
@@ -156,7 +155,7 @@ func TestGateCountsAttemptsUnderWay(t *testing.T) {
 	w := newWorld(t, "e.test")
 	w.account("taro@e.test")
 	const limit, peers = 3, 20
-	gate := account.NewGate(w.Directory, ratelimit.NewFailures(limit), slog.New(slog.DiscardHandler))
+	gate := account.NewGate(account.GateOptions{Directory: w.Directory, Bans: w.bans(limit), Logger: slog.New(slog.DiscardHandler)})
 	outcomes := func(peer, password string) map[error]int {
 		results := make(chan error)
 		for range peers {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 // The cost of a password hash: 19 MiB and two passes, OWASP's first choice for
@@ -101,22 +102,68 @@ func (l *login) check(ctx context.Context, encoded, password string) (bool, erro
 	if l.known(digest) {
 		return true, nil
 	}
-	wait := time.NewTimer(hashWait)
-	defer wait.Stop()
-	select {
-	case l.places <- struct{}{}:
-	case <-wait.C:
-		return false, ErrBusy
-	case <-ctx.Done():
-		return false, ctx.Err()
+	if err := l.takePlace(ctx); err != nil {
+		return false, err
 	}
 	ok := verify(encoded, password)
-	<-l.places
-	l.idle.Reset(hashRest)
+	l.givePlace()
 	if ok {
 		l.remember(digest)
 	}
 	return ok, nil
+}
+
+// among returns which of some app passwords a password is, nil if none. Those of
+// one account mostly share what it costs to look.
+func (l *login) among(ctx context.Context, apps []AppPassword, password string) (*AppPassword, error) {
+	for i := range apps {
+		if l.known(l.digest(apps[i].verifier.String(), password)) {
+			return &apps[i], nil
+		}
+	}
+	if err := l.takePlace(ctx); err != nil {
+		return nil, err
+	}
+	defer l.givePlace()
+	derived := map[string]sasl.Verifier{}
+	var found *AppPassword
+	for i, p := range apps {
+		cost := fmt.Sprintf("%x %d", p.verifier.Salt, p.verifier.Iterations)
+		v, known := derived[cost]
+		if !known {
+			var err error
+			if v, err = sasl.Derive(password, p.verifier.Salt, p.verifier.Iterations); err != nil {
+				return nil, nil //nolint:nilerr,nilnil // no password of ours
+			}
+			derived[cost] = v
+		}
+		if subtle.ConstantTimeCompare(v.StoredKey[:], p.verifier.StoredKey[:]) == 1 {
+			found = &apps[i]
+		}
+	}
+	if found != nil {
+		l.remember(l.digest(found.verifier.String(), password))
+	}
+	return found, nil
+}
+
+// takePlace waits for a place to hash in.
+func (l *login) takePlace(ctx context.Context) error {
+	wait := time.NewTimer(hashWait)
+	defer wait.Stop()
+	select {
+	case l.places <- struct{}{}:
+		return nil
+	case <-wait.C:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *login) givePlace() {
+	<-l.places
+	l.idle.Reset(hashRest)
 }
 
 func (l *login) digest(encoded, password string) (d [32]byte) {

@@ -43,5 +43,30 @@ CREATE TABLE alias (
 	PRIMARY KEY (key, target)
 ) WITHOUT ROWID;
 CREATE INDEX alias_domain ON alias (domain);
-`)}}
+`), {SQL: appTables + "INSERT INTO account_secret (id, secret) VALUES (1, randomblob(32));", Postgres: appTables +
+		"INSERT INTO account_secret (id, secret) VALUES (1, sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));",
+	}}}
 }
+
+// appTables hold passwords for one program each, and the verifier of an account's
+// own password where it was asked for.
+const appTables = `
+ALTER TABLE account ADD COLUMN scram TEXT NOT NULL DEFAULT '';
+CREATE TABLE app_password (
+	id        INTEGER PRIMARY KEY,
+	account   INTEGER NOT NULL REFERENCES account (id),
+	name      TEXT NOT NULL,
+	verifier  TEXT NOT NULL,
+	scopes    TEXT NOT NULL,
+	networks  TEXT NOT NULL,
+	expires   INTEGER NOT NULL,
+	created   INTEGER NOT NULL,
+	used      INTEGER NOT NULL,
+	used_from TEXT NOT NULL,
+	UNIQUE (account, name)
+);
+CREATE TABLE account_secret (
+	id     INTEGER PRIMARY KEY,
+	secret BLOB NOT NULL
+);
+`

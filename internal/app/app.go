@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/bounce"
 	"github.com/hayauma/hayauma/internal/certs"
 	"github.com/hayauma/hayauma/internal/config"
@@ -28,6 +29,8 @@ import (
 	"github.com/hayauma/hayauma/internal/move"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
@@ -55,7 +58,7 @@ type app struct {
 
 	directory *account.Directory
 	gate      *account.Gate
-	failures  *ratelimit.Failures
+	bans      *ban.List
 	mailboxes *mailbox.Store
 	history   *event.Log
 	queue     *queue.Queue
@@ -63,6 +66,8 @@ type app struct {
 	resolver  *dnsx.Resolver
 	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
 	policy    *policy.Policy
+	rules     *rule.Store
+	rates     *rate.Limiter
 	intake    *intake.Intake
 	bounces   *bounce.Reporter
 
@@ -85,6 +90,15 @@ func open(ctx context.Context, o Options) (*app, error) {
 		return nil, errors.Join(err, a.store.close())
 	}
 	a.buildDomain()
+	if err := a.buildBans(ctx); err != nil {
+		return nil, errors.Join(err, a.store.close())
+	}
+	if a.rates, err = rate.Open(ctx, rate.Options{
+		DB: a.store.db, Defaults: a.sendLimits, Hold: a.holdQueue, Release: a.releaseQueue,
+		Logger: a.log, Metrics: rate.NewMetrics(a.metrics),
+	}); err != nil {
+		return nil, errors.Join(err, a.store.close())
+	}
 	if err := a.buildWayOut(); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
@@ -102,11 +116,10 @@ func (a *app) buildDomain() {
 		Postmaster:   a.postmaster,
 		DefaultQuota: func() int64 { return int64(a.cfg.Load().Mail.Quota) },
 		Created:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Provision(tx, acc.ID) },
-		Removed:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Erase(tx, acc.ID) },
+		Removed: func(tx *db.Tx, acc account.Account) error {
+			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address))
+		},
 	})
-	_, failures := a.cfg.Load().Limits.PerAddress()
-	a.failures = ratelimit.NewFailures(failures)
-	a.gate = account.NewGate(a.directory, a.failures, a.log)
 	a.history = event.NewLog(s.db, s.ids)
 }
 
@@ -136,7 +149,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
-		Observer: event.NewRecorder(a.store.ids), Logger: a.log, Metrics: queue.NewMetrics(a.metrics),
+		Observer: a.rates.Observer(event.NewRecorder(a.store.ids)), Logger: a.log, Metrics: queue.NewMetrics(a.metrics),
 	})
 	return nil
 }
@@ -156,12 +169,13 @@ func (r route) Deliver(ctx context.Context, site string, next func() *queue.Job,
 // buildWayIn makes what stands between the doors and the stores.
 func (a *app) buildWayIn() {
 	s := a.store
+	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
 	a.policy = policy.New(policy.Options{
 		Directory:     a.directory,
 		RelayNetworks: func() []netip.Prefix { return a.cfg.Load().Relay.Networks },
 	})
 	a.intake = intake.New(intake.Options{
-		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue,
+		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates,
 		Settings: a.intakeSettings, Metrics: intake.NewMetrics(a.metrics), Logger: a.log,
 	})
 	a.bounces = bounce.New(bounce.Options{
@@ -174,8 +188,8 @@ func (a *app) isOurs(ap netip.AddrPort) bool { return a.doors != nil && a.doors.
 
 func (a *app) control() *control.Service {
 	return &control.Service{
-		Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
-		Intake: a.intake, Policy: a.policy, Blobs: a.store.blobs, Verify: a.verify,
+		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
+		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
 	}
 }
 
@@ -228,6 +242,9 @@ func (a *app) background() (stop func()) {
 	workers.Go(func() { a.keep(workCtx) })
 	workers.Go(func() { a.mailboxes.Watch(workCtx) })
 	workers.Go(func() { a.directory.Watch(workCtx) })
+	workers.Go(func() { a.rules.Watch(workCtx) })
+	workers.Go(func() { a.bans.Watch(workCtx) })
+	workers.Go(func() { a.rates.Run(workCtx) })
 	return func() {
 		endWork()
 		workers.Wait()

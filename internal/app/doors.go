@@ -29,15 +29,16 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 
 	secure := a.certs.Server()
 	in := smtpd.New(smtpd.Options{
-		Intake: a.intake, Policy: a.policy, Gate: a.gate, IDs: a.store.ids, TLS: secure,
+		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Reverse: a.resolver.Reverse,
+		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts,
 		Settings: a.smtpSettings, Metrics: smtpd.NewMetrics(a.metrics), Logger: a.log,
 	})
 	imap := imapd.New(imapd.Options{
-		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure,
+		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf,
 		Settings: a.imapSettings, Metrics: imapd.NewMetrics(a.metrics), Logger: a.log,
 	})
 	pop := pop3d.New(pop3d.Options{
-		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure,
+		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf,
 		Settings: a.pop3Settings, Metrics: pop3d.NewMetrics(a.metrics), Logger: a.log,
 	})
 	a.web = newHTTP(a)

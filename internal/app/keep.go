@@ -42,6 +42,9 @@ func (a *app) sweep(ctx context.Context) {
 		_, err = a.mailboxes.Reap(ctx)
 	}
 	if err == nil {
+		err = a.bans.Sweep(ctx)
+	}
+	if err == nil {
 		swept, serr := a.store.blobs.Sweep(ctx, references())
 		err = serr
 		a.log.Info("house kept", "events", events, "bodies", swept.Bodies, "octets", swept.Bytes)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/certs"
@@ -106,7 +107,7 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 	a.cfg.Store(cfg)
 	connections, failures := cfg.Limits.PerAddress()
 	a.limits.SetLimits(cfg.Limits.Connections, connections)
-	a.failures.SetLimit(failures)
+	a.bans.SetLimit(failures)
 	a.store.use(cfg)
 	if a.o.Level != nil {
 		a.o.Level.Set(cfg.Log.SlogLevel())
@@ -131,6 +132,11 @@ func (a *app) stopDoors() {
 }
 
 func (a *app) proxies() []netip.Prefix { return a.cfg.Load().Proxy.Networks }
+
+// fronts tells who may speak for others by XCLIENT.
+func (a *app) fronts(host netip.Addr) bool {
+	return slices.ContainsFunc(a.cfg.Load().SMTP.Fronts, func(n netip.Prefix) bool { return n.Contains(host) })
+}
 
 func certOptions(c *config.Config) certs.Options {
 	return certs.Options{DataDir: c.DataDir, Hostname: c.Hostname, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile}

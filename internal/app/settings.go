@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -9,7 +10,9 @@ import (
 	"github.com/hayauma/hayauma/internal/access/pop3d"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/smtpd"
 )
@@ -32,8 +35,35 @@ func (a *app) smtpSettings() smtpd.Settings {
 	return smtpd.Settings{
 		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize), AllowCleartext: c.Auth.AllowCleartext,
 		CommandTimeout: c.Timeouts.SMTPCommand, DataTimeout: c.Timeouts.DataBlock, Junk: c.SMTP.JunkCommands,
-		Tarpit: c.SMTP.Tarpit, GreetingDelay: c.SMTP.GreetingDelay, Verify: c.SMTP.VRFY,
+		Tarpit: c.SMTP.Tarpit, GreetingDelay: c.SMTP.GreetingDelay, Verify: c.SMTP.VRFY, Recipients: c.Limits.Recipients,
 	}
+}
+
+// holdQueue keeps what an account has sent from going on, releaseQueue lets it.
+func (a *app) holdQueue(ctx context.Context, id mail.ID) error {
+	_, err := a.queue.Hold(ctx, queue.Filter{Account: id})
+	return err
+}
+
+func (a *app) releaseQueue(ctx context.Context, id mail.ID) error {
+	_, err := a.queue.Release(ctx, queue.Filter{Account: id})
+	return err
+}
+
+// sendLimits are those of an account; a domain or a key has none but its own.
+func (a *app) sendLimits(k rate.Kind) rate.Limits {
+	if k != rate.Account {
+		return rate.Limits{}
+	}
+	s := a.cfg.Load().Submission
+	var l rate.Limits
+	for i, most := range []int{
+		s.MessagesPerMinute, s.MessagesPerHour, s.MessagesPerDay,
+		s.RecipientsPerMinute, s.RecipientsPerHour, s.RecipientsPerDay, s.NewRecipientsPerDay,
+	} {
+		l[i] = int64(most)
+	}
+	return l
 }
 
 func (a *app) imapSettings() imapd.Settings {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/blob/s3"
@@ -22,6 +23,8 @@ import (
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
@@ -48,7 +51,7 @@ func schemas(cfg *config.Config) []db.Schema {
 }
 
 func restSchemas() []db.Schema {
-	return []db.Schema{mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema()}
+	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), intake.Schema()}
 }
 
 // references are all columns that keep a body alive.
@@ -122,7 +125,7 @@ func databaseMinFree(cfg *config.Config) int64 {
 // clock went back while we were stopped.
 func lastID(ctx context.Context, d db.DB) (last mail.ID, err error) {
 	err = d.Read(ctx, func(tx *db.Tx) error {
-		for _, table := range []string{"event", "account", "mailbox", "body", "queue_message", "queue_recipient"} {
+		for _, table := range []string{"event", "account", "mailbox", "body", "queue_message", "queue_recipient", "policy_rule"} {
 			var id mail.ID
 			if err := tx.Row(db.SQL("SELECT coalesce(max(id), 0) FROM "+table), nil, &id); err != nil {
 				return err

@@ -36,16 +36,17 @@ func layerTable() []row {
 		{2, 2, []string{"blob/staging"}},
 		{2, 3, []string{"db/sqlite", "db/postgres", "blob/pack", "blob/s3", "blob/pg"}},
 		// 3 domain: the mail's way, in order
-		{3, 0, []string{"account"}},
-		{3, 1, []string{"mailbox"}},
-		{3, 2, []string{"queue"}},
-		{3, 3, []string{"relay/event"}},
-		{3, 4, []string{"policy"}},
-		{3, 5, []string{"intake"}},
-		{3, 6, []string{"bounce"}},
-		{3, 7, []string{"outbound"}},
+		{3, 0, []string{"account/ban"}},
+		{3, 1, []string{"account"}},
+		{3, 2, []string{"mailbox"}},
+		{3, 3, []string{"queue"}},
+		{3, 4, []string{"relay/event", "policy/rule", "policy/rate"}},
+		{3, 5, []string{"policy"}},
+		{3, 6, []string{"intake"}},
+		{3, 7, []string{"bounce"}},
+		{3, 8, []string{"outbound"}},
 		// ... and beside it: these may use the way, the way does not know them
-		{3, 8, []string{"relay/*", "explain", "report", "doctor", "cluster", "listen", "move"}},
+		{3, 9, []string{"relay/*", "explain", "report", "doctor", "cluster", "listen", "move"}},
 		// 4 doors
 		{4, 0, []string{"smtpd", "access/*", "relay/api", "web", "control", "dnsd"}},
 		// 5 root
@@ -60,9 +61,10 @@ func layerTable() []row {
 // peers are the imports allowed between packages of the same row.
 func peers() map[string][]string {
 	return map[string][]string{
-		"wire/imap": {"wire/mime"}, // BODYSTRUCTURE and ENVELOPE print a parsed structure
-		"wire/jmap": {"wire/mime"}, // Email/get does the same
-		"wire/dsn":  {"wire/mime"}, // a report is a multipart message
+		"wire/imap":          {"wire/mime"}, // BODYSTRUCTURE and ENVELOPE print a parsed structure
+		"wire/jmap":          {"wire/mime"}, // Email/get does the same
+		"wire/dsn":           {"wire/mime"}, // a report is a multipart message
+		"wire/mime/sevenbit": {"wire/mime"}, // rewrites parts that the parser found
 	}
 }
 

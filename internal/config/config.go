@@ -44,6 +44,13 @@ type Config struct {
 	// How mail is taken from other servers and from our users.
 	SMTP SMTP `toml:"smtp"`
 
+	// How much each account may send, so that a stolen password or a program
+	// gone wild cannot make other servers refuse the mail of everybody here. Who
+	// has reached a limit is put off until there is room again; a restart
+	// forgets nothing. An account or a domain can have limits of its own: see
+	// 'hayauma account limit' and 'hayauma domain limit'. 0 = no limit.
+	Submission Submission `toml:"submission"`
+
 	// Who may send to other servers through us.
 	Relay Relay `toml:"relay"`
 
@@ -128,6 +135,10 @@ type DNS struct {
 type Auth struct {
 	// Whether passwords may cross the network without TLS. True only for tests.
 	AllowCleartext bool `toml:"allow_cleartext"`
+	// Whether SCRAM-SHA-256 is offered. Clients that know it prefer it, and then
+	// get in with app passwords, and with passwords that were set by
+	// "hayauma account passwd --scram", but with no others.
+	SCRAM bool `toml:"scram"`
 }
 
 // SMTP says how mail is taken.
@@ -147,6 +158,36 @@ type SMTP struct {
 	// Whether VRFY tells who has a mailbox here. Whoever guesses addresses
 	// likes to know.
 	VRFY bool `toml:"vrfy"`
+	// Hosts that may tell us for whom they speak, by XCLIENT and XFORWARD: networks
+	// or single addresses. What they say of a client's address and login is
+	// believed, so only filters and proxies of our own belong here.
+	Fronts []netip.Prefix `toml:"fronts"`
+}
+
+// Submission says how much an account may send.
+type Submission struct {
+	// Messages within a minute. None by default: a mail program that was
+	// offline sends its whole outbox at once, and a minute does no harm.
+	MessagesPerMinute int `toml:"messages_per_minute" min:"0" max:"1000000000"`
+	// Messages within an hour: more than anybody writes, and than most programs
+	// send invoices or notices.
+	MessagesPerHour int `toml:"messages_per_hour" min:"0" max:"1000000000"`
+	// Messages within a day.
+	MessagesPerDay int `toml:"messages_per_day" min:"0" max:"1000000000"`
+	// Recipients of all messages within a minute. None by default, like
+	// messages_per_minute.
+	RecipientsPerMinute int `toml:"recipients_per_minute" min:"0" max:"1000000000"`
+	// Recipients within an hour. A message to more of them than this is never
+	// sent whole; what one message may have is limits.recipients.
+	RecipientsPerHour int `toml:"recipients_per_hour" min:"0" max:"1000000000"`
+	// Recipients within a day. Large providers let one account have about as
+	// many.
+	RecipientsPerDay int `toml:"recipients_per_day" min:"0" max:"1000000000"`
+	// Recipients within a day that the account has not written to in the last 30
+	// days. Who sends spam writes to strangers, who runs a club or a shop to
+	// people who are mostly known. While this is 0, nothing is remembered of
+	// them.
+	NewRecipientsPerDay int `toml:"new_recipients_per_day" min:"0" max:"1000000000"`
 }
 
 // Relay says who may relay.

@@ -25,7 +25,12 @@ func Default() *Config {
 			HTTP:        []string{"127.0.0.1:8080"},
 			HTTPS:       []string{},
 		},
-		SMTP:  SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond},
+		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}},
+		// Generous: who reaches them is ill more likely than busy.
+		Submission: Submission{
+			MessagesPerHour: 1000, MessagesPerDay: 5000,
+			RecipientsPerHour: 3000, RecipientsPerDay: 10000, NewRecipientsPerDay: 2000,
+		},
 		Proxy: Proxy{Networks: []netip.Prefix{}},
 		Relay: Relay{Networks: []netip.Prefix{}},
 		Outbound: Outbound{

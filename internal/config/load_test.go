@@ -77,11 +77,13 @@ key_file = "/k"
 resolver = "[::1]:5353"
 [auth]
 allow_cleartext = true
+scram = true
 [smtp]
 junk_commands = 7
 tarpit = "1s"
 greeting_delay = "2s"
 vrfy = true
+fronts = ["127.0.0.1"]
 [relay]
 networks = ["192.0.2.7"]
 [mail]
@@ -107,6 +109,14 @@ recipients = 100
 header_size = 65536
 memory_in_flight = "16MiB"
 errors_per_session = 3
+[submission]
+messages_per_minute = 1
+messages_per_hour = 2
+messages_per_day = 3
+recipients_per_minute = 4
+recipients_per_hour = 5
+recipients_per_day = 6
+new_recipients_per_day = 7
 [timeouts]
 smtp_command = "1m"
 data_block = "1m30s"

@@ -14,6 +14,32 @@ type AccountName struct {
 type AccountLogin struct {
 	Address  string `json:"address"`
 	Password string `json:"password"`
+	SCRAM    bool   `json:"scram,omitempty"` // it is for SCRAM too
+}
+
+// AppPassword is one of an account; Revoke looks at its name alone.
+type AppPassword struct {
+	Address  string   `json:"address"`
+	Name     string   `json:"name"`
+	Scopes   []string `json:"scopes,omitempty"`
+	Networks []string `json:"networks,omitempty"`
+	Expires  string   `json:"expires,omitempty"` // RFC 3339, empty = never
+}
+
+// NewPassword is a password that was just made.
+type NewPassword struct {
+	Password string `json:"password"`
+}
+
+// AppPasswordInfo is an app password as it is listed.
+type AppPasswordInfo struct {
+	Name     string   `json:"name"`
+	Scopes   []string `json:"scopes"`
+	Networks []string `json:"networks,omitempty"`
+	Created  string   `json:"created"`           // RFC 3339
+	Expires  string   `json:"expires,omitempty"` // RFC 3339, empty = never
+	Used     string   `json:"used,omitempty"`    // about when, RFC 3339; empty = never
+	UsedFrom string   `json:"used_from,omitempty"`
 }
 
 // AccountSettings are what can be set of an account.

@@ -2,6 +2,9 @@ package control
 
 import (
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
 
@@ -19,9 +22,37 @@ var (
 	AccountQuota  = Call[AccountSettings, Empty]{"account/quota"}
 	AccountList   = Call[Empty, []AccountInfo]{"account/list"}
 
+	AppPasswordAdd    = Call[AppPassword, NewPassword]{"app-password/add"}
+	AppPasswordRevoke = Call[AppPassword, Empty]{"app-password/revoke"}
+	AppPasswordList   = Call[AccountName, []AppPasswordInfo]{"app-password/list"}
+
 	AliasAdd    = Call[account.Alias, Empty]{"alias/add"}
 	AliasRemove = Call[AliasName, Empty]{"alias/remove"}
 	AliasList   = Call[Empty, []account.Alias]{"alias/list"}
+)
+
+// The calls on those who guess at passwords.
+var (
+	BanList  = Call[Empty, []ban.Entry]{"ban/list"}
+	BanClear = Call[BanFilter, Cleared]{"ban/clear"}
+)
+
+// The calls on how much may be sent. The first two answer what holds then.
+var (
+	AccountLimit = Call[LimitChange, []rate.Usage]{"account/limit"}
+	DomainLimit  = Call[LimitChange, []rate.Usage]{"domain/limit"}
+	HoldList     = Call[Empty, []HoldInfo]{"account/hold/list"}
+	HoldRelease  = Call[AccountName, Empty]{"account/hold/release"}
+)
+
+// The calls on access rules.
+var (
+	PolicyAdd    = Call[PolicyAddition, PolicyPosition]{"policy/add"}
+	PolicyRemove = Call[PolicyName, Empty]{"policy/remove"}
+	PolicyMove   = Call[PolicyPlace, PolicyPosition]{"policy/move"}
+	PolicyTurn   = Call[PolicySwitch, Empty]{"policy/turn"}
+	PolicyList   = Call[Empty, []rule.Rule]{"policy/list"}
+	PolicyTest   = Call[rule.Question, rule.Trial]{"policy/test"}
 )
 
 // The calls on messages.

@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
@@ -20,11 +23,14 @@ import (
 // Service is what the calls work on.
 type Service struct {
 	Directory *account.Directory
+	Bans      *ban.List
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
 	Log       *event.Log
 	Intake    *intake.Intake
 	Policy    *policy.Policy
+	Rules     *rule.Store
+	Rates     *rate.Limiter
 	Blobs     blob.Store
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
@@ -43,9 +49,15 @@ func (s *Service) Handler() http.Handler {
 	handle(mux, AccountPasswd, s.accountPasswd)
 	handle(mux, AccountQuota, s.accountQuota)
 	handle(mux, AccountList, s.accountList)
+	handle(mux, AppPasswordAdd, s.appPasswordAdd)
+	handle(mux, AppPasswordRevoke, s.appPasswordRevoke)
+	handle(mux, AppPasswordList, s.appPasswordList)
 	handle(mux, AliasAdd, s.aliasAdd)
 	handle(mux, AliasRemove, s.aliasRemove)
 	handle(mux, AliasList, s.aliasList)
+	s.handleBans(mux)
+	s.handlePolicy(mux)
+	s.handleRates(mux)
 	handle(mux, QueueList, s.queueList)
 	handle(mux, QueueShow, s.queueShow)
 	for _, v := range s.queueVerbs() {
@@ -63,7 +75,12 @@ func (s *Service) domainAdd(ctx context.Context, in DomainName) (Empty, error) {
 }
 
 func (s *Service) domainRemove(ctx context.Context, in DomainName) (Empty, error) {
-	return s.onDomain(in, func(d mail.Domain) error { return s.Directory.RemoveDomain(ctx, d) })
+	return s.onDomain(in, func(d mail.Domain) error {
+		if err := s.Directory.RemoveDomain(ctx, d); err != nil {
+			return err
+		}
+		return s.Rates.ClearLimits(ctx, rate.ForDomain(d))
+	})
 }
 
 func (s *Service) onDomain(in DomainName, act func(mail.Domain) error) (Empty, error) {
@@ -96,8 +113,10 @@ func (s *Service) onAccount(address string, act func(mail.Address) error) (Empty
 
 func (s *Service) accountAdd(ctx context.Context, in AccountLogin) (Empty, error) {
 	return s.onAccount(in.Address, func(a mail.Address) error {
-		_, err := s.Directory.AddAccount(ctx, a, in.Password)
-		return err
+		if _, err := s.Directory.AddAccount(ctx, a, in.Password); err != nil {
+			return err
+		}
+		return s.verifier(ctx, a, in)
 	})
 }
 
@@ -106,7 +125,20 @@ func (s *Service) accountRemove(ctx context.Context, in AccountName) (Empty, err
 }
 
 func (s *Service) accountPasswd(ctx context.Context, in AccountLogin) (Empty, error) {
-	return s.onAccount(in.Address, func(a mail.Address) error { return s.Directory.SetPassword(ctx, a, in.Password) })
+	return s.onAccount(in.Address, func(a mail.Address) error {
+		if err := s.Directory.SetPassword(ctx, a, in.Password); err != nil {
+			return err
+		}
+		return s.verifier(ctx, a, in)
+	})
+}
+
+// verifier makes a password known to SCRAM, if that was asked for.
+func (s *Service) verifier(ctx context.Context, a mail.Address, in AccountLogin) error {
+	if !in.SCRAM {
+		return nil
+	}
+	return s.Directory.SetVerifier(ctx, a, in.Password)
 }
 
 func (s *Service) accountQuota(ctx context.Context, in AccountSettings) (Empty, error) {

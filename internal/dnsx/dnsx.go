@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -150,6 +151,43 @@ func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error)
 	}
 	return nil, errFour
 }
+
+// Reverse returns the name of a host, "" if it has none that leads back to it:
+// anybody can write any name into his own reverse zone.
+func (r *Resolver) Reverse(ctx context.Context, addr netip.Addr) (string, error) {
+	addr = addr.Unmap()
+	name, err := dns.ReverseAddr(addr.WithZone("").String())
+	if err != nil {
+		return "", fmt.Errorf("reverse name of %v: %w", addr, err)
+	}
+	rrs, err := r.lookup(ctx, name, dns.TypePTR)
+	if none(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, rr := range rrs[:min(len(rrs), maxReverse)] {
+		ptr, ok := rr.(*dns.PTR)
+		if !ok {
+			continue
+		}
+		host := plain(ptr.Ptr)
+		back, err := r.Addrs(ctx, host)
+		if err != nil && !none(err) {
+			return "", err
+		}
+		if slices.Contains(back, addr) {
+			return host, nil
+		}
+	}
+	return "", nil
+}
+
+func none(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoData) }
+
+// maxReverse bounds the names of one host that are looked at.
+const maxReverse = 5
 
 func (r *Resolver) addrs(ctx context.Context, host string, qtype uint16) ([]netip.Addr, error) {
 	records, err := r.lookup(ctx, host, qtype)

@@ -9,6 +9,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
@@ -25,6 +26,7 @@ type entry struct {
 	accepted event.Event
 	refused  bool // nothing but the event is kept
 	also     []func(*db.Tx) error
+	room     *rate.Reservation
 
 	fault *mail.Fault
 	done  chan struct{}
@@ -32,8 +34,11 @@ type entry struct {
 
 // entry gathers the rows of a transaction whose bytes are durable.
 func (t *Transaction) entry() *entry {
-	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, also: t.also, done: make(chan struct{})}
+	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, also: t.also, room: t.room, done: make(chan struct{})}
 	now := t.accounts
+	if t.quarantine {
+		now = nil
+	}
 	if len(now) > inTransaction {
 		now = now[:inTransaction]
 	}
@@ -66,7 +71,7 @@ func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
 	}
 	m := &queue.Message{
 		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
-		Body: t.stored.ID, Size: t.stored.Size, Envelope: t.env, Received: mail.Micros(t.started),
+		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, Envelope: t.env, Received: mail.Micros(t.started),
 		Recipients: make([]queue.Recipient, 0, len(t.remote)+len(local)),
 	}
 	for _, r := range t.remote {
@@ -77,6 +82,11 @@ func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
 		// expanded a second time.
 		r := mail.Recipient{Address: c.account.Address, Notify: c.recipient.Notify, ORCPT: c.recipient.ORCPT}
 		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: queue.SiteLocal})
+	}
+	if t.quarantine {
+		for i := range m.Recipients {
+			m.Recipients[i].State = queue.Held
+		}
 	}
 	return m
 }
@@ -91,7 +101,7 @@ func (t *Transaction) acceptedEvent() event.Event {
 	d := event.Detail{
 		From: t.env.From.String(), MessageID: t.messageID(), Size: t.stored.Size,
 		Door: t.origin.Door.String(), Helo: t.origin.Helo, TLS: t.origin.TLS,
-		Login: t.origin.Login.String(),
+		Login: t.origin.Login.String(), Forwarded: t.origin.Forwarded,
 	}
 	if s := t.content.scanner; s != nil {
 		d.Subject = s.Subject().Value()
@@ -207,6 +217,9 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 	if err := in.o.Queue.Insert(tx, queued(group, repeats, copies)); err != nil {
 		return nil, err
 	}
+	if err := in.count(tx, group, repeats); err != nil {
+		return nil, err
+	}
 	for _, e := range group {
 		for _, fn := range e.also {
 			if err := fn(tx); err != nil {
@@ -215,6 +228,20 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 		}
 	}
 	return repeats, event.Append(tx, in.o.IDs, events(group, repeats, copies))
+}
+
+// count counts the messages of a group for their senders.
+func (in *Intake) count(tx *db.Tx, group []*entry, repeats map[*entry]mail.ID) error {
+	var rooms []*rate.Reservation
+	for _, e := range group {
+		if _, repeat := repeats[e]; !repeat && !e.refused && e.room != nil {
+			rooms = append(rooms, e.room)
+		}
+	}
+	if len(rooms) == 0 {
+		return nil
+	}
+	return in.o.Rates.Commit(tx, rooms...)
 }
 
 // queued are the messages of a group that have something for the queue.

@@ -11,6 +11,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/queue"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 	Directory *account.Directory
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
+	Rates     *rate.Limiter // counts what accounts send; nil = nobody does
 	Settings  func() Settings
 	Metrics   *Metrics
 	Logger    *slog.Logger

@@ -3,12 +3,14 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rate"
 )
 
 // inTransaction is how many accounts are filed to before the sender has its
@@ -35,6 +37,9 @@ type Transaction struct {
 	expanded   []mail.Recipient  // groups of whose expansion the sender wants to know
 	reserved   map[mail.ID]int64 // octets of quota kept free
 	also       []func(*db.Tx) error
+	room       *rate.Reservation // nil = it counts for nobody
+	tags       []string
+	quarantine bool
 
 	content content
 	stored  blob.Body
@@ -78,6 +83,21 @@ func (t *Transaction) ID() mail.ID { return t.id }
 // Also adds rows to the commit, for makers of mail that must be written once
 // with their cause.
 func (t *Transaction) Also(fn func(*db.Tx) error) { t.also = append(t.also, fn) }
+
+// Counts has the message counted for its sender once it is accepted.
+func (t *Transaction) Counts(room *rate.Reservation) { t.room = room }
+
+// Tag gives the message words, each once.
+func (t *Transaction) Tag(words ...string) {
+	for _, w := range words {
+		if !slices.Contains(t.tags, w) {
+			t.tags = append(t.tags, w)
+		}
+	}
+}
+
+// Quarantine has the message held for the operator instead of delivered.
+func (t *Transaction) Quarantine() { t.quarantine = true }
 
 // Resolve says where an address leads.
 func (t *Transaction) Resolve(ctx context.Context, a mail.Address) (account.Target, *mail.Fault) {

@@ -43,6 +43,9 @@ type Origin struct {
 	Tenant   ID
 	Account  ID      // who logged in, zero = nobody
 	Login    Address // that account's address
+	// Forwarded is whom a filter in front of us said the client to be, for the
+	// history alone; empty = nobody said.
+	Forwarded string
 }
 
 // Envelope is what MAIL said.

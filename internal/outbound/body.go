@@ -107,6 +107,12 @@ func (t *transaction) transmit(c *client) error {
 		_, err := c.conn.Write(b)
 		return err
 	}}
+	if t.plan != nil {
+		if _, err := t.plan.WriteTo(d); err != nil {
+			return err
+		}
+		return d.finish()
+	}
 	if err := d.write(t.m.Prefix); err != nil {
 		return err
 	}
@@ -133,6 +139,9 @@ type stuffer struct {
 	start bool // a line begins here
 	cr    bool // a CR is held back: what follows decides on it
 }
+
+// Write implements io.Writer.
+func (d *stuffer) Write(p []byte) (int, error) { return len(p), d.write(p) }
 
 func (d *stuffer) write(p []byte) error {
 	for len(p) > 0 {

@@ -37,6 +37,7 @@ type client struct {
 type extensions struct {
 	pipelining, size, eightBit, utf8, startTLS, dsn bool
 	maxSize                                         int64 // 0 = no limit told
+	maxRecipients, maxMails                         int   // of LIMITS (RFC 9422); 0 = no limit told
 	auth                                            []string
 }
 
@@ -126,6 +127,14 @@ func (c *client) hello(name string) (smtp.Reply, error) {
 	return c.ask(c.times.Greeting, "HELO "+name)
 }
 
+// atOnce is how many recipients one transaction may have.
+func (e extensions) atOnce() int {
+	if e.maxRecipients > 0 {
+		return min(e.maxRecipients, maxRecipients)
+	}
+	return maxRecipients
+}
+
 func readExtensions(lines []string) extensions {
 	var e extensions
 	for _, line := range lines {
@@ -149,11 +158,24 @@ func readExtensions(lines []string) extensions {
 			if len(words) > 1 {
 				e.maxSize, _ = strconv.ParseInt(words[1], 10, 64) // malformed = no limit told
 			}
+		case "LIMITS":
+			e.maxRecipients, e.maxMails = limit(words, "RCPTMAX="), limit(words, "MAILMAX=")
 		case "AUTH":
 			e.auth = append(e.auth, words[1:]...)
 		}
 	}
 	return e
+}
+
+// limit reads one of the numbers of LIMITS; malformed = no limit told.
+func limit(words []string, name string) int {
+	for _, w := range words {
+		if text, has := strings.CutPrefix(w, name); has {
+			n, _ := strconv.ParseUint(text, 10, 20)
+			return int(n)
+		}
+	}
+	return 0
 }
 
 // secure does the TLS handshake on the connection.

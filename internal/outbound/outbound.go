@@ -130,7 +130,13 @@ func (w *worker) leave() {
 	}
 }
 
-func (w *worker) usable() bool { return !w.c.broken && w.c.served < w.set.MessagesPerConnection }
+func (w *worker) usable() bool {
+	most := w.set.MessagesPerConnection
+	if told := w.c.ext.maxMails; told > 0 {
+		most = min(most, told)
+	}
+	return !w.c.broken && w.c.served < most
+}
 
 // serve delivers one message to its recipients at this site.
 func (w *worker) serve(job *queue.Job) []queue.Outcome {

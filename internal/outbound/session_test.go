@@ -329,7 +329,9 @@ func TestExtensions(t *testing.T) {
 		{"too big for the remote", []string{"SIZE 20"}, "a@x.test", nil, "failed 552 5.3.4 ours", ""},
 		{"SIZE without a limit", []string{"SIZE"}, "a@x.test", nil, good, "SIZE=44"},
 		{"nothing announced", []string{"HELP"}, "a@x.test", nil, good, ""},
-		{"8-bit to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "A: b\r\n\r\n\xe9\r\n" }, "failed 554 5.6.3 ours", ""},
+		{"8-bit to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "A: b\r\n\r\n\xe9\r\n" }, good, "SIZE=140"},
+		{"8-bit and signed, to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "DKIM-Signature: v=1\r\n\r\n\xe9\r\n" }, "failed 554 5.6.3 ours", ""},
+		{"8-bit header to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "A: \xc3\xa9\r\n\r\nx\r\n" }, "failed 554 5.6.3 ours", ""},
 		{"7-bit content, declared 8-bit, to a 7-bit host", []string{"HELP"}, "a@x.test", func(m *queue.Message, _ bodies) { m.EightBit = true }, good, ""},
 		{"a sender beyond ASCII", []string{"8BITMIME"}, "a@x.test", func(m *queue.Message, _ bodies) { m.UTF8, m.From.Local = true, "\u65e5" }, "failed 553 5.6.7 ours", ""},
 		{"a recipient beyond ASCII", []string{"8BITMIME"}, "\u65e5@x.test", func(m *queue.Message, _ bodies) { m.UTF8 = true }, "failed 553 5.6.7 ours", ""},
@@ -432,5 +434,43 @@ func TestTheWishForReports(t *testing.T) {
 		if s := strings.Join(lines, "|"); s != c.want || got[0].Reports != c.reports {
 			t.Errorf("%v: reports %v, commands %s", c.keywords, got[0].Reports, s)
 		}
+	}
+}
+
+// TestLimitsThatAreTold: a host that tells its limits is asked for no more.
+func TestLimitsThatAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.mx(testkit.MXOptions{Keywords: []string{"LIMITS RCPTMAX=2 MAILMAX=2"}})
+	w.want(w.send("a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"), good, good, good, good, good)
+	var conns []int
+	for _, msg := range m.Messages() {
+		conns = append(conns, msg.Conn)
+		if len(msg.Recipients) > 2 {
+			t.Errorf("%d recipients at once", len(msg.Recipients))
+		}
+	}
+	if len(conns) != 3 || conns[0] != conns[1] || conns[1] == conns[2] {
+		t.Errorf("messages on connections %v", conns)
+	}
+}
+
+// TestConversion: what a 7-bit host gets is 7-bit, as long as it said, and the same
+// message.
+func TestConversion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bodies[1] = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n.grüße\r\n"
+	m := w.mx(testkit.MXOptions{Keywords: []string{"SIZE"}})
+	job := w.job("a@x.test")
+	job.Message.EightBit = true
+	w.want(w.deliver(t.Context(), job)[0], good)
+	got := string(m.Messages()[0].Data)
+	want := "X-Prefix: yes\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nLmdyw7zDn2UNCg==\r\n"
+	if got != want {
+		t.Errorf("data %q", got)
+	}
+	if line := m.Commands()[1].Line; line != fmt.Sprintf("MAIL FROM:<from@us.test> SIZE=%d", len(want)) {
+		t.Errorf("said %s", line)
 	}
 }

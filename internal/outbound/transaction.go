@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/mime/sevenbit"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -26,6 +28,7 @@ type transaction struct {
 	started int64
 	body    blob.Reader
 	octets  octets
+	plan    *sevenbit.Plan // for a 7-bit host: how the message is sent; nil = as it is
 
 	all     int               // recipients of the job
 	pending []queue.Recipient // without an outcome
@@ -50,7 +53,15 @@ func (t *transaction) content() io.Reader {
 	return io.MultiReader(strings.NewReader(string(t.m.Prefix)), io.NewSectionReader(t.body, 0, t.body.Size()))
 }
 
-func (t *transaction) size() int64 { return int64(len(t.m.Prefix)) + t.body.Size() }
+// size is how long it is as it is sent.
+func (t *transaction) size() int64 {
+	if t.plan != nil {
+		return t.plan.Size()
+	}
+	return t.stored()
+}
+
+func (t *transaction) stored() int64 { return int64(len(t.m.Prefix)) + t.body.Size() }
 
 // outcomes are those known; recipients without one were not tried.
 func (t *transaction) outcomes() []queue.Outcome { return t.done }
@@ -94,7 +105,7 @@ func (t *transaction) run(c *client) (stale bool) {
 	}
 	stop := c.watch(t.w.ctx, t.w.set.Grace)
 	defer stop()
-	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), maxRecipients)], reused: c.served > 0}
+	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), c.ext.atOnce())], reused: c.served > 0}
 	c.served++
 	stale = e.run()
 	if !stale {
@@ -329,10 +340,7 @@ func (t *transaction) screen(c *client) *problem {
 		p := finding(mail.Final(s, text))
 		return &p
 	}
-	if c.ext.size && c.ext.maxSize > 0 && t.size() > c.ext.maxSize {
-		// RFC 1870 §6.1
-		return final(mail.MessageTooBig, fmt.Sprintf("The message has %d octets, %s takes up to %d", t.size(), c.host, c.ext.maxSize))
-	}
+	t.plan = nil
 	if !c.ext.utf8 {
 		switch {
 		case !t.m.From.IsASCII():
@@ -351,9 +359,40 @@ func (t *transaction) screen(c *client) *problem {
 		}
 		t.pending = rest
 	}
-	// RFC 6152 §3: 8-bit content goes to a host that takes it, or not at all.
+	// RFC 6152 §3: 8-bit content goes to a host that takes it, or is converted.
 	if o := t.look(!c.ext.eightBit); !c.ext.eightBit && (o.body || o.header) {
-		return final(mail.ConversionNeeded, "The message is 8-bit, "+c.host+" takes 7-bit messages only")
+		if p := t.convert(c); p != nil {
+			return p
+		}
+	}
+	if c.ext.size && c.ext.maxSize > 0 && t.size() > c.ext.maxSize {
+		// RFC 1870 §6.1
+		return final(mail.MessageTooBig, fmt.Sprintf("The message has %d octets, %s takes up to %d", t.size(), c.host, c.ext.maxSize))
+	}
+	return nil
+}
+
+// convert plans how the message goes to a 7-bit host. One that is signed or
+// encrypted is left alone: what was signed would no longer be what arrives.
+func (t *transaction) convert(c *client) *problem {
+	problem := func(f *mail.Fault) *problem {
+		p := finding(f)
+		return &p
+	}
+	src := sevenbit.Join(t.m.Prefix, t.body)
+	report, err := sevenbit.Inspect(src, t.stored())
+	if err == nil && report.Sealed() {
+		return problem(mail.Final(mail.ConversionNeeded, "The message is 8-bit and signed or encrypted, "+c.host+" takes 7-bit messages only"))
+	}
+	if err == nil {
+		t.plan, err = report.Plan(src)
+	}
+	if obstacle, ok := errors.AsType[sevenbit.Obstacle](err); ok {
+		return problem(mail.Final(mail.ConversionNeeded,
+			"The message is 8-bit, "+c.host+" takes 7-bit messages only, and it cannot be converted: "+obstacle.Error()))
+	}
+	if err != nil {
+		return problem(mail.Temporary(mail.SystemError, "The message could not be read here").Because(err))
 	}
 	return nil
 }

@@ -18,14 +18,16 @@ type Filter struct {
 	Domain string    // of the recipient
 	Sender string    // the reverse-path, "<>" for the null one
 	State  State
-	Limit  int // recipients, 0 = all
+	// Account is whose login sent the message, zero = anybody's.
+	Account mail.ID
+	Limit   int // recipients, 0 = all
 }
 
 // ErrNoFilter says that a filter chooses nothing and does not say All either.
 var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, or all")
 
 func (f Filter) check() error {
-	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 {
+	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 {
 		return ErrNoFilter
 	}
 	return nil
@@ -54,6 +56,9 @@ func (f Filter) condition() (string, []any) {
 		}
 		// Engines fold the column by ASCII alone, but an argument by their locale.
 		add("lower(m.sender) = ?", lowerASCII(sender))
+	}
+	if f.Account != 0 {
+		add("m.account = ?", int64(f.Account))
 	}
 	if f.State != 0 {
 		add("r.state = ?", int(f.State))

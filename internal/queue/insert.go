@@ -11,7 +11,8 @@ import (
 // ids and those of their recipients are given; Expires is Received plus the
 // lifetime if it is 0. A recipient is born Held if the settings hold new mail
 // for others; Leased, and handed to its worker once the commit is durable,
-// while the memory budget lasts; else Queued. One that is given as Served stays so.
+// while the memory budget lasts; else Queued. One that is given as Served or Held
+// stays so.
 func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 	if len(list) == 0 {
 		return nil
@@ -102,19 +103,19 @@ func (b *birth) add(given *Message) {
 	}
 }
 
-// open returns the recipients that are not served yet, and adds the others.
+// open returns the recipients that have no state yet, and adds the others.
 func (b *birth) open(m *Message, all []Recipient) []Recipient {
-	isServed := func(r Recipient) bool { return r.State == Served }
-	if !slices.ContainsFunc(all, isServed) {
+	given := func(r Recipient) bool { return r.State == Served || r.State == Held }
+	if !slices.ContainsFunc(all, given) {
 		return all
 	}
-	b.served = true
 	for _, r := range all {
-		if isServed(r) {
+		if given(r) {
+			b.served = b.served || r.State == Served
 			b.recipients = append(b.recipients, recipientRow(m, &r, 0))
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(all), isServed)
+	return slices.DeleteFunc(slices.Clone(all), given)
 }
 
 func (b *birth) state(d delivery) State {

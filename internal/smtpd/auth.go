@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"strings"
 
@@ -20,9 +21,10 @@ func auth(ctx context.Context, s *session, arg string) reply {
 		return refuse(mail.Final(mail.EncryptionNeeded, "Use STARTTLS before you send a password"))
 	}
 	name, initial, _ := strings.Cut(arg, " ")
-	exchange, known := sasl.New(name)
+	exchange, known := s.srv.o.Gate.Begin(ctx, s.attempt(), name)
 	if !known {
-		return refuse(mail.Final(mail.AuthMechanism, "This mechanism is not offered: use "+strings.Join(sasl.Mechanisms(), " or ")))
+		offered := s.srv.o.Gate.Mechanisms(ctx, s.attempt())
+		return refuse(mail.Final(mail.AuthMechanism, "This mechanism is not offered: use "+strings.Join(offered, " or ")))
 	}
 	if initial = strings.TrimSpace(initial); initial == "" {
 		return s.challenge(ctx, exchange, nil)
@@ -34,14 +36,31 @@ func auth(ctx context.Context, s *session, arg string) reply {
 	return s.challenge(ctx, exchange, answer)
 }
 
+// attempt is a login as this session sees it.
+func (s *session) attempt() account.Attempt {
+	return account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Binding: s.binding()}
+}
+
+// binding is what SCRAM ties itself to.
+func (s *session) binding() sasl.Binding {
+	t, ok := s.conn.Conn.(*tls.Conn)
+	if !ok {
+		return sasl.Binding{}
+	}
+	state := t.ConnectionState()
+	return sasl.Bind(&state, s.srv.o.Certificate())
+}
+
 // challenge feeds an answer to the exchange and asks on, or logs in.
-func (s *session) challenge(ctx context.Context, x sasl.Exchange, answer []byte) reply {
-	challenge, done, err := x.Next(answer)
+func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []byte) reply {
+	challenge, done, err := x.Next(ctx, answer)
 	if err != nil {
-		return saslFault(err)
+		return s.loginRefused(err)
 	}
 	if done {
-		return s.logIn(ctx, x.Credentials())
+		s.account = x.Account()
+		s.log.Info("logged in", "account", s.account.Address.String())
+		return ok(235, "2.7.0", "Logged in")
 	}
 	return reply{code: 334, lines: []string{sasl.Encode(challenge)}, then: func(ctx context.Context) reply {
 		line, err := s.readLine()
@@ -69,15 +88,12 @@ func saslFault(err error) reply {
 	return refuse(mail.Final(mail.BadArguments, "The answer does not follow the mechanism"))
 }
 
-func (s *session) logIn(ctx context.Context, c sasl.Credentials) reply {
-	acc, err := s.srv.o.Gate.Login(ctx, account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), User: c.User, Password: c.Password})
+func (s *session) loginRefused(err error) reply {
 	switch {
-	case err == nil:
-		s.account = acc
-		s.log.Info("logged in", "account", acc.Address.String())
-		return ok(235, "2.7.0", "Logged in")
+	case sasl.IsFault(err):
+		return saslFault(err)
 	case errors.Is(err, account.ErrTooManyFailures):
-		return reply{code: 421, enhanced: "4.7.0", lines: []string{"Too many failed logins from your address, try again in ten minutes"}, close: true}
+		return reply{code: 421, enhanced: "4.7.0", lines: []string{"Too many failed logins from your address, try again later"}, close: true}
 	case errors.Is(err, account.ErrCredentials):
 		s.srv.o.Metrics.loginFailed()
 		return refuse(mail.Final(mail.AuthCredentials, "The user name or password is wrong"))

@@ -29,14 +29,13 @@ func bdat(ctx context.Context, s *session, arg string) reply {
 		r.close = true
 		return r
 	}
-	s.tx.left -= ch.Size
 	if s.tx.chunks == nil {
 		s.tx.chunks = &smtp.Chunks{}
 		s.conn.expectContent(set.DataTimeout)
 	} else {
 		s.conn.resumeContent()
 	}
-	err = s.in.ReadChunk(s.tx.chunks, ch, s.tx.intake, s.srv.buffers)
+	err = s.in.ReadChunk(s.tx.chunks, ch, s.tx, s.srv.buffers)
 	if err != nil || ch.Last {
 		defer s.drop()
 		return s.complete(ctx, err, ch.Last)

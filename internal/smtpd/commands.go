@@ -42,6 +42,8 @@ type command struct {
 var commands = []command{
 	{"EHLO", onSMTP | onSubmission, 0, true, ehlo},
 	{"HELO", onSMTP | onSubmission, 0, true, helo},
+	{"XCLIENT", everywhere, noTx, false, xclient},
+	{"XFORWARD", everywhere, greeted | noTx, false, xforward},
 	{"LHLO", onLMTP, 0, true, ehlo},
 	{"MAIL", everywhere, greeted | authed | noTx, false, mailFrom},
 	{"RCPT", everywhere, greeted | authed | inTx | noChunk, false, rcptTo},
@@ -83,7 +85,8 @@ func find(verb string, d mail.Door) (command, bool) {
 func verbs(d mail.Door) []string {
 	var out []string
 	for _, c := range commands {
-		if c.doors&at(d) != 0 {
+		// Those that begin with X are for hosts in front of us alone.
+		if c.doors&at(d) != 0 && c.verb[0] != 'X' {
 			out = append(out, c.verb)
 		}
 	}

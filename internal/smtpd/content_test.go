@@ -137,7 +137,7 @@ func TestContentIsKeptAsItCame(t *testing.T) {
 	c.say("EHLO client.test", "250")
 	contents := []string{
 		"Subject: dots\r\n\r\n..one\r\n...\r\n..\r\nx.\r\n",
-		"Subject: eight bits\r\n\r\n\xff\x00\x80\r\n",
+		"Subject: eight bits\r\n\r\n\xff\x01\x80\r\n",
 		"Subject: a long line\r\n\r\n" + strings.Repeat("x", 300_000) + "\r\n",
 		"Subject: many lines\r\n\r\n" + strings.Repeat("line\r\n..\r\n", 40_000),
 		"not a header\r\n",

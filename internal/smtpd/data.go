@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -20,19 +21,20 @@ const smallest = 1 << 20
 // mostOf is how many octets of one content are read at the most.
 func mostOf(set Settings) int64 { return 2*set.MessageSize + smallest }
 
-// bounded passes a content on and hangs up on a peer that does not end it. An
-// error of dst is the intake's; the reading goes on to the final dot.
-type bounded struct {
-	dst  *intake.Transaction
-	conn *conn
-	left int64
-}
+// errNUL says that a content holds a NUL. No mail may (RFC 5322 §4), IMAP cannot
+// hand one on, and hosts that drop it see lines, and ends, that we did not.
+var errNUL = errors.New("the message holds a NUL")
 
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.left -= int64(len(p)); b.left < 0 {
-		b.conn.cut()
+// Write passes a content on and hangs up on a peer that does not end it. An
+// error is the intake's, or errNUL; the reading goes on to the end.
+func (t *tx) Write(p []byte) (int, error) {
+	if t.left -= int64(len(p)); t.left < 0 {
+		t.conn.cut()
 	}
-	return b.dst.Write(p)
+	if t.nul = t.nul || bytes.IndexByte(p, 0) >= 0; t.nul {
+		return 0, errNUL
+	}
+	return t.intake.Write(p)
 }
 
 // data serves DATA (RFC 5321 §4.1.1.4).
@@ -47,7 +49,7 @@ func data(_ context.Context, s *session, arg string) reply {
 func (s *session) content(ctx context.Context) reply {
 	defer s.drop()
 	s.conn.expectContent(s.settings().DataTimeout)
-	err := s.in.ReadContent(&bounded{dst: s.tx.intake, conn: s.conn, left: s.tx.left}, s.srv.buffers)
+	err := s.in.ReadContent(s.tx, s.srv.buffers)
 	return s.complete(ctx, err, true)
 }
 
@@ -62,6 +64,10 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 	if errors.Is(err, smtp.ErrBareNewline) {
 		t.Abort()
 		return s.unfit(mail.Final(mail.BareNewline, "The message holds a CR or LF alone; lines must end in CR LF"), last)
+	}
+	if errors.Is(err, errNUL) {
+		t.Abort()
+		return s.unfit(mail.Final(mail.ContentOther, "The message holds a NUL octet, which no mail may"), last)
 	}
 	if !last {
 		t.Abort()

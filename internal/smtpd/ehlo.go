@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
-	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 // maxHelo bounds what a peer may call itself (RFC 5321 §4.5.3.1.2).
@@ -16,7 +15,7 @@ const maxHelo = 255
 func ehlo(ctx context.Context, s *session, arg string) reply {
 	r := s.hello(ctx, arg, true)
 	if !r.failed() {
-		r.lines = append(r.lines, s.extensions()...)
+		r.lines = append(r.lines, s.extensions(ctx)...)
 	}
 	return r
 }
@@ -36,19 +35,28 @@ func (s *session) hello(ctx context.Context, arg string, extended bool) reply {
 }
 
 // extensions are announced only where the whole system honours them.
-func (s *session) extensions() []string {
+func (s *session) extensions(ctx context.Context) []string {
 	set := s.settings()
 	out := []string{
 		"PIPELINING", "SIZE " + strconv.FormatInt(set.MessageSize, 10), "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "DSN",
+	}
+	if n := set.Recipients; n > 0 && n <= maxLimit {
+		out = append(out, "LIMITS RCPTMAX="+strconv.Itoa(n))
+	}
+	if s.mayFront() {
+		out = append(out, "XCLIENT "+xclientAttributes, "XFORWARD "+xforwardAttributes)
 	}
 	if s.tls == "" && s.srv.o.TLS != nil {
 		out = append(out, "STARTTLS")
 	}
 	if s.mayAuth() {
-		out = append(out, "AUTH "+strings.Join(sasl.Mechanisms(), " "))
+		out = append(out, "AUTH "+strings.Join(s.srv.o.Gate.Mechanisms(ctx, s.attempt()), " "))
 	}
 	return out
 }
+
+// maxLimit is the largest number that LIMITS can tell (RFC 9422 §3).
+const maxLimit = 999_999
 
 // mayAuth tells whether a password may be sent on this connection.
 func (s *session) mayAuth() bool {

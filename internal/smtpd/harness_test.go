@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type rig struct {
 	ctx    context.Context
 	served sync.WaitGroup
 
+	reverse  atomic.Value // func(context.Context, netip.Addr) (string, error)
 	mu       sync.Mutex
 	settings smtpd.Settings
 	server   *smtpd.Server
@@ -41,6 +43,7 @@ type rig struct {
 var (
 	stranger = netip.MustParseAddrPort("192.0.2.7:4321")
 	trusted  = netip.MustParseAddrPort("10.1.2.3:4321")
+	front    = netip.MustParseAddrPort("198.51.100.9:4321")
 	here     = netip.MustParseAddrPort("192.0.2.1:25")
 )
 
@@ -52,10 +55,10 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	r := &rig{Stack: stack.New(t, o), t: t, ca: testkit.NewCA(t)}
 	r.secure = r.ca.ServerConfig(t, stack.Hostname)
 	r.settings = smtpd.Settings{
-		Hostname: stack.Hostname, MessageSize: 1_000_000, CommandTimeout: 10 * time.Second, DataTimeout: 10 * time.Second, Junk: 50,
+		Hostname: stack.Hostname, MessageSize: 1_000_000, CommandTimeout: 10 * time.Second, DataTimeout: 10 * time.Second, Junk: 50, Recipients: 1000,
 	}
 	options := smtpd.Options{
-		Intake: r.Intake, Policy: r.Policy, Gate: r.Gate, IDs: r.IDs, TLS: r.secure, Settings: r.current,
+		Intake: r.Intake, Policy: r.Policy, Rules: r.Rules, Rates: r.Rates, Reverse: r.nameOf, Gate: r.Gate, IDs: r.IDs, TLS: r.secure, Settings: r.current, Fronts: func(a netip.Addr) bool { return a == front.Addr() },
 		Metrics: smtpd.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 	r.server = smtpd.New(options)
@@ -68,6 +71,14 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	})
 	r.users()
 	return r
+}
+
+func (r *rig) nameOf(ctx context.Context, a netip.Addr) (string, error) {
+	f, ok := r.reverse.Load().(func(context.Context, netip.Addr) (string, error))
+	if !ok {
+		return "", nil
+	}
+	return f(ctx, a)
 }
 
 func (r *rig) users() {
@@ -113,7 +124,8 @@ func (r *rig) dial(srv *smtpd.Server, door mail.Door, peer netip.AddrPort, impli
 }
 
 // dialDoor is the meaning of a connection's digit in a dialog: 1 server to
-// server, 2 submission, 3 submission in TLS, 4 LMTP, 5 from a trusted network,
+// server, 2 submission, 3 submission in TLS, 4 LMTP, 5 from a trusted network, 6
+// and 7 from a host that speaks for others, to 1 and 2,
 // 8 a server that takes five junk commands.
 func (r *rig) dialDoor(name string) (net.Conn, error) {
 	switch name {
@@ -127,6 +139,10 @@ func (r *rig) dialDoor(name string) (net.Conn, error) {
 		return r.dial(r.server, mail.DoorLMTP, stranger, false)
 	case "5":
 		return r.dial(r.server, mail.DoorSMTP, trusted, false)
+	case "6":
+		return r.dial(r.server, mail.DoorSMTP, front, false)
+	case "7":
+		return r.dial(r.server, mail.DoorSubmission, front, false)
 	case "8":
 		return r.dial(r.strict, mail.DoorSMTP, stranger, false)
 	}

@@ -1,11 +1,13 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -23,7 +25,16 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	if fault := s.srv.o.Policy.Mail(ctx, o, env); fault != nil {
 		return s.refused("sender", fault)
 	}
-	s.tx = &tx{origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings())}
+	rules, fault := s.judgeSender(ctx, o, env)
+	if fault != nil {
+		return s.refused("sender", fault)
+	}
+	room, fault := s.srv.o.Rates.Begin(ctx, rate.Sender{Account: s.account.ID, Domain: s.account.Address.Domain})
+	if fault != nil {
+		return s.refused("sender", fault)
+	}
+	s.tx = &tx{conn: s.conn, origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings()), rules: rules, room: room}
+	s.tx.intake.Counts(room)
 	return ok(250, "2.1.0", "Sender ok")
 }
 
@@ -107,7 +118,7 @@ func unknownParameter(key string) *mail.Fault {
 // origin is who brings the message, as the trace will tell.
 func (s *session) origin(env mail.Envelope) mail.Origin {
 	return mail.Origin{
-		Door: s.door, Session: s.id, Peer: s.peer, Helo: s.helo, TLS: s.tls,
+		Door: s.door, Session: s.id, Peer: s.peer, Helo: cmp.Or(s.claims.helo, s.helo), TLS: s.tls, Forwarded: s.forwardedText(),
 		Tenant: s.account.Tenant, Account: s.account.ID, Login: s.account.Address,
 		Protocol: s.protocol(env.UTF8),
 	}

@@ -26,7 +26,14 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 		fault = s.srv.o.Policy.Rcpt(ctx, s.tx.origin, r.Address, target)
 	}
 	if fault == nil {
-		fault = t.Add(ctx, r, target)
+		fault = s.judgeRecipient(ctx, r.Address)
+	}
+	if fault == nil {
+		if fault = s.tx.room.Recipient(ctx, r.Address); fault == nil {
+			if fault = t.Add(ctx, r, target); fault != nil {
+				s.tx.room.Withdraw()
+			}
+		}
 	}
 	if fault != nil {
 		return s.refused("recipient", fault)

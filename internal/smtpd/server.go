@@ -5,14 +5,18 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -27,15 +31,26 @@ type Settings struct {
 	Tarpit         time.Duration // how much longer each refusal takes than the one before, behind the first few; 0 = not at all
 	GreetingDelay  time.Duration // how long a server that speaks first is waited for on port 25; 0 = not at all
 	Verify         bool          // VRFY tells the truth
+	Recipients     int           // of one transaction, announced by LIMITS
 }
 
 // Options are what a Server is made of.
 type Options struct {
-	Intake   *intake.Intake
-	Policy   *policy.Policy
-	Gate     *account.Gate
-	IDs      *mail.IDs
-	TLS      *tls.Config // for STARTTLS; nil = not offered
+	Intake *intake.Intake
+	Policy *policy.Policy
+	Rules  *rule.Store
+	Rates  *rate.Limiter
+	// Reverse finds the name of a host, by which access rules may go. nil = none
+	// has one.
+	Reverse func(context.Context, netip.Addr) (string, error)
+	Gate    *account.Gate
+	IDs     *mail.IDs
+	TLS     *tls.Config // for STARTTLS; nil = not offered
+	// Certificate is the one that is shown now. nil = SCRAM is not tied to it.
+	Certificate func() *x509.Certificate
+	// Fronts tells whether a host may speak for its clients, by XCLIENT and
+	// XFORWARD. nil = none may.
+	Fronts   func(netip.Addr) bool
 	Settings func() Settings
 	Metrics  *Metrics
 	Logger   *slog.Logger
@@ -50,6 +65,12 @@ type Server struct {
 
 // New returns a server.
 func New(o Options) *Server {
+	if o.Certificate == nil {
+		o.Certificate = func() *x509.Certificate { return nil }
+	}
+	if o.Fronts == nil {
+		o.Fronts = func(netip.Addr) bool { return false }
+	}
 	s := &Server{o: o, buffers: smtp.NewBuffers(), verbs: map[mail.Door][]string{}}
 	for _, d := range []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP} {
 		s.verbs[d] = verbs(d)

@@ -14,6 +14,8 @@ import (
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -28,14 +30,18 @@ type session struct {
 
 	id       mail.ID
 	door     mail.Door
-	peer     netip.AddrPort
-	tls      string // empty = cleartext
-	helo     string // as the peer named itself, empty = not yet
-	extended bool   // EHLO or LHLO, not HELO
+	peer     netip.AddrPort // the client, whoever speaks for it
+	front    netip.AddrPort // who is at the other end
+	claims   claims         // of the front about the client
+	tls      string         // empty = cleartext
+	helo     string         // as the peer named itself, empty = not yet
+	extended bool           // EHLO or LHLO, not HELO
 	account  account.Account
 	junk     int  // commands since the last accepted message that brought none nearer
 	answered bool // nothing of the peer's was waiting when we last wrote
 	tx       *tx  // nil between messages
+
+	forwarded map[string]string // what XFORWARD said of the next message's client
 
 	// unconfirmed are messages whose 250 the peer has not been seen to have
 	// read.
@@ -48,9 +54,13 @@ type tx struct {
 	intake   *intake.Transaction
 	origin   mail.Origin
 	env      mail.Envelope
-	accepted int          // recipients
+	accepted int // recipients
+	conn     *conn
 	left     int64        // octets of content that are still read
+	nul      bool         // the content holds one
 	chunks   *smtp.Chunks // nil before the first BDAT
+	rules    *rule.Case
+	room     *rate.Reservation // of a submission: what its sender may send
 }
 
 func newSession(srv *Server, c net.Conn, door mail.Door) *session {
@@ -60,6 +70,7 @@ func newSession(srv *Server, c net.Conn, door mail.Door) *session {
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		s.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		s.front = s.peer
 	}
 	s.log = srv.o.Logger.With("session", id.String(), "door", door.String())
 	if s.peer.IsValid() {
@@ -78,10 +89,6 @@ func (s *session) start(ctx context.Context) error {
 			return err
 		}
 	}
-	word := "ESMTP"
-	if s.door == mail.DoorLMTP {
-		word = "LMTP"
-	}
 	set := s.settings()
 	if set.GreetingDelay > 0 && s.door == mail.DoorSMTP {
 		if err := s.listenFirst(set.GreetingDelay); err != nil {
@@ -89,7 +96,15 @@ func (s *session) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.send(ok(220, "", set.Hostname+" "+word+" Hayauma"))
+	return s.send(s.greeting())
+}
+
+func (s *session) greeting() reply {
+	word := "ESMTP"
+	if s.door == mail.DoorLMTP {
+		word = "LMTP"
+	}
+	return ok(220, "", s.settings().Hostname+" "+word+" Hayauma")
 }
 
 const handshakeTimeout = time.Minute
@@ -113,8 +128,8 @@ func (s *session) run(ctx context.Context) {
 			_ = s.send(s.farewell(ctx, fatal)) // the peer may be gone
 			return
 		}
-		s.hesitate(ctx, r)
 		for {
+			s.hesitate(ctx, r)
 			if err := s.send(r); err != nil {
 				s.log.Debug("session lost", "error", err)
 				return
@@ -225,8 +240,10 @@ func (s *session) end() {
 
 // drop ends the message under way.
 func (s *session) drop() {
+	s.forwarded = nil
 	if s.tx != nil {
 		s.tx.intake.Abort()
+		s.tx.room.Release()
 		s.tx = nil
 	}
 }

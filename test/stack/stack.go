@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/bounce"
@@ -22,8 +23,9 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
-	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
 
@@ -42,6 +44,8 @@ type Options struct {
 	Messages      func(*intake.Settings) // changes the limits of a transaction
 	RelayNetworks []netip.Prefix
 	LoginFailures int // per address; 0 = no limit
+	SCRAM         bool
+	SendLimits    rate.Limits // of accounts
 
 	// DB and Blobs put something between the engines and intake, to inject
 	// their errors.
@@ -63,6 +67,8 @@ type Stack struct {
 	Queue     *queue.Queue
 	Intake    *intake.Intake
 	Policy    *policy.Policy
+	Rules     *rule.Store
+	Rates     *rate.Limiter
 	History   *event.Log
 	Reporter  *bounce.Reporter
 
@@ -75,7 +81,7 @@ func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
-	s.DB = dbtest.New(t, account.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema())
+	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), intake.Schema())
 	blobs, err := pack.Open(t.Context(), pack.Options{
 		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
 	})
@@ -105,8 +111,24 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 		Created:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Provision(tx, a.ID) },
 		Removed:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Erase(tx, a.ID) },
 	})
-	s.Gate = account.NewGate(s.Directory, ratelimit.NewFailures(o.LoginFailures), log)
+	s.Gate = account.NewGate(account.GateOptions{
+		Directory: s.Directory, Bans: ban.New(ban.Options{DB: s.DB, Limit: o.LoginFailures, Logger: log}), SCRAM: func() bool { return o.SCRAM }, Logger: log,
+	})
 	s.History = event.NewLog(s.DB, s.IDs)
+	s.Rules = rule.New(rule.Options{DB: s.DB, IDs: s.IDs})
+	rates, err := rate.Open(s.t.Context(), rate.Options{
+		DB: s.DB, Logger: log,
+		Defaults: func(k rate.Kind) rate.Limits {
+			if k == rate.Account {
+				return o.SendLimits
+			}
+			return rate.Limits{}
+		},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Rates = rates
 	s.Policy = policy.New(policy.Options{
 		Directory: s.Directory, RelayNetworks: func() []netip.Prefix { return o.RelayNetworks },
 	})
@@ -135,7 +157,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 		o.Messages(&limits)
 	}
 	in := intake.Options{
-		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue,
+		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue, Rates: s.Rates,
 		Settings: func() intake.Settings { return limits },
 		Metrics:  intake.NewMetrics(prometheus.NewRegistry()), Logger: log,
 	}

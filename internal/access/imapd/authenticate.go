@@ -10,7 +10,7 @@ import (
 
 // authenticate serves AUTHENTICATE (RFC 3501 §6.2.2, RFC 4959).
 func authenticate(ctx context.Context, s *session, req imap.Authenticate) reply {
-	exchange, offered := sasl.New(req.Mechanism)
+	exchange, offered := s.srv.o.Gate.Begin(ctx, s.attempt(), req.Mechanism)
 	if !offered {
 		return no(imap.CodeCannot, "This mechanism is not offered")
 	}
@@ -24,12 +24,14 @@ func authenticate(ctx context.Context, s *session, req imap.Authenticate) reply 
 		}
 	}
 	for {
-		challenge, done, err := exchange.Next(answer)
-		if err != nil {
+		challenge, done, err := exchange.Next(ctx, answer)
+		switch {
+		case sasl.IsFault(err):
 			return saslFault(err)
-		}
-		if done {
-			return s.logIn(ctx, exchange.Credentials())
+		case err != nil:
+			return s.loginRefused(err)
+		case done:
+			return s.loggedIn(ctx, exchange.Account())
 		}
 		s.enc.Continue(sasl.Encode(challenge))
 		line, err := s.dec.ReadLine()

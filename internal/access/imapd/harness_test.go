@@ -19,12 +19,12 @@ import (
 
 	"github.com/hayauma/hayauma/internal/access/imapd"
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
-	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -72,7 +72,7 @@ func (b *lockedBuffer) String() string {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t}
-	w.db = dbtest.New(t, account.Schema(), mailbox.Schema(), pack.Schema())
+	w.db = dbtest.New(t, account.Schema(), ban.Schema(), mailbox.Schema(), pack.Schema())
 	ids := mail.NewIDs(1, 0)
 	logger := slog.New(slog.NewTextHandler(&w.log, nil))
 	bodies, err := pack.Open(t.Context(), pack.Options{
@@ -102,7 +102,7 @@ func newWorld(t testing.TB) *world {
 	w.set.Store(&imapd.Settings{Hostname: "mx.example.test", MessageSize: 1 << 20, AllowCleartext: true, Errors: 5})
 	w.server = imapd.New(imapd.Options{
 		Mailboxes: w.boxes, IDs: ids, TLS: w.tls, Logger: logger,
-		Gate:     account.NewGate(directory, ratelimit.NewFailures(3), logger),
+		Gate:     account.NewGate(account.GateOptions{Directory: directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
 		Settings: func() imapd.Settings { return *w.set.Load() },
 		Metrics:  imapd.NewMetrics(prometheus.NewRegistry()),
 	})

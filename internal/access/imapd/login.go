@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 
 	"github.com/hayauma/hayauma/internal/account"
@@ -14,23 +15,40 @@ func login(ctx context.Context, s *session, req imap.Login) reply {
 	if !s.mayLogIn() {
 		return unsafeLogin()
 	}
-	return s.logIn(ctx, sasl.Credentials{User: req.User, Password: req.Password})
+	a := s.attempt()
+	a.User, a.Password = req.User, req.Password
+	acc, err := s.srv.o.Gate.Login(ctx, a)
+	if err != nil {
+		return s.loginRefused(err)
+	}
+	return s.loggedIn(ctx, acc)
+}
+
+// attempt is a login as this session sees it.
+func (s *session) attempt() account.Attempt {
+	a := account.Attempt{Door: "imap", Peer: s.peer.Addr()}
+	if t, ok := s.conn.sock.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		a.Binding = sasl.Bind(&state, s.srv.o.Certificate())
+	}
+	return a
 }
 
 func unsafeLogin() reply {
 	return no(imap.CodePrivacy, "Use STARTTLS before you send a password")
 }
 
-func (s *session) logIn(ctx context.Context, c sasl.Credentials) reply {
-	acc, err := s.srv.o.Gate.Login(ctx, account.Attempt{Door: "imap", Peer: s.peer.Addr(), User: c.User, Password: c.Password})
+func (s *session) loggedIn(ctx context.Context, acc account.Account) reply {
+	s.account = acc
+	s.log.Info("logged in", "account", acc.Address.String())
+	return reply{result: imap.OK, code: imap.CodeCapability(s.capabilities(ctx)...), text: "Logged in"}
+}
+
+func (s *session) loginRefused(err error) reply {
 	switch {
-	case err == nil:
-		s.account = acc
-		s.log.Info("logged in", "account", acc.Address.String())
-		return reply{result: imap.OK, code: imap.CodeCapability(s.capabilities()...), text: "Logged in"}
 	case errors.Is(err, account.ErrTooManyFailures):
 		r := no(imap.CodeAuthFailed, "Too many failed logins from your address")
-		r.close, r.bye = true, "Too many failed logins from your address, try again in ten minutes"
+		r.close, r.bye = true, "Too many failed logins from your address, try again later"
 		return r
 	case errors.Is(err, account.ErrCredentials):
 		s.srv.o.Metrics.loginFailed()

@@ -84,7 +84,7 @@ func (s *session) start(ctx context.Context) error {
 			return err
 		}
 	}
-	s.enc.Untagged(imap.OK, imap.CodeCapability(s.capabilities()...), set.Hostname+" Hayauma is ready")
+	s.enc.Untagged(imap.OK, imap.CodeCapability(s.capabilities(ctx)...), set.Hostname+" Hayauma is ready")
 	return s.enc.Flush()
 }
 

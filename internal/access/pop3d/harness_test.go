@@ -15,13 +15,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
-	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -71,7 +71,7 @@ func settings() Settings {
 func newWorld(t testing.TB, set Settings) *world {
 	t.Helper()
 	w := &world{t: t, ca: testkit.NewCA(t)}
-	w.db = &failingDB{DB: dbtest.New(t, account.Schema(), pack.Schema(), mailbox.Schema())}
+	w.db = &failingDB{DB: dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema())}
 	ids := mail.NewIDs(1, 0)
 	logger := slog.New(slog.DiscardHandler)
 	packs, err := pack.Open(t.Context(), pack.Options{Dir: t.TempDir(), DB: w.db, IDs: ids, MinFree: -1, Prealloc: 1 << 20})
@@ -92,7 +92,7 @@ func newWorld(t testing.TB, set Settings) *world {
 	w.must(err)
 	w.server = New(Options{
 		Mailboxes: w.mailboxes, IDs: ids, Logger: logger, TLS: w.ca.ServerConfig(t, "mx.hayauma.test"),
-		Gate:     account.NewGate(directory, ratelimit.NewFailures(20), logger),
+		Gate:     account.NewGate(account.GateOptions{Directory: directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
 		Settings: func() Settings { return set },
 		Metrics:  NewMetrics(prometheus.NewRegistry()),
 	})

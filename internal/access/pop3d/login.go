@@ -12,11 +12,11 @@ import (
 )
 
 // capa serves CAPA (RFC 2449 §5).
-func capa(_ context.Context, s *session, _ string) reply {
+func capa(ctx context.Context, s *session, _ string) reply {
 	lines := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"}
 	if s.drop == nil && s.mayLogIn() {
 		// RFC 2595 §4: not announced where it would be refused.
-		lines = append(lines, "USER", "SASL "+strings.Join(sasl.Mechanisms(), " "))
+		lines = append(lines, "USER", "SASL "+strings.Join(s.srv.o.Gate.Mechanisms(ctx, s.attempt()), " "))
 	}
 	if s.drop == nil && !s.secured && s.srv.o.TLS != nil {
 		lines = append(lines, "STLS")
@@ -59,9 +59,24 @@ func pass(ctx context.Context, s *session, arg string) reply {
 	if s.user == "" {
 		return refuse("", "Send USER first")
 	}
-	c := sasl.Credentials{User: s.user, Password: arg}
+	a := s.attempt()
+	a.User, a.Password = s.user, arg
 	s.user = ""
-	return s.logIn(ctx, c)
+	acc, err := s.srv.o.Gate.Login(ctx, a)
+	if err != nil {
+		return s.loginRefused(err)
+	}
+	return s.open(ctx, acc)
+}
+
+// attempt is a login as this session sees it.
+func (s *session) attempt() account.Attempt {
+	a := account.Attempt{Door: "pop3", Peer: s.peer.Addr()}
+	if t, ok := s.conn.Conn.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		a.Binding = sasl.Bind(&state, s.srv.o.Certificate())
+	}
+	return a
 }
 
 // auth serves AUTH (RFC 5034 §4).
@@ -73,11 +88,11 @@ func auth(ctx context.Context, s *session, arg string) reply {
 	case !s.mayLogIn():
 		return cleartext()
 	case a.Mechanism == "": // what clients asked before there was CAPA
-		return s.lines("Mechanisms", sasl.Mechanisms())
+		return s.lines("Mechanisms", s.srv.o.Gate.Mechanisms(ctx, s.attempt()))
 	}
-	exchange, known := sasl.New(a.Mechanism)
+	exchange, known := s.srv.o.Gate.Begin(ctx, s.attempt(), a.Mechanism)
 	if !known {
-		return refuse("", "This mechanism is not offered: use "+strings.Join(sasl.Mechanisms(), " or "))
+		return refuse("", "This mechanism is not offered: use "+strings.Join(s.srv.o.Gate.Mechanisms(ctx, s.attempt()), " or "))
 	}
 	if a.Initial == "" {
 		return s.challenge(ctx, exchange, nil)
@@ -90,13 +105,15 @@ func auth(ctx context.Context, s *session, arg string) reply {
 }
 
 // challenge feeds an answer to the exchange and asks on, or logs in.
-func (s *session) challenge(ctx context.Context, x sasl.Exchange, answer []byte) reply {
-	challenge, done, err := x.Next(answer)
-	if err != nil {
+func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []byte) reply {
+	challenge, done, err := x.Next(ctx, answer)
+	switch {
+	case sasl.IsFault(err):
 		return saslRefusal(err)
-	}
-	if done {
-		return s.logIn(ctx, x.Credentials())
+	case err != nil:
+		return s.loginRefused(err)
+	case done:
+		return s.open(ctx, x.Account())
 	}
 	return reply{status: "+", text: sasl.Encode(challenge), then: func(ctx context.Context) reply {
 		line, err := s.readLine(pop3.MaxAnswer)
@@ -125,14 +142,10 @@ func saslRefusal(err error) reply {
 	return refuse("", "The answer does not follow the mechanism")
 }
 
-// logIn goes over to the TRANSACTION state.
-func (s *session) logIn(ctx context.Context, c sasl.Credentials) reply {
-	acc, err := s.srv.o.Gate.Login(ctx, account.Attempt{Door: "pop3", Peer: s.peer.Addr(), User: c.User, Password: c.Password})
+func (s *session) loginRefused(err error) reply {
 	switch {
-	case err == nil:
-		return s.open(ctx, acc)
 	case errors.Is(err, account.ErrTooManyFailures):
-		r := refuse(codeTemporary, "Too many failed logins from your address, try again in ten minutes")
+		r := refuse(codeTemporary, "Too many failed logins from your address, try again later")
 		r.close = true
 		return r
 	case errors.Is(err, account.ErrCredentials):
@@ -143,7 +156,8 @@ func (s *session) logIn(ctx context.Context, c sasl.Credentials) reply {
 	return refuse(codeTemporary, "Logins cannot be checked right now, try again later")
 }
 
-// open locks the maildrop and takes its picture.
+// open goes over to the TRANSACTION state: it locks the maildrop and takes its
+// picture.
 func (s *session) open(ctx context.Context, acc account.Account) reply {
 	if !s.srv.lock(acc.ID) {
 		return refuse(codeInUse, "Another session has the mailbox open")

@@ -4,6 +4,7 @@ package pop3d
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"sync"
@@ -28,9 +29,11 @@ type Options struct {
 	Gate      *account.Gate
 	IDs       *mail.IDs
 	TLS       *tls.Config // for STLS; nil = not offered
-	Settings  func() Settings
-	Metrics   *Metrics
-	Logger    *slog.Logger
+	// Certificate is the one that is shown now. nil = SCRAM is not tied to it.
+	Certificate func() *x509.Certificate
+	Settings    func() Settings
+	Metrics     *Metrics
+	Logger      *slog.Logger
 }
 
 // Server serves sessions. It may be used by many goroutines.
@@ -47,6 +50,9 @@ const partSize = 32 << 10
 
 // New returns a server.
 func New(o Options) *Server {
+	if o.Certificate == nil {
+		o.Certificate = func() *x509.Certificate { return nil }
+	}
 	return &Server{
 		o: o, locked: map[mail.ID]struct{}{},
 		parts: sync.Pool{New: func() any {

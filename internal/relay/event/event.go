@@ -61,6 +61,7 @@ type Detail struct {
 	Peer       string   `json:"peer,omitempty"` // address and port
 	Helo       string   `json:"helo,omitempty"`
 	Login      string   `json:"login,omitempty"`
+	Forwarded  string   `json:"forwarded,omitempty"` // the client, as a filter in front of us told
 	TLS        string   `json:"tls,omitempty"`
 	Account    string   `json:"account,omitempty"` // address of the mailbox's owner
 	Mailbox    string   `json:"mailbox,omitempty"`

@@ -83,7 +83,7 @@ func (r *Report) Bytes() []byte {
 	if r.HeadersOnly {
 		kind = "text/rfc822-headers" // which may be encoded (RFC 6522 §4)
 	}
-	part(&b, boundary, kind, "Undelivered message", r.Original)
+	part(&b, boundary, kind, "Original message", r.Original)
 	b.WriteString("\r\n--" + boundary + "--\r\n")
 	return b.Bytes()
 }

@@ -80,7 +80,7 @@ func ParseORCPT(s string) (string, error) {
 	if strings.EqualFold(kind, "utf-8") {
 		address, err = decodeUnitext(address)
 	} else if address, err = DecodeXtext(address); !isASCII(address) {
-		err = ErrParam
+		kind = "utf-8" // what Postfix calls rfc822 nevertheless
 	}
 	if err != nil || address == "" || !printable(address) {
 		return "", ErrParam

@@ -54,6 +54,8 @@ func TestORCPT(t *testing.T) {
 		"RFC822;a@b":                      {"RFC822;a@b", "RFC822;a@b"},
 		"x-local;user+20name":             {"x-local;user name", "x-local;user+20name"},
 		`utf-8;j\x{FC}rgen@b.test`:        {"utf-8;jürgen@b.test", `utf-8;j\x{FC}rgen@b.test`},
+		"rfc822;ü@b.test":                 {"utf-8;ü@b.test", `utf-8;\x{FC}@b.test`},
+		"rfc822;+C3+BC@b.test":            {"utf-8;ü@b.test", `utf-8;\x{FC}@b.test`},
 		"utf-8;太郎@b.test":                 {"utf-8;太郎@b.test", `utf-8;\x{592A}\x{90CE}@b.test`},
 		`utf-8;a\x{2B}b\x{5C}c\x{3D}@b.t`: {`utf-8;a+b\c=@b.t`, `utf-8;a\x{2B}b\x{5C}c\x{3D}@b.t`},
 	} {
@@ -63,7 +65,7 @@ func TestORCPT(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"", "a@b", ";a@b", "rfc822;", "rfc822;a+0D+0Ab", "rfc822;+FF", "rfc822;ü", "rf c;a", `utf-8;\x{}`, `utf-8;\x{D800}`,
+		"", "a@b", ";a@b", "rfc822;", "rfc822;a+0D+0Ab", "rfc822;+FF", "rf c;a", `utf-8;\x{}`, `utf-8;\x{D800}`,
 		`utf-8;\x{110000}`, `utf-8;\u00FC`, `utf-8;\x{0A}`, `utf-8;a\`, "rfc822;" + strings.Repeat("x", 500),
 	} {
 		if got, err := smtp.ParseORCPT(in); err == nil {

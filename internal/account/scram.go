@@ -1,0 +1,142 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
+)
+
+// mainIterations is what a verifier of a password that somebody chose costs: it
+// is the weaker door beside argon2id, so it exists only where it was asked for.
+const mainIterations = 600_000
+
+var (
+	sqlScram    = db.SQL("SELECT scram FROM account WHERE id = ?")
+	sqlSetScram = db.SQL("UPDATE account SET scram = ? WHERE key = ?")
+	sqlSecret   = db.SQL("SELECT secret FROM account_secret WHERE id = 1")
+)
+
+// SetVerifier lets the password of an account be used with SCRAM as well, until
+// it is changed. App passwords that were made before cannot be used with SCRAM
+// then. The password is to be the one that is set.
+func (d *Directory) SetVerifier(ctx context.Context, addr mail.Address, password string) error {
+	v, err := sasl.Derive(password, sasl.NewSalt(), mainIterations)
+	if errors.Is(err, sasl.ErrPrepare) {
+		return fmt.Errorf("%w: it cannot be used with SCRAM", err)
+	}
+	if err != nil {
+		return err
+	}
+	return d.change(ctx, func(tx *db.Tx) error {
+		return deleted(ErrNoAccount)(tx.Exec(sqlSetScram, v.String(), addr.Key()))
+	})
+}
+
+// verifiers are what an account may prove itself with by SCRAM: its own password
+// first, where it was asked for, under the id 0, then its app passwords.
+func (d *Directory) verifiers(ctx context.Context, acc Account) (list []AppPassword, err error) {
+	err = d.o.DB.Read(ctx, func(tx *db.Tx) error {
+		list = nil
+		var own string
+		if err := tx.Row(sqlScram, []any{acc.ID}, &own); err != nil {
+			return err
+		}
+		apps, err := appPasswords(tx, acc.ID)
+		if err != nil {
+			return err
+		}
+		if own != "" {
+			v, err := sasl.ParseVerifier(own)
+			if err != nil {
+				return fmt.Errorf("account %s: %w", acc.ID, err)
+			}
+			list = append(list, AppPassword{Scopes: Scopes(), verifier: v})
+		}
+		list = append(list, apps...)
+		return nil
+	})
+	return list, err
+}
+
+// find returns the account of a login name; ok = there is one.
+func (d *Directory) find(ctx context.Context, name string) (acc Account, ok bool, err error) {
+	addr, err := mail.ParseAddress(name)
+	if err != nil {
+		return acc, false, nil //nolint:nilerr // nobody has such a name
+	}
+	err = d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		acc, ok, err = oneAccount(tx, sqlByKey, addr.Key())
+		return err
+	})
+	return acc, ok, err
+}
+
+// generated tells whether a password looks like one that we made.
+func generated(password string) bool {
+	return len(password) == generatedLen && strings.Trim(password, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+const generatedLen = 26 // of rand.Text
+
+// authenticateApp is Authenticate for an app password. It takes the same time
+// for users who have none, or who do not exist.
+func (d *Directory) authenticateApp(ctx context.Context, a Attempt) (Account, error) {
+	acc, ok, err := d.find(ctx, a.User)
+	if err != nil {
+		return acc, err
+	}
+	var apps []AppPassword
+	if ok {
+		if apps, err = d.verifiers(ctx, acc); err != nil {
+			return acc, err
+		}
+	}
+	if len(apps) == 0 {
+		apps = []AppPassword{{verifier: sasl.Verifier{Salt: make([]byte, sasl.SaltSize), Iterations: sasl.Iterations}}}
+	}
+	found, err := d.login.among(ctx, apps, a.Password)
+	if err != nil || found == nil {
+		return Account{}, errors.Join(err, notFound(found))
+	}
+	return acc, d.use(ctx, *found, a.Door, a.Peer)
+}
+
+func notFound(p *AppPassword) error {
+	if p == nil {
+		return ErrCredentials
+	}
+	return nil
+}
+
+// use tells whether a password that was right may be used here, and notes it.
+func (d *Directory) use(ctx context.Context, p AppPassword, door string, peer netip.Addr) error {
+	if !p.allows(door, peer, mail.Micros(time.Now())) {
+		d.o.Logger.Warn("an app password was used where it may not be, or after its time",
+			"app_password", p.Name, "door", door, "peer", peer.String())
+		return ErrCredentials
+	}
+	if p.ID != 0 {
+		d.usedNow(ctx, p, peer)
+	}
+	return nil
+}
+
+// scramSecret is what the salts of users who do not exist are made of.
+func (d *Directory) scramSecret(ctx context.Context) ([]byte, error) {
+	if s := d.secret.Load(); s != nil {
+		return *s, nil
+	}
+	var secret []byte
+	err := d.o.DB.Read(ctx, func(tx *db.Tx) error { return tx.Row(sqlSecret, nil, &secret) })
+	if err == nil {
+		d.secret.Store(&secret)
+	}
+	return secret, err
+}

@@ -1,0 +1,120 @@
+// Package explain says what an SMTP reply means.
+//
+// The answer comes from the most specific of three layers: known replies of
+// providers and servers, told by their words; the enhanced status codes of the
+// IANA registry; the basic codes of RFC 5321. There is always an answer. All
+// rows stand in data/, in English and Japanese, each with its source.
+package explain
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Explanation is what a reply means, and what to do about it.
+type Explanation struct {
+	Code     int    `json:"code,omitempty"`     // 0 = the text has none
+	Enhanced string `json:"enhanced,omitempty"` // "5.7.26"
+	Text     string `json:"text"`               // the words of the server
+	Kind     Kind   `json:"kind"`
+	Rule     string `json:"rule"`               // the row that answered: "gmail-dmarc", "X.7.26", "550"
+	Provider string `json:"provider,omitempty"` // who says it, where the words tell
+	Meaning  Text   `json:"meaning"`
+	Who      Actor  `json:"who"` // who must act
+	Fix      Text   `json:"fix"`
+	Source   Source `json:"source"`
+}
+
+// Reply is the reply as it was understood, in one line.
+func (e Explanation) Reply() string { return reply{e.Code, e.Enhanced, e.Text}.String() }
+
+// Source is where a row is known from.
+type Source struct {
+	Where string `json:"where"`          // a URL, or "RFC 5321"
+	Date  string `json:"date,omitempty"` // when it was published or looked up; empty for an RFC
+}
+
+func (s Source) String() string {
+	if s.Date == "" {
+		return s.Where
+	}
+	return s.Where + " (" + s.Date + ")"
+}
+
+// Book holds all rows. It is never changed, so that many may read it at once.
+type Book struct {
+	rules []entry          // the first that matches counts
+	codes map[string]entry // "X.7.26", "550", "5xx", "unknown"
+}
+
+// Reply explains a reply of any server. The text may be a whole reply of several
+// lines, a line of a bounce or a log, a code alone, or words without a code.
+func (b *Book) Reply(text string) Explanation {
+	r := parse(text)
+	e, found := b.match(r)
+	if !found {
+		e = b.byCode(r)
+	}
+	kind, do := kindOf(class(r, e)), e.todo
+	if kind == Permanent {
+		do = e.refused
+	}
+	return Explanation{
+		Code: r.code, Enhanced: r.enhanced, Text: r.text, Kind: kind,
+		Rule: e.name, Provider: e.provider, Meaning: e.meaning, Who: do.who, Fix: do.fix, Source: e.source,
+	}
+}
+
+// match finds the first rule for the words. A rule for temporary failures does
+// not explain a permanent one, and the other way round.
+func (b *Book) match(r reply) (entry, bool) {
+	line := r.String()
+	for _, e := range b.rules {
+		if c := r.class(); c != 0 && e.class != 0 && c != e.class {
+			continue
+		}
+		if e.pattern.MatchString(line) {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
+// byCode finds the row of the codes. Open has made sure that "unknown" exists.
+func (b *Book) byCode(r reply) entry {
+	for _, name := range codeNames(r) {
+		e, found := b.codes[name]
+		if found && (r.class() != '2' || name[0] != 'X' || e.class == '2') {
+			return e
+		}
+	}
+	return b.codes[unknownRow]
+}
+
+// codeNames are the rows that may answer, the most specific first. X.0.0 says
+// less than any basic code.
+func codeNames(r reply) []string {
+	var names []string
+	subject, detail, enhanced := splitEnhanced(r.enhanced)
+	if enhanced && subject != "0" {
+		names = append(names, "X."+subject+"."+detail, "X."+subject+".0")
+	}
+	if r.code != 0 {
+		names = append(names, strconv.Itoa(r.code))
+	}
+	if enhanced && r.class() != '2' {
+		names = append(names, "X.0.0")
+	}
+	if c := r.class(); c != 0 {
+		names = append(names, fmt.Sprintf("%cxx", c))
+	}
+	return names
+}
+
+// class is that of the reply; words without a code have that of their rule.
+func class(r reply, e entry) byte {
+	if c := r.class(); c != 0 {
+		return c
+	}
+	return e.class
+}

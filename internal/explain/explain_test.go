@@ -1,0 +1,127 @@
+package explain_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/hayauma/hayauma/internal/explain"
+)
+
+func open(t testing.TB) *explain.Book {
+	t.Helper()
+	b, err := explain.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestReply(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	for _, row := range []struct{ name, text, rule, understood, kind string }{
+		{"one line", "550 5.7.26 Multiple checks", "X.7.26", "550 5.7.26 Multiple checks", "permanent"},
+		{"several lines", "550-5.7.26 one\r\n550-5.7.26 two\r\n550 5.7.26 three", "X.7.26", "550 5.7.26 one two three", "permanent"},
+		{"codes on the first line only", "550-5.7.26 one\n550-two\n550 three", "X.7.26", "550 5.7.26 one two three", "permanent"},
+		{"several lines put into one", "550-5.1.1 The email account that you tried to reach does not exist. Please 550-5.1.1 try 550 5.1.1 again", "gmail-no-such-user",
+			"550 5.1.1 The email account that you tried to reach does not exist. Please try again", "permanent"},
+		{"an enhanced code alone", "5.7.26", "X.7.26", "5.7.26", "permanent"},
+		{"a temporary one", "4.2.2", "X.2.2", "4.2.2", "temporary"},
+		{"a basic code alone", "421", "421", "421", "temporary"},
+		{"words alone", "The email account that you tried to reach does not exist.", "gmail-no-such-user", "The email account that you tried to reach does not exist.", "permanent"},
+		{"a field of a report", "smtp; 550 5.1.1 <u@x.test>... nobody", "X.1.1", "550 5.1.1 <u@x.test>... nobody", "permanent"},
+		{"a field without space", "smtp;550 5.1.1 nobody", "X.1.1", "550 5.1.1 nobody", "permanent"},
+		{"Postfix's words", "host mx.x.test[192.0.2.1] said: 452 4.2.2 no (in reply to RCPT TO command)", "X.2.2", "452 4.2.2 no", "temporary"},
+		{"Sendmail's words", "(reason: 550 5.2.1 closed)", "X.2.1", "550 5.2.1 closed", "permanent"},
+		{"qmail's words", "Remote host said: 550 sorry (#5.2.1)", "X.2.1", "550 5.2.1 sorry (#5.2.1)", "permanent"},
+		{"Google's documentation", `550, "5.1.1", nobody`, "X.1.1", "550 5.1.1 nobody", "permanent"},
+		{"a code behind other words", "550 x_nsu 5.1.1 nobody", "X.1.1", "550 5.1.1 x_nsu 5.1.1 nobody", "permanent"},
+		{"classes that differ: the basic code counts", "421 5.7.32 odd", "X.7.0", "421 5.7.32 odd", "temporary"},
+		{"an unknown detail", "550 5.7.999 odd", "X.7.0", "550 5.7.999 odd", "permanent"},
+		{"an unknown subject", "552 5.9.1 odd", "552", "552 5.9.1 odd", "permanent"},
+		{"an unknown subject alone", "5.9.1", "X.0.0", "5.9.1", "permanent"},
+		{"a code that says nothing", "552 5.0.0 odd", "552", "552 5.0.0 odd", "permanent"},
+		{"an unknown basic code", "571 odd", "5xx", "571 odd", "permanent"},
+		{"an unknown temporary code", "471 odd", "4xx", "471 odd", "temporary"},
+		{"success", "250 2.0.0 OK", "250", "250 2.0.0 OK", "success"},
+		{"success with a meaning of its own", "250 2.1.5 OK", "X.1.5", "250 2.1.5 OK", "success"},
+		{"success is not explained as a failure", "250 2.1.1 OK", "250", "250 2.1.1 OK", "success"},
+		{"unknown success", "299 OK", "2xx", "299 OK", "success"},
+		{"an invitation", "354 go on", "354", "354 go on", "continue"},
+		{"not a code: an IP address", "lost connection with 5.1.1.1 port 25", "unknown", "lost connection with 5.1.1.1 port 25", "unknown"},
+		{"not a code: a number", "message of 550 octets", "unknown", "message of 550 octets", "unknown"},
+		{"not a code: leading zeros", "5.01.1", "unknown", "5.01.1", "unknown"},
+		{"nothing", "", "unknown", "", "unknown"},
+		{"a rule for the other class is left", "450 User unknown in virtual mailbox table", "450", "450 User unknown in virtual mailbox table", "temporary"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			got := b.Reply(row.text)
+			if got.Rule != row.rule || got.Reply() != row.understood || string(got.Kind) != row.kind {
+				t.Errorf("rule %s, kind %s, understood as %q", got.Rule, got.Kind, got.Reply())
+			}
+		})
+	}
+}
+
+func TestLongTextIsCut(t *testing.T) {
+	t.Parallel()
+	got := open(t).Reply("550 5.1.1 " + strings.Repeat("語", 1<<16))
+	if got.Rule != "X.1.1" || len(got.Text) > 2<<10 || !utf8.ValidString(got.Text) {
+		t.Errorf("%s, %d octets", got.Rule, len(got.Text))
+	}
+}
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	report := "I could not deliver it.\n\nFinal-Recipient: rfc822; a@x.test\nDiagnostic-Code: smtp; 550 5.1.1 <a@x.test>:\n    nobody here\n" +
+		"Action: failed\n\nDIAGNOSTIC-CODE: smtp; 552 full\n\nDiagnostic-Code: smtp; 552 full\n"
+	for _, row := range []struct{ name, text, want string }{
+		{"a report", report, "smtp; 550 5.1.1 <a@x.test>:\nnobody here|smtp; 552 full"},
+		{"lines of a log", "so it said\n550-one\n550 two\nthen\n421 later\n421 later\n", "550-one\n550 two|421 later"},
+		{"one reply in words", " The mailbox is full.\n", "The mailbox is full."},
+		{"nothing", " \n", ""},
+	} {
+		if got := strings.Join(explain.Replies(row.text), "|"); got != row.want {
+			t.Errorf("%s: %q", row.name, got)
+		}
+	}
+}
+
+func TestWordsOfEachLanguage(t *testing.T) {
+	t.Parallel()
+	for _, k := range []explain.Kind{explain.Success, explain.Continue, explain.Temporary, explain.Permanent, explain.Unknown} {
+		if name := k.Name(); name.In(explain.English) == "" || name.In(explain.Japanese) == name.In(explain.English) {
+			t.Errorf("%s: %v", k, name)
+		}
+	}
+	if _, known := explain.Actor("x").Name(); known {
+		t.Error("an actor that does not exist has a name")
+	}
+}
+
+// FuzzReply: there is always an answer in both languages, and what was
+// understood is understood again in the same way.
+func FuzzReply(f *testing.F) {
+	for _, seed := range []string{
+		"550 5.7.26 x", "550-5.1.1 a\r\n550 5.1.1 b", "5.1.1", "smtp; 452 4.2.2 (in reply to x)", `550, "5.1.1", x`, "host x said: 421", "2.1.5", "日本\x00\xff", "550 -5.1.1",
+	} {
+		f.Add(seed)
+	}
+	b := open(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, part := range append(explain.Replies(text), text) {
+			got := b.Reply(part)
+			if got.Meaning.EN == "" || got.Meaning.JA == "" || got.Fix.EN == "" || got.Fix.JA == "" || got.Source.Where == "" || got.Rule == "" {
+				t.Errorf("%q: %+v", part, got)
+			}
+			if !utf8.ValidString(got.Text) || strings.ContainsAny(got.Text, "\r\n\x00\x1b") {
+				t.Errorf("%q: %q", part, got.Text)
+			}
+			if again := b.Reply(got.Reply()); again.Code != got.Code || again.Enhanced != got.Enhanced || again.Kind != got.Kind && got.Code+len(got.Enhanced) > 0 {
+				t.Errorf("%q was understood as %q, and that as %q", part, got.Reply(), again.Reply())
+			}
+		}
+	})
+}

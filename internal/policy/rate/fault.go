@@ -1,0 +1,35 @@
+package rate
+
+import (
+	"fmt"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// fullFault says that a limit is reached, and when there will be room.
+func fullFault(k Kind, r Rule, limit, seconds int64) *mail.Fault {
+	did := didTable[r.Measure]
+	advice := "or ask your postmaster for a higher limit"
+	if r.Measure == NewRecipients {
+		advice = "write to those it knows, " + advice
+	}
+	return mail.Temporary(mail.NotAuthorized, fmt.Sprintf("%s has %s %d %s within %s, which is its limit: try again in about %s, %s",
+		whoTable[k], did.before, limit, did.after, spanTable[r.Span].words, about(seconds), advice))
+}
+
+// heldFault says that somebody has to look at the account first.
+func heldFault() *mail.Fault {
+	return mail.Temporary(mail.NotAuthorized,
+		"This account was stopped because it sent far more than usual and much of it was refused: ask your postmaster to look at it and release it")
+}
+
+// about is a time for people.
+func about(seconds int64) string {
+	switch {
+	case seconds <= 90:
+		return "a minute"
+	case seconds < 90*60:
+		return fmt.Sprintf("%d minutes", (seconds+59)/60)
+	}
+	return fmt.Sprintf("%d hours", (seconds+3599)/3600)
+}

@@ -1,0 +1,85 @@
+package rule_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hayauma/hayauma/internal/policy/rule"
+)
+
+// shown is a trial in short: each rule's answer, then the decision.
+func shown(t rule.Trial) string {
+	var parts []string
+	for _, s := range t.Steps {
+		parts = append(parts, s.Matches)
+	}
+	return strings.Join(parts, ",") + " | " + strings.TrimSpace(string(t.Action)+" "+t.Rule) + " | " + t.At
+}
+
+func TestTry(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	for _, line := range []string{
+		"office: accept network=10.0.0.0/8", "bulk: tag tag=bulk helo=*dsl*,*pool*,*dyn*,*dial*,*cable*", "slow: tarpit delay=5 reverse=<>",
+		"sleeping: reject off door=smtp", "friends: accept to=friends@ours.test from=*", "casino: reject from=@.casino.test text=No!",
+		"held: quarantine certificate=<> login=<> to=@ours.test",
+	} {
+		s.add(rule.Place{}, line)
+	}
+	for _, row := range []struct {
+		name, want string
+		q          rule.Question
+	}{
+		{"at home", "yes,not reached,not reached,off,not reached,not reached,not reached | accept office | MAIL", rule.Question{IP: "10.1.2.3"}},
+		{"the null sender passes the exception", "no,no,yes,off,no,no,waits |  | MAIL", rule.Question{IP: "192.0.2.1"}},
+		{"the recipient decides", "no,no,no,off,waits,not reached,not reached |  | MAIL", rule.Question{IP: "192.0.2.1", From: "a@casino.test", Reverse: "x.test"}},
+		{"a friend", "no,no,no,off,yes,not reached,not reached | accept friends | RCPT", rule.Question{IP: "192.0.2.1", From: "a@casino.test", Reverse: "x.test", To: "friends@ours.test"}},
+		{"another", "no,no,no,off,no,yes,not reached | reject casino | RCPT", rule.Question{IP: "192.0.2.1", From: "a@x.casino.test", Reverse: "x.test", To: "you@ours.test"}},
+		{"held", "no,yes,yes,off,no,no,yes | quarantine held | RCPT", rule.Question{IP: "192.0.2.1", Helo: "dsl7", To: "you@ours.test"}},
+		{"proved", "no,no,no,off,no,no,no |  | RCPT", rule.Question{IP: "192.0.2.1", Certificate: "x", Reverse: "a.test", To: "you@ours.test"}},
+	} {
+		row.q.Door = "smtp"
+		got, err := s.Try(t.Context(), row.q)
+		if err != nil || shown(got) != row.want {
+			t.Errorf("%s: %v\ngot  %s\nwant %s", row.name, err, shown(got), row.want)
+		}
+		switch row.name {
+		case "held":
+			if strings.Join(got.Tags, ",") != "bulk" || got.Delay != 5 || got.Reply != "" {
+				t.Errorf("%+v", got)
+			}
+			if why := got.Steps[6].Why; why != "login <> matches <>, certificate <> matches <>, to you@ours.test matches @ours.test" {
+				t.Error(why)
+			}
+		case "another":
+			if got.Reply != "550 5.7.1 No!" || got.Steps[0].Why != "network 192.0.2.1 does not match 10.0.0.0/8" ||
+				got.Steps[1].Why != "helo <> matches none of *dsl*, *pool*, *dyn*, 2 more" {
+				t.Errorf("%+v", got)
+			}
+		}
+	}
+}
+
+func TestQuestionsThatAreWrong(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	for _, row := range []struct {
+		q    rule.Question
+		want string
+	}{
+		{rule.Question{}, "--ip"},
+		{rule.Question{IP: "192.0.2.1"}, "--door"},
+		{rule.Question{IP: "192.0.2.1", Door: "smtp", Certificate: "sha256:1"}, "--certificate"},
+		{rule.Question{IP: "192.0.2.1", Door: "smtp", Login: "a b"}, "--login"},
+		{rule.Question{IP: "192.0.2.1", Door: "smtp", From: "a@"}, "--from"},
+		{rule.Question{IP: "192.0.2.1", Door: "smtp", To: "<>"}, "--to <>"},
+	} {
+		if _, err := s.Try(t.Context(), row.q); err == nil || !strings.HasPrefix(err.Error(), row.want) {
+			t.Errorf("%+v: %v", row.q, err)
+		}
+	}
+	got, err := s.Try(t.Context(), rule.Question{IP: "::1", Door: "smtp", From: "<>", To: "postmaster"})
+	if err != nil || got.Steps == nil || got.Action != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

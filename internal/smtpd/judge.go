@@ -1,0 +1,64 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rule"
+)
+
+// judgeSender asks the operator's rules about who brings a message.
+func (s *session) judgeSender(ctx context.Context, o mail.Origin, env mail.Envelope) (*rule.Case, *mail.Fault) {
+	f := rule.FactsOf(o, env)
+	if t, ok := s.conn.Conn.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		f.Certificate = rule.CertificateOf(&state)
+	}
+	if s.srv.o.Reverse != nil && s.peer.IsValid() {
+		f.Reverse = func(ctx context.Context) (string, error) { return s.srv.o.Reverse(ctx, s.peer.Addr()) }
+	}
+	c, err := s.srv.o.Rules.Open(ctx, f)
+	if err != nil {
+		return nil, mail.AsFault(err)
+	}
+	d, err := c.Mail(ctx)
+	if err != nil {
+		return nil, mail.AsFault(err)
+	}
+	return c, s.obey(ctx, d)
+}
+
+// judgeRecipient asks them about a recipient.
+func (s *session) judgeRecipient(ctx context.Context, a mail.Address) *mail.Fault {
+	d, err := s.tx.rules.Rcpt(ctx, a)
+	if err != nil {
+		return mail.AsFault(err)
+	}
+	if fault := s.obey(ctx, d); fault != nil {
+		return fault
+	}
+	s.tx.intake.Tag(d.Tags...)
+	if d.Action == rule.Quarantine {
+		s.tx.intake.Quarantine()
+		s.tx.intake.Tag("quarantine:" + d.Rule)
+	}
+	return nil
+}
+
+// obey waits as long as the rules want, and refuses what they refuse.
+func (s *session) obey(ctx context.Context, d rule.Decision) *mail.Fault {
+	if d.Action != "" || d.Delay > 0 {
+		s.log.Info("access rule", "rule", d.Rule, "action", string(d.Action), "why", d.Why, "delay", d.Delay)
+	}
+	if d.Delay > 0 {
+		wait := time.NewTimer(d.Delay)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
+	return d.Fault()
+}

@@ -1,0 +1,112 @@
+package smtpd_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+// TestAccessRules: each action as a peer sees it.
+func TestAccessRules(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	for _, x := range []rule.Rule{
+		{Name: "friend", Action: rule.Accept, Conditions: rule.Conditions{Senders: []string{"friend@bad.test"}}},
+		{Name: "bad", Action: rule.Reject, Text: "Go away", Conditions: rule.Conditions{Senders: []string{"@bad.test"}}},
+		{Name: "later", Action: rule.Defer, Conditions: rule.Conditions{Recipients: []string{"bob@hayauma.test"}, Senders: []string{"@slow.test"}}},
+		{Name: "wait", Action: rule.Tarpit, Delay: 1, Conditions: rule.Conditions{Senders: []string{"@tar.test"}}},
+		{Name: "mark", Action: rule.Tag, Tag: "news", Conditions: rule.Conditions{Senders: []string{"@odd.test"}}},
+		{Name: "odd", Action: rule.Quarantine, Conditions: rule.Conditions{Senders: []string{"@odd.test"}}},
+		{Name: "named", Action: rule.Reject, Text: "Not by that name", Conditions: rule.Conditions{Reverse: []string{"*.dial.test"}}},
+	} {
+		if _, err := r.Rules.Add(t.Context(), x, rule.Place{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := r.open("1")
+	c.say("EHLO client.test", "250")
+	if got := c.say("MAIL FROM:<x@bad.test>", "550 5.7.1"); !strings.Contains(got, "Go away") {
+		t.Error(got)
+	}
+	c.deliver("friend@bad.test", "Subject: a\r\n\r\na\r\n", "alice@hayauma.test")
+	c.say("MAIL FROM:<x@slow.test>", "250")
+	c.say("RCPT TO:<bob@hayauma.test>", "450 4.7.1")
+	c.say("RCPT TO:<alice@hayauma.test>", "250")
+	c.say("RSET", "250")
+	started := time.Now()
+	c.say("MAIL FROM:<x@tar.test>", "250")
+	if took := time.Since(started); took < time.Second {
+		t.Errorf("the tarpit took %v", took)
+	}
+	c.say("RSET", "250")
+	c.deliver("x@odd.test", "Subject: b\r\n\r\nb\r\n", "alice@hayauma.test", "bob@hayauma.test")
+	waiting := r.Queued()
+	if len(waiting) != 1 || len(waiting[0].Recipients) != 2 || waiting[0].Recipients[0].State != queue.Held ||
+		strings.Join(waiting[0].Tags, " ") != "news quarantine:odd" {
+		t.Errorf("quarantine: %+v", waiting)
+	}
+	if got := r.Inbox("alice@hayauma.test"); len(got) != 1 || !strings.Contains(got[0], "Subject: a") {
+		t.Errorf("INBOX: %q", got)
+	}
+	if n, err := r.Queue.Release(t.Context(), queue.Filter{All: true}); err != nil || n != 2 {
+		t.Fatalf("released %d, %v", n, err)
+	}
+}
+
+// TestSendLimits: a submission beyond the limits is put off, and says why.
+func TestSendLimits(t *testing.T) {
+	t.Parallel()
+	var limits rate.Limits
+	limits[1], limits[4] = 3, 4 // messages and recipients within an hour
+	r := newRig(t, stack.Options{SendLimits: limits})
+	c := r.open("3")
+	c.say("EHLO client.test", "250")
+	c.say("AUTH PLAIN "+plainAlice, "235")
+	c.deliver("alice@hayauma.test", "Subject: a\r\n\r\na\r\n", "bob@hayauma.test", "alice@hayauma.test")
+	c.say("MAIL FROM:<alice@hayauma.test>", "250")
+	c.say("RCPT TO:<nobody@hayauma.test>", "550")
+	c.say("RCPT TO:<bob@hayauma.test>", "250")
+	c.say("RCPT TO:<alice@hayauma.test>", "250")
+	c.say("RCPT TO:<x@elsewhere.test>", "450 4.7.1")
+	c.say("RSET", "250") // nothing was sent, so nothing is counted
+	for range 2 {
+		c.deliver("alice@hayauma.test", "Subject: a\r\n\r\na\r\n", "bob@hayauma.test")
+	}
+	if got := c.say("MAIL FROM:<alice@hayauma.test>", "450 4.7.1"); !strings.Contains(got, "hour") {
+		t.Error(got)
+	}
+	other := r.open("1") // mail from others is not counted
+	other.say("EHLO client.test", "250")
+	for range 5 {
+		other.deliver("x@elsewhere.test", "Subject: a\r\n\r\na\r\n", "bob@hayauma.test")
+	}
+}
+
+// TestRuleOnAName: a name that cannot be looked up puts the peer off.
+func TestRuleOnAName(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	_, err := r.Rules.Add(t.Context(), rule.Rule{Name: "named", Action: rule.Reject, Conditions: rule.Conditions{Reverse: []string{"*.dial.test"}}}, rule.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"x.dial.test": "550 5.7.1", "mx.good.test": "250", "": "250", "fails": "451 4.3.0"} {
+		r.reverse.Store(func(context.Context, netip.Addr) (string, error) {
+			if name == "fails" {
+				return "", errors.New("no answer")
+			}
+			return name, nil
+		})
+		c := r.open("1")
+		c.say("EHLO client.test", "250")
+		c.say("MAIL FROM:<x@elsewhere.test>", want)
+	}
+}
