@@ -59,9 +59,12 @@ func (g *Gate) Login(ctx context.Context, a Attempt) (Account, error) {
 	return acc, err
 }
 
+// maxUser bounds what is logged of a name, in octets.
+const maxUser = 200
+
 // failed tells of one failed login.
 func (g *Gate) failed(a Attempt, user string, why error) {
-	g.o.Logger.Warn("login failed", "door", a.Door, "peer", a.Peer.String(), "user", user, "reason", why)
+	g.o.Logger.Warn("login failed", "door", a.Door, "peer", a.Peer.String(), "user", user[:min(len(user), maxUser)], "reason", why)
 }
 
 func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
@@ -75,17 +78,13 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
 
 // begin waits for the place and the delay that a name and a peer have earned.
 func (g *Gate) begin(ctx context.Context, a Attempt, name string) (end func(context.Context, ban.Outcome), err error) {
-	wait, cancel := context.WithTimeoutCause(ctx, hashWait, ErrBusy)
-	defer cancel()
-	end, err = g.o.Bans.Begin(wait, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
+	end, err = g.o.Bans.Begin(ctx, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
 	_, banned := errors.AsType[*ban.ErrBanned](err)
 	switch {
 	case banned:
 		return nil, ErrTooManyFailures
 	case errors.Is(err, ban.ErrBusy):
 		return nil, ErrBusy
-	case wait.Err() != nil && err != nil:
-		return nil, context.Cause(wait)
 	}
 	return end, err
 }

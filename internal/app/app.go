@@ -22,6 +22,7 @@ import (
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/explain"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/listen"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -102,7 +103,9 @@ func open(ctx context.Context, o Options) (*app, error) {
 	if err := a.buildWayOut(); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
-	a.buildWayIn()
+	if err := a.buildWayIn(); err != nil {
+		return nil, errors.Join(err, a.store.close())
+	}
 	return a, nil
 }
 
@@ -167,8 +170,12 @@ func (r route) Deliver(ctx context.Context, site string, next func() *queue.Job,
 }
 
 // buildWayIn makes what stands between the doors and the stores.
-func (a *app) buildWayIn() {
+func (a *app) buildWayIn() error {
 	s := a.store
+	book, err := explain.Open()
+	if err != nil {
+		return fmt.Errorf("what replies mean: %w", err)
+	}
 	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
 	a.policy = policy.New(policy.Options{
 		Directory:     a.directory,
@@ -181,7 +188,12 @@ func (a *app) buildWayIn() {
 	a.bounces = bounce.New(bounce.Options{
 		DB: s.db, Blobs: s.blobs, IDs: s.ids, Queue: a.queue, Intake: a.intake,
 		Hostname: a.hostname, Logger: a.log,
+		Explain: func(reply string) string {
+			e := book.Reply(reply)
+			return e.Meaning.EN + "\nWhat to do: " + e.Fix.EN
+		},
 	})
+	return nil
 }
 
 func (a *app) isOurs(ap netip.AddrPort) bool { return a.doors != nil && a.doors.IsOurs(ap) }

@@ -28,7 +28,10 @@ type Options struct {
 	Queue    *queue.Queue
 	Intake   *intake.Intake
 	Hostname func() string
-	Logger   *slog.Logger
+	// Explain says in a sentence or two what a remote's reply means and what to
+	// do about it. nil = its words stand for themselves.
+	Explain func(reply string) string
+	Logger  *slog.Logger
 }
 
 // Reporter writes the reports that the queue asks for.

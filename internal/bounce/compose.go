@@ -45,7 +45,7 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 	for _, rcpt := range c.recipients {
 		report.Recipients = append(report.Recipients, describe(m, rcpt, now))
 	}
-	report.Text = text(c, original, report.Recipients, host)
+	report.Text = r.text(c, original, report.Recipients, host)
 	return report.Bytes(), nil
 }
 
@@ -125,17 +125,20 @@ func words(r queue.Recipient) string {
 }
 
 // text is what people read.
-func text(c composing, original []byte, recipients []dsn.Recipient, host string) string {
+func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient, host string) string {
 	var b strings.Builder
 	b.WriteString("This is the mail system at " + host + ".\n\n" + c.occasion.intro)
-	for _, r := range recipients {
-		b.WriteString("\n<" + r.Final + ">: " + r.Explained)
-		if r.Diagnostic != "" {
-			b.WriteString(":\n    " + strings.ReplaceAll(strings.ReplaceAll(r.Diagnostic, "\r\n", "\n"), "\n", "\n    "))
+	for i, rcpt := range recipients {
+		b.WriteString("\n<" + rcpt.Final + ">: " + rcpt.Explained)
+		if rcpt.Diagnostic != "" {
+			b.WriteString(":\n    " + indented(rcpt.Diagnostic))
 		}
 		b.WriteString("\n")
-		if r.Action == dsn.Delayed {
-			b.WriteString("    We try until " + r.RetryUntil.Format(time.RFC1123Z) + ".\n")
+		if told := c.recipients[i]; r.o.Explain != nil && rcpt.Action == dsn.Failed && !told.Ours {
+			b.WriteString("    What that means: " + indented(r.o.Explain(rcpt.Diagnostic)) + "\n")
+		}
+		if rcpt.Action == dsn.Delayed {
+			b.WriteString("    We try until " + rcpt.RetryUntil.Format(time.RFC1123Z) + ".\n")
 		}
 	}
 	b.WriteString("\nThe message was:\n")
@@ -146,6 +149,10 @@ func text(c composing, original []byte, recipients []dsn.Recipient, host string)
 	}
 	b.WriteString("    Our id: " + c.message.ID.String() + "\n")
 	return b.String()
+}
+
+func indented(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\n    ")
 }
 
 // headerOf cuts a message after its header, without the blank line.

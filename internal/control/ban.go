@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
@@ -29,6 +30,9 @@ func (s *Service) banClear(ctx context.Context, in BanFilter) (Cleared, error) {
 	if in.All {
 		n, err := s.Bans.Clear(ctx, ban.Filter{All: true})
 		return Cleared{n}, err
+	}
+	if in.Of == "" {
+		return Cleared{}, errors.New("say whose bans: a login name, a network, or all")
 	}
 	n, err := s.Bans.Clear(ctx, ban.ParseFilter(in.Of))
 	return Cleared{n}, named(in.Of, err)

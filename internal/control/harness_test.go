@@ -50,7 +50,7 @@ func both(t *testing.T, o stack.Options, test func(t *testing.T, w way)) {
 
 func service(s *stack.Stack) *control.Service {
 	return &control.Service{
-		Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue, Log: s.History, Intake: s.Intake,
+		Directory: s.Directory, Bans: s.Bans, Mailboxes: s.Mailboxes, Queue: s.Queue, Log: s.History, Intake: s.Intake,
 		Policy: s.Policy, Rules: s.Rules, Rates: s.Rates, Blobs: s.Blobs,
 		Verify: func(ctx context.Context) ([]string, error) {
 			faults := []string{}

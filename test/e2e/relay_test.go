@@ -70,6 +70,9 @@ func TestUnknownUserAtTheOtherSide(t *testing.T) {
 			t.Errorf("the report lacks %s:\n%s", part, out)
 		}
 	}
+	if !strings.Contains(out, "What that means: ") || !strings.Contains(out, "What to do: ") {
+		t.Errorf("the report does not explain the reply:\n%s", out)
+	}
 	if !strings.HasPrefix(got, "Return-Path: <>\r\n") {
 		t.Errorf("reverse-path: %.60q", got)
 	}

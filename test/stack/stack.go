@@ -62,6 +62,7 @@ type Stack struct {
 	Blobs     blob.Store
 	IDs       *mail.IDs
 	Directory *account.Directory
+	Bans      *ban.List
 	Gate      *account.Gate
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
@@ -111,8 +112,9 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 		Created:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Provision(tx, a.ID) },
 		Removed:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Erase(tx, a.ID) },
 	})
+	s.Bans = ban.New(ban.Options{DB: s.DB, Limit: o.LoginFailures, Logger: log})
 	s.Gate = account.NewGate(account.GateOptions{
-		Directory: s.Directory, Bans: ban.New(ban.Options{DB: s.DB, Limit: o.LoginFailures, Logger: log}), SCRAM: func() bool { return o.SCRAM }, Logger: log,
+		Directory: s.Directory, Bans: s.Bans, SCRAM: func() bool { return o.SCRAM }, Logger: log,
 	})
 	s.History = event.NewLog(s.DB, s.IDs)
 	s.Rules = rule.New(rule.Options{DB: s.DB, IDs: s.IDs})

@@ -195,6 +195,12 @@ func (l *List) ask(ctx context.Context, t *trial) error {
 	l.mu.Unlock()
 	known, accounts, err := l.readKnown(ctx, t.pair)
 	l.mu.Lock()
-	t.asked, t.known, t.accounts = err == nil, known, accounts
-	return err
+	if err != nil {
+		return err
+	}
+	t.asked, t.known, t.accounts = true, known, accounts
+	if r := l.records.byKey[t.host]; r != nil {
+		r.accounts = accounts
+	}
+	return nil
 }

@@ -72,15 +72,15 @@ func (r *record) isAround() bool { return r.name == "" && r.network == around(r.
 
 // state is what a record leads to, "" for nothing.
 func (l *List) state(r *record) string {
-	switch failures := r.tally.failures(); {
+	switch {
 	case r.ban.active():
 		return Banned
-	case r.isAround() && failures >= aroundFactor*l.limit, r.name != "" && failures >= free:
-		return Slowed
-	case r.name == "" && !r.isAround() && r.tally.points() >= l.limit:
+	case r.tally.points() < l.allowed(r):
+		return ""
+	case r.name == "" && !r.isAround():
 		return Stopped
 	}
-	return ""
+	return Slowed
 }
 
 func (l *List) entry(r *record) Entry {
@@ -93,11 +93,11 @@ func (l *List) entry(r *record) Entry {
 		}
 	} else {
 		e.Failures, e.Since = r.tally.failures(), l.start.Add(r.tally.oldest())
-		e.Until = l.start.Add(r.tally.below(l.suffered(r)))
+		e.Until = l.start.Add(r.tally.below(l.allowed(r)))
 		e.Why = "wrong passwords"
 		switch {
 		case e.State == Stopped:
-			e.Why = "wrong passwords of several names; accounts known from there are not stopped"
+			e.Why = "wrong passwords; accounts that logged in from there of late are not stopped"
 		case r.name == "":
 			e.Why = "wrong passwords from several networks in it"
 		case r.known:
@@ -108,15 +108,16 @@ func (l *List) entry(r *record) Entry {
 	return e
 }
 
-// suffered is from how many points on a record leads to something.
-func (l *List) suffered(r *record) int {
+// allowed is from how many points on a record leads to something. Those of a pair
+// and of a wide network are its failures.
+func (l *List) allowed(r *record) int {
 	switch {
 	case r.isAround():
 		return aroundFactor * l.limit
 	case r.name == "":
-		return l.limit
+		return l.limit * (1 + r.accounts)
 	}
-	return free
+	return min(free, l.banLimit())
 }
 
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

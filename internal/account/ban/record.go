@@ -74,7 +74,10 @@ type record struct {
 	slow    int           // those of them that wait for a delay
 	ended   chan struct{} // closed when there may be room
 
-	known bool // the last failure was of a pair that logged in of late
+	// What the table said last, for List.
+	known    bool // a pair: it logged in of late
+	accounts int  // a network: so many did
+
 	ban   *sentence
 	place *list.Element // among the harmless; nil = without failures, or with a ban
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +182,9 @@ func knownOffice(r *rig) {
 	for i := range 11 * limit / 5 {
 		r.fail(5, fmt.Sprintf("user%d@e.test", i), home)
 		<-time.After(time.Second)
+	}
+	if got := r.states(); slices.ContainsFunc(got, func(s string) bool { return strings.HasSuffix(s, ban.Stopped) }) {
+		r.t.Errorf("listed: %v", got)
 	}
 }
 
