@@ -69,7 +69,7 @@ func (c *cli) policyTest() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.IP, "ip", "", "the peer's address")
-	f.StringVar(&q.Door, "door", "smtp", "smtp, submission, lmtp or command")
+	f.StringVar(&q.Door, "door", "smtp", "smtp, submission or lmtp")
 	f.StringVar(&q.Helo, "helo", "", "how the peer names itself")
 	f.StringVar(&q.Reverse, "reverse", "", "the name in DNS of its address")
 	f.StringVar(&q.Certificate, "certificate", "", "of the TLS client: SHA-256 fingerprint, or common name")

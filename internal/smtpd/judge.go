@@ -31,20 +31,21 @@ func (s *session) judgeSender(ctx context.Context, o mail.Origin, env mail.Envel
 }
 
 // judgeRecipient asks them about a recipient.
-func (s *session) judgeRecipient(ctx context.Context, a mail.Address) *mail.Fault {
+func (s *session) judgeRecipient(ctx context.Context, a mail.Address) (rule.Decision, *mail.Fault) {
 	d, err := s.tx.rules.Rcpt(ctx, a)
 	if err != nil {
-		return mail.AsFault(err)
+		return d, mail.AsFault(err)
 	}
-	if fault := s.obey(ctx, d); fault != nil {
-		return fault
-	}
+	return d, s.obey(ctx, d)
+}
+
+// mark does to the message what the rules want for a recipient that was taken.
+func (s *session) mark(d rule.Decision) {
 	s.tx.intake.Tag(d.Tags...)
 	if d.Action == rule.Quarantine {
 		s.tx.intake.Quarantine()
 		s.tx.intake.Tag("quarantine:" + d.Rule)
 	}
-	return nil
 }
 
 // obey waits as long as the rules want, and refuses what they refuse.

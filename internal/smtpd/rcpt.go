@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -25,8 +26,9 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 	if fault == nil {
 		fault = s.srv.o.Policy.Rcpt(ctx, s.tx.origin, r.Address, target)
 	}
+	var ruled rule.Decision
 	if fault == nil {
-		fault = s.judgeRecipient(ctx, r.Address)
+		ruled, fault = s.judgeRecipient(ctx, r.Address)
 	}
 	if fault == nil {
 		if fault = s.tx.room.Recipient(ctx, r.Address); fault == nil {
@@ -38,6 +40,7 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 	if fault != nil {
 		return s.refused("recipient", fault)
 	}
+	s.mark(ruled)
 	s.tx.accepted++
 	return ok(250, "2.1.5", "Recipient ok")
 }

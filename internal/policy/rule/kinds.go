@@ -31,7 +31,7 @@ type Kind struct {
 // Kinds lists the kinds of conditions, cheap ones first.
 func Kinds() []Kind {
 	return []Kind{
-		{Name: "door", Help: "smtp, submission, lmtp or command",
+		{Name: "door", Help: "smtp, submission or lmtp",
 			Values: func(c *Conditions) *[]string { return &c.Doors },
 			parse:  parseDoor, fact: func(s *seen) string { return s.facts.Door.String() }},
 		{Name: "network", Help: "the peer's address, or a network of it like 192.0.2.0/24",
@@ -74,12 +74,12 @@ func mailboxes(fact func(*seen) *mailbox) func(string) (matcher, error) {
 	}
 }
 
-var errDoor = errors.New("use smtp, submission, lmtp or command")
+var errDoor = errors.New("use smtp, submission or lmtp")
 
 // ParseDoor reads the name of a door that rules can be about. Reports of ours
 // come by none of these.
 func ParseDoor(name string) (mail.Door, error) {
-	for _, d := range []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP, mail.DoorCommand} {
+	for _, d := range []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP} {
 		if d.String() == name {
 			return d, nil
 		}

@@ -67,7 +67,7 @@ func TestConditions(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ kind, value, yes, no string }{
 		{"door", "smtp", "smtp", "submission lmtp command -"},
-		{"door", "command", "command", "smtp"},
+		{"door", "lmtp", "lmtp", "smtp"},
 		{"network", "192.0.2.0/24", "192.0.2.0 192.0.2.255 ::ffff:192.0.2.7", "192.0.3.0 2001:db8::1 -"},
 		{"network", "192.0.2.9/24", "192.0.2.1", "192.0.3.0"},
 		{"network", "192.0.2.7", "192.0.2.7", "192.0.2.8"},
