@@ -36,8 +36,8 @@ type entry struct {
 func (t *Transaction) entry() *entry {
 	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, also: t.also, room: t.room, done: make(chan struct{})}
 	now := t.accounts
-	if t.quarantine {
-		now = nil
+	if t.quarantine || t.env.Release > 0 {
+		now = nil // the queue keeps them
 	}
 	if len(now) > inTransaction {
 		now = now[:inTransaction]

@@ -56,6 +56,9 @@ type Envelope struct {
 	UTF8     bool    // SMTPUTF8 (RFC 6531)
 	Ret      string  // DSN RET: "FULL", "HDRS" or empty (RFC 3461 §4.3)
 	EnvID    string  // DSN ENVID, decoded (RFC 3461 §4.4)
+	// Release is until when the message waits before anybody gets it, in
+	// microseconds; 0 = it does not (RFC 4865).
+	Release int64
 }
 
 // Notify is the DSN NOTIFY parameter of a recipient (RFC 3461 §4.1).

@@ -47,8 +47,10 @@ func references() []blob.Reference { return append(mailbox.References(), queue.R
 var tables = []struct{ name, columns, key string }{
 	{"tenant", "id name created", "id"},
 	{"domain", "name tenant created", "name"},
-	{"account", "id tenant key local domain password quota created", "id"},
+	{"account", "id tenant key local domain password quota created scram", "id"},
 	{"alias", "key domain target", "key, target"},
+	{"app_password", "id account name verifier scopes networks expires created used used_from", "id"},
+	{"account_secret", "id secret", "id"},
 	{"mailbox_account", "account modseq uidvalidity used messages mailboxes inbox erased", "account"},
 	{"mailbox", "id account name role noselect uidvalidity uidnext recent messages unseen deleted size modseq changed created", "id"},
 	{"mailbox_content", "body header sent_day message_id subject structure", "body"},
@@ -243,6 +245,8 @@ func source(t *testing.T) move.Side {
 	a, b := s.Account("anna@a.test", 1<<30), s.Account("Ben@a.test", 0)
 	s.Account("早馬@例え.test", 0)
 	s.Alias("all@a.test", "anna@a.test", "ben@a.test", "far@b.test")
+	_, err := s.Directory.AddAppPassword(t.Context(), a.Address, account.AppPassword{Name: "phone", Scopes: account.Scopes()})
+	must(t, err)
 	deliver(t, s, "one", "anna@a.test", "ben@a.test")
 	deliver(t, s, "two \xff\xfe", "all@a.test", "x@b.test", "y@c.test")
 	deliver(t, s, strings.Repeat("a long line of text\r\n", 50_000), "ben@a.test") // a file of its own

@@ -7,7 +7,8 @@
 // one behind it. In brackets: who moves, and what a crash just before the
 // commit costs.
 //
-//	(new)     Queued    accept   the memory budget is spent   [no 250 was said]
+//	(new)     Queued    accept   the memory budget is spent,
+//	                             or it is to wait (RFC 4865)  [no 250 was said]
 //	(new)     Leased    accept   handed over in memory        [no 250 was said]
 //	(new)     Held      accept   the setting hold             [no 250 was said]
 //	(new)     Served    accept   filed with the 250, and its

@@ -83,7 +83,7 @@ func (b *birth) add(given *Message) {
 	m := *given
 	m.Recipients = nil
 	if m.Expires == 0 {
-		m.Expires = m.Received + b.set.Lifetime.Microseconds()
+		m.Expires = max(m.Received, m.Release) + b.set.Lifetime.Microseconds()
 	}
 	b.messages = append(b.messages, messageRow(&m))
 	for _, d := range bySite(&m, b.open(&m, given.Recipients)) {
@@ -94,7 +94,7 @@ func (b *birth) add(given *Message) {
 		}
 		for i := range d.recipients {
 			r := &d.recipients[i]
-			r.State, r.Next = state, b.now
+			r.State, r.Next = state, max(b.now, m.Release)
 			b.recipients = append(b.recipients, recipientRow(&m, r, owner))
 		}
 		if state == Leased {
@@ -122,6 +122,7 @@ func (b *birth) state(d delivery) State {
 	switch {
 	case b.set.Hold && d.site != SiteLocal:
 		return Held
+	case d.message.Release > b.now: // the scheduler finds it when it is due
 	case b.room(d.site, estimate(d.message, d.recipients)):
 		return Leased
 	}

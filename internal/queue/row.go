@@ -33,7 +33,7 @@ func messageRow(m *Message) []any {
 func recipientRow(m *Message, r *Recipient, owner mail.ID) []any {
 	return []any{int64(r.ID), int64(m.ID), r.Address.ASCII(), r.Address.Domain.ASCII, int(r.Notify), r.ORCPT, r.Site,
 		int(r.State), int64(owner), 0, r.Attempts, r.Next, r.Code, r.Enhanced, r.Reply, r.Ours, r.Host,
-		r.Expired, r.Delayed, m.Received}
+		r.Expired, r.Delayed, max(m.Received, m.Release)}
 }
 
 func scanMessage(rows db.Rows) (*Message, error) {

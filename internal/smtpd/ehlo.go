@@ -2,8 +2,10 @@ package smtpd
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -42,6 +44,10 @@ func (s *session) extensions(ctx context.Context) []string {
 	}
 	if n := set.Recipients; n > 0 && n <= maxLimit {
 		out = append(out, "LIMITS RCPTMAX="+strconv.Itoa(n))
+	}
+	if s.door == mail.DoorSubmission {
+		until := time.Now().Add(maxHold).UTC().Format(time.RFC3339)
+		out = append(out, fmt.Sprintf("FUTURERELEASE %d %s", int(maxHold.Seconds()), until))
 	}
 	if s.mayFront() {
 		out = append(out, "XCLIENT "+xclientAttributes, "XFORWARD "+xforwardAttributes)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rate"
@@ -101,6 +102,8 @@ func (s *session) mailParam(env *mail.Envelope, p smtp.Param) *mail.Fault {
 			return mail.Final(mail.BadArguments, "ENVID needs up to 100 characters of xtext")
 		}
 		env.EnvID = id
+	case "HOLDFOR", "HOLDUNTIL": // RFC 4865 §4
+		return s.hold(env, p)
 	case "AUTH": // RFC 4954 §5: taken, and not believed
 		if s.door != mail.DoorSubmission || p.Value == "" {
 			return unknownParameter(p.Key)
@@ -108,6 +111,34 @@ func (s *session) mailParam(env *mail.Envelope, p smtp.Param) *mail.Fault {
 	default:
 		return unknownParameter(p.Key)
 	}
+	return nil
+}
+
+// maxHold is how long a message may wait before it is sent.
+const maxHold = 30 * 24 * time.Hour
+
+// hold reads when a message is to be sent. Only our own users may say so: others
+// would have us keep their mail.
+func (s *session) hold(env *mail.Envelope, p smtp.Param) *mail.Fault {
+	if s.door != mail.DoorSubmission {
+		return unknownParameter(p.Key)
+	}
+	if env.Release != 0 {
+		return mail.Final(mail.BadArguments, "HOLDFOR and HOLDUNTIL do not go together")
+	}
+	now := time.Now()
+	var at time.Time
+	d, err := smtp.ParseHoldFor(p.Value)
+	if at = now.Add(d); p.Key == "HOLDUNTIL" {
+		at, err = smtp.ParseHoldUntil(p.Value)
+	}
+	switch {
+	case err != nil:
+		return mail.Final(mail.BadArguments, "HOLDFOR needs seconds, HOLDUNTIL a time like 2030-01-31T12:00:00Z")
+	case at.After(now.Add(maxHold)):
+		return mail.Final(mail.BadArguments, "A message may wait for 30 days at most")
+	}
+	env.Release = max(mail.Micros(at), 1) // a time that is over is now
 	return nil
 }
 
