@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -67,6 +68,11 @@ func (t *Transaction) take(p []byte) *mail.Fault {
 		if fault := t.separate(p[0]); fault != nil {
 			return fault
 		}
+	}
+	if bytes.IndexByte(p, 0) >= 0 {
+		// No mail may hold one (RFC 5322 §4), IMAP cannot hand it on, and hosts that
+		// drop it see lines, and ends, that we did not.
+		return mail.Final(mail.ContentOther, "The message holds a NUL octet, which no mail may")
 	}
 	c.size += int64(len(p))
 	if c.size > t.settings.MessageSize {

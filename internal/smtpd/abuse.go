@@ -5,6 +5,9 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
 // errEarly says that a peer spoke before it was its turn, as only those do who
@@ -58,4 +61,12 @@ func (s *session) hesitate(ctx context.Context, r reply) {
 
 func hangUp(text string) reply {
 	return reply{code: 421, enhanced: "4.7.0", lines: []string{text}, close: true}
+}
+
+// garbled refuses a line that is no command. Behind what may be a BDAT content may
+// come, which is not to be taken for commands.
+func garbled(line []byte, text string) reply {
+	r := refuse(mail.Final(mail.BadSyntax, text))
+	r.close = smtp.IsChunk(line)
+	return r
 }

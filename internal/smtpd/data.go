@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -21,18 +20,11 @@ const smallest = 1 << 20
 // mostOf is how many octets of one content are read at the most.
 func mostOf(set Settings) int64 { return 2*set.MessageSize + smallest }
 
-// errNUL says that a content holds a NUL. No mail may (RFC 5322 §4), IMAP cannot
-// hand one on, and hosts that drop it see lines, and ends, that we did not.
-var errNUL = errors.New("the message holds a NUL")
-
 // Write passes a content on and hangs up on a peer that does not end it. An
-// error is the intake's, or errNUL; the reading goes on to the end.
+// error is the intake's; the reading goes on to the end.
 func (t *tx) Write(p []byte) (int, error) {
 	if t.left -= int64(len(p)); t.left < 0 {
 		t.conn.cut()
-	}
-	if t.nul = t.nul || bytes.IndexByte(p, 0) >= 0; t.nul {
-		return 0, errNUL
 	}
 	return t.intake.Write(p)
 }
@@ -64,10 +56,6 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 	if errors.Is(err, smtp.ErrBareNewline) {
 		t.Abort()
 		return s.unfit(mail.Final(mail.BareNewline, "The message holds a CR or LF alone; lines must end in CR LF"), last)
-	}
-	if errors.Is(err, errNUL) {
-		t.Abort()
-		return s.unfit(mail.Final(mail.ContentOther, "The message holds a NUL octet, which no mail may"), last)
 	}
 	if !last {
 		t.Abort()

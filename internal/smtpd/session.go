@@ -57,7 +57,6 @@ type tx struct {
 	accepted int // recipients
 	conn     *conn
 	left     int64        // octets of content that are still read
-	nul      bool         // the content holds one
 	chunks   *smtp.Chunks // nil before the first BDAT
 	rules    *rule.Case
 	room     *rate.Reservation // of a submission: what its sender may send
@@ -174,20 +173,20 @@ func (s *session) confirm() {
 // answer runs one line; an error ends the session.
 func (s *session) answer(ctx context.Context, line []byte, err error) (reply, error) {
 	switch {
+	case smtp.IsHTTP(line):
+		return hangUp("This is a mail server, not a web server"), nil
 	case errors.Is(err, smtp.ErrLineTooLong):
-		return refuse(mail.Final(mail.BadSyntax, "The line is too long")), nil
+		return garbled(line, "The line is too long"), nil
 	case errors.Is(err, smtp.ErrBareLF):
-		return refuse(mail.Final(mail.BadSyntax, "Lines must end in CR LF, with no other CR or LF in them")), nil
+		return garbled(line, "Lines must end in CR LF, with no other CR or LF in them"), nil
 	case errors.Is(err, smtp.ErrTLS):
 		return hangUp("TLS does not begin by itself on this port: use STARTTLS, or port 465"), nil
 	case err != nil:
 		return reply{}, err
-	case smtp.IsHTTP(line):
-		return hangUp("This is a mail server, not a web server"), nil
 	}
 	cmd, err := smtp.ParseCommand(line)
 	if err != nil {
-		return refuse(mail.Final(mail.BadSyntax, "Command not recognized")), nil
+		return garbled(line, "Command not recognized"), nil
 	}
 	row, known := find(cmd.Verb, s.door)
 	if !known {

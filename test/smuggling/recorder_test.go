@@ -81,7 +81,12 @@ func (p *tape) serve() {
 		if !ok || !p.say(p.reply(line)) || strings.HasPrefix(line, "QUIT") {
 			return
 		}
-		if strings.HasPrefix(line, "DATA") && p.to > 0 && (!p.content() || !p.say("250 2.0.0 Taken")) {
+		if !strings.HasPrefix(line, "DATA") {
+			continue
+		}
+		if p.to == 0 {
+			p.forget(line) // no content follows
+		} else if !p.content() || !p.say("250 2.0.0 Taken") {
 			return
 		}
 	}
@@ -99,6 +104,13 @@ func (p *tape) line() (string, bool) {
 	p.raw = append(p.raw, line...)
 	p.r.mu.Unlock()
 	return line, err == nil
+}
+
+// forget takes the last line off the tape.
+func (p *tape) forget(line string) {
+	p.r.mu.Lock()
+	p.raw = p.raw[:len(p.raw)-len(line)]
+	p.r.mu.Unlock()
 }
 
 func (p *tape) reply(line string) string {

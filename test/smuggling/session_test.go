@@ -96,9 +96,14 @@ func (c *talk) startTLS(config *tls.Config) error {
 	if err := c.say("EHLO c.test\r\nSTARTTLS\r\n", "250 ", "220 "); err != nil {
 		return err
 	}
+	c.secure(config)
+	return nil
+}
+
+// secure goes on in TLS.
+func (c *talk) secure(config *tls.Config) {
 	c.conn = tls.Client(c.conn, config)
 	c.in = bufio.NewReader(c.conn)
-	return nil
 }
 
 // leave shows that no reply was left over.

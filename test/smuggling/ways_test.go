@@ -210,6 +210,7 @@ func ways() []way {
 		{"DATA behind a line that fills the buffer", onSMTP, false, false, afterLong, once(whole)},
 		{"BDAT", onSMTP, true, true, everywhere, once(wholeChunk)},
 		{"BDAT without a last line end", onSMTP, true, true, inBody, once(unended)},
+		{"BDAT across the parts of what goes out", onSMTP, true, true, acrossChunks, once(wholeChunk)},
 		{"BDAT in chunks", onSMTP, true, false, inBody, perCut(chunks)},
 		{"BDAT octet by octet", onSMTP, true, false, inBody, once(octetChunks)},
 		{"LMTP, DATA", onLMTP, false, false, inBody, once(whole)},

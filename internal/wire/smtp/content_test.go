@@ -22,6 +22,9 @@ func readContent(input []byte, sizes ...int) (out, rest []byte, err error) {
 		if lineErr != nil && !errors.Is(lineErr, smtp.ErrBareLF) && !errors.Is(lineErr, smtp.ErrLineTooLong) {
 			break
 		}
+		if lineErr != nil {
+			line = nil
+		}
 		rest = append(append(rest, line...), '|')
 	}
 	return b.Bytes(), rest, err

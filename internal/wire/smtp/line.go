@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 )
 
 // MaxLine bounds a command line in octets, CRLF included: RFC 5321 §4.5.3.1.4
@@ -73,7 +74,8 @@ func (r *Reader) fill() error {
 }
 
 // ReadLine returns the next line without its CRLF; it is valid until the next
-// call. ErrLineTooLong and ErrBareLF leave the reader behind that line.
+// call. ErrLineTooLong and ErrBareLF leave the reader behind that line, and come
+// with its beginning.
 func (r *Reader) ReadLine() ([]byte, error) {
 	seen := 0
 	for {
@@ -84,13 +86,14 @@ func (r *Reader) ReadLine() ([]byte, error) {
 			line := r.buf[r.r : r.r+seen+i+1]
 			r.r += len(line)
 			if len(line) > MaxLine { // the buffer may be larger behind a content
-				return nil, ErrLineTooLong
+				return line[:beginning], ErrLineTooLong
 			}
 			return trimLine(line)
 		}
 		seen = r.w - r.r
 		if seen >= MaxLine {
-			return nil, r.skipLine()
+			begins := bytes.Clone(r.buf[r.r : r.r+beginning])
+			return begins, r.skipLine()
 		}
 		if r.r == 0 && r.w == len(r.buf) {
 			r.grow(min(2*len(r.buf), MaxLine))
@@ -101,13 +104,29 @@ func (r *Reader) ReadLine() ([]byte, error) {
 	}
 }
 
+// beginning is how much is told of a line that is refused.
+const beginning = 32
+
 // How a TLS record with a handshake begins (RFC 8446 §5.1).
 const tlsHandshake, tlsMajor = 0x16, 3
 
-// IsHTTP tells whether a line asks a web server for something.
+// IsHTTP tells whether a line, or its beginning, asks a web server for something.
+// Its first word decides: what comes behind it is chosen by whoever makes a
+// browser send it.
 func IsHTTP(line []byte) bool {
-	words := bytes.Fields(line)
-	return len(words) == 3 && bytes.HasPrefix(words[2], []byte("HTTP/"))
+	word, _, _ := bytes.Cut(line, []byte(" "))
+	switch strings.ToUpper(string(word[:min(len(word), 8)])) {
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH":
+		return len(word) <= 8
+	}
+	return false
+}
+
+// IsChunk tells whether a line, or its beginning, may be a BDAT, so that what
+// comes behind it may be content.
+func IsChunk(line []byte) bool {
+	const verb = "BDAT"
+	return len(line) >= len(verb) && strings.EqualFold(string(line[:len(verb)]), verb)
 }
 
 // ReadAhead waits for the peer's next octets and keeps them.
@@ -121,7 +140,7 @@ func (r *Reader) ReadAhead() error {
 func trimLine(line []byte) ([]byte, error) {
 	n := len(line)
 	if n < 2 || line[n-2] != '\r' || bytes.IndexByte(line[:n-2], '\r') >= 0 {
-		return nil, ErrBareLF
+		return line[:min(n, beginning)], ErrBareLF
 	}
 	return line[:n-2], nil
 }
