@@ -103,9 +103,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 	if err := a.buildWayOut(); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
-	if err := a.buildWayIn(); err != nil {
-		return nil, errors.Join(err, a.store.close())
-	}
+	a.buildWayIn()
 	return a, nil
 }
 
@@ -170,12 +168,8 @@ func (r route) Deliver(ctx context.Context, site string, next func() *queue.Job,
 }
 
 // buildWayIn makes what stands between the doors and the stores.
-func (a *app) buildWayIn() error {
+func (a *app) buildWayIn() {
 	s := a.store
-	book, err := explain.Open()
-	if err != nil {
-		return fmt.Errorf("what replies mean: %w", err)
-	}
 	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
 	a.policy = policy.New(policy.Options{
 		Directory:     a.directory,
@@ -188,12 +182,23 @@ func (a *app) buildWayIn() error {
 	a.bounces = bounce.New(bounce.Options{
 		DB: s.db, Blobs: s.blobs, IDs: s.ids, Queue: a.queue, Intake: a.intake,
 		Hostname: a.hostname, Logger: a.log,
-		Explain: func(reply string) string {
-			e := book.Reply(reply)
-			return e.Meaning.EN + "\nWhat to do: " + e.Fix.EN
-		},
+		Explain: a.explainer(),
 	})
-	return nil
+}
+
+// explainer says what a reply means. Its book takes some MiB, so that it is opened
+// for the first report that needs it.
+func (a *app) explainer() func(string) string {
+	book := sync.OnceValues(explain.Open)
+	return func(reply string) string {
+		b, err := book()
+		if err != nil {
+			a.log.Error("reports go out without an explanation", "error", err)
+			return ""
+		}
+		e := b.Reply(reply)
+		return e.Meaning.EN + "\nWhat to do: " + e.Fix.EN
+	}
 }
 
 func (a *app) isOurs(ap netip.AddrPort) bool { return a.doors != nil && a.doors.IsOurs(ap) }

@@ -29,7 +29,7 @@ type Options struct {
 	Intake   *intake.Intake
 	Hostname func() string
 	// Explain says in a sentence or two what a remote's reply means and what to
-	// do about it. nil = its words stand for themselves.
+	// do about it; empty or nil = its words stand for themselves.
 	Explain func(reply string) string
 	Logger  *slog.Logger
 }

@@ -135,7 +135,9 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 		}
 		b.WriteString("\n")
 		if told := c.recipients[i]; r.o.Explain != nil && rcpt.Action == dsn.Failed && !told.Ours {
-			b.WriteString("    What that means: " + indented(r.o.Explain(rcpt.Diagnostic)) + "\n")
+			if meaning := r.o.Explain(rcpt.Diagnostic); meaning != "" {
+				b.WriteString("    What that means: " + indented(meaning) + "\n")
+			}
 		}
 		if rcpt.Action == dsn.Delayed {
 			b.WriteString("    We try until " + rcpt.RetryUntil.Format(time.RFC1123Z) + ".\n")

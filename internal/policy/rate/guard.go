@@ -2,6 +2,7 @@ package rate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -65,19 +66,19 @@ func manyFailed(c counts) bool {
 	return c[failedResults] >= minFailed && int64(c[failedResults])*100 >= int64(c[allResults])*failedPercent
 }
 
-// guard judges those whose results are bad and holds the accounts that send
-// suddenly, with their queues.
-func (l *Limiter) guard(ctx context.Context) {
+// Guard judges those whose results are bad, and holds the accounts that send
+// suddenly, with their queues. Run does it when there is something to judge;
+// what fails is done the next time.
+func (l *Limiter) Guard(ctx context.Context) (err error) {
 	for _, account := range l.takeSuspects() {
-		if err := l.suspect(ctx, account); err != nil {
-			l.failed(ctx, "judge an account", err)
+		if e := l.suspect(ctx, account); e != nil {
+			err = errors.Join(err, e)
 			l.mu.Lock()
 			l.suspects[account] = true
 			l.mu.Unlock()
 		}
 	}
-	l.failed(ctx, "hold accounts", l.hold(ctx))
-	l.failed(ctx, "hold the queues of accounts", l.settle(ctx))
+	return errors.Join(err, l.hold(ctx), l.settle(ctx))
 }
 
 func (l *Limiter) takeSuspects() (list []mail.ID) {

@@ -123,14 +123,14 @@ func (l *Limiter) Run(ctx context.Context) {
 	defer settle.Stop()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	l.tidy(ctx)
+	l.failed(ctx, "sweep", l.Sweep(ctx))
 	for {
-		l.guard(ctx)
+		l.failed(ctx, "guard", l.Guard(ctx))
 		select {
 		case <-l.wake:
 		case <-settle.C:
 		case <-sweep.C:
-			l.tidy(ctx)
+			l.failed(ctx, "sweep", l.Sweep(ctx))
 		case <-ctx.Done():
 			return
 		}
@@ -150,5 +150,3 @@ func (l *Limiter) failed(ctx context.Context, what string, err error) {
 		l.o.Logger.Error("the limits of senders are not kept up to date, it is tried again", "step", what, "error", err)
 	}
 }
-
-func (l *Limiter) tidy(ctx context.Context) { l.failed(ctx, "sweep", l.Sweep(ctx)) }
