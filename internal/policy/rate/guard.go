@@ -2,7 +2,6 @@ package rate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -66,19 +65,19 @@ func manyFailed(c counts) bool {
 	return c[failedResults] >= minFailed && int64(c[failedResults])*100 >= int64(c[allResults])*failedPercent
 }
 
-// Guard judges those whose results are bad, and holds the accounts that send
-// suddenly, with their queues. Run does it when there is something to judge;
-// what fails is done the next time.
-func (l *Limiter) Guard(ctx context.Context) (err error) {
+// guard judges those whose results are bad and holds the accounts that send
+// suddenly, with their queues.
+func (l *Limiter) guard(ctx context.Context) {
 	for _, account := range l.takeSuspects() {
-		if e := l.suspect(ctx, account); e != nil {
-			err = errors.Join(err, e)
+		if err := l.suspect(ctx, account); err != nil {
+			l.failed(ctx, "judge an account", err)
 			l.mu.Lock()
 			l.suspects[account] = true
 			l.mu.Unlock()
 		}
 	}
-	return errors.Join(err, l.hold(ctx), l.settle(ctx))
+	l.failed(ctx, "hold accounts", l.hold(ctx))
+	l.failed(ctx, "hold the queues of accounts", l.settle(ctx))
 }
 
 func (l *Limiter) takeSuspects() (list []mail.ID) {

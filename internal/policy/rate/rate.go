@@ -123,14 +123,14 @@ func (l *Limiter) Run(ctx context.Context) {
 	defer settle.Stop()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	l.failed(ctx, "sweep", l.Sweep(ctx))
+	l.tidy(ctx)
 	for {
-		l.failed(ctx, "guard", l.Guard(ctx))
+		l.guard(ctx)
 		select {
 		case <-l.wake:
 		case <-settle.C:
 		case <-sweep.C:
-			l.failed(ctx, "sweep", l.Sweep(ctx))
+			l.tidy(ctx)
 		case <-ctx.Done():
 			return
 		}
@@ -150,3 +150,5 @@ func (l *Limiter) failed(ctx context.Context, what string, err error) {
 		l.o.Logger.Error("the limits of senders are not kept up to date, it is tried again", "step", what, "error", err)
 	}
 }
+
+func (l *Limiter) tidy(ctx context.Context) { l.failed(ctx, "sweep", l.Sweep(ctx)) }
