@@ -61,7 +61,7 @@ func TestRecordsHaveOnlyKnownKeys(t *testing.T) {
 func checkEntry(e entry) []string {
 	var wrong []string
 	for name, text := range map[string]string{
-		"meaning": e.meaning.EN, "meaning.ja": e.meaning.JA, "fix": e.todo.fix.EN, "fix.ja": e.todo.fix.JA,
+		"meaning": e.meaning.EN, "meaning.ja": e.meaning.JA, "fix": e.remedy.fix.EN, "fix.ja": e.remedy.fix.JA,
 		"permanent fix": e.refused.fix.EN, "permanent fix.ja": e.refused.fix.JA,
 	} {
 		japanese := strings.ContainsFunc(text, func(c rune) bool { return unicode.In(c, unicode.Hiragana, unicode.Katakana) })
@@ -74,7 +74,7 @@ func checkEntry(e entry) []string {
 			wrong = append(wrong, name+" is no sentence")
 		}
 	}
-	for _, do := range []todo{e.todo, e.refused} {
+	for _, do := range []remedy{e.remedy, e.refused} {
 		if _, known := do.who.Name(); !known {
 			wrong = append(wrong, fmt.Sprintf("nobody is called %q", do.who))
 		}

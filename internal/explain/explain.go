@@ -55,7 +55,7 @@ func (b *Book) Reply(text string) Explanation {
 	if !found {
 		e = b.byCode(r)
 	}
-	kind, do := kindOf(class(r, e)), e.todo
+	kind, do := kindOf(class(r, e)), e.remedy
 	if kind == Permanent {
 		do = e.refused
 	}

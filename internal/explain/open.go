@@ -21,17 +21,17 @@ func ruleFiles() []string {
 
 // entry is one row.
 type entry struct {
-	name, provider string
-	class          byte           // '2', '4' or '5'; 0 = any
-	pattern        *regexp.Regexp // of a rule: matches the reply in one line
-	example        string         // of a rule: a reply that it is for
-	meaning        Text
-	todo, refused  todo // what to do; refused: where the reply is permanent
-	source         Source
+	name, provider  string
+	class           byte           // '2', '4' or '5'; 0 = any
+	pattern         *regexp.Regexp // of a rule: matches the reply in one line
+	example         string         // of a rule: a reply that it is for
+	meaning         Text
+	remedy, refused remedy // what to do; refused: where the reply is permanent
+	source          Source
 }
 
-// todo is who must act, and how.
-type todo struct {
+// remedy is who must act, and how.
+type remedy struct {
 	who Actor
 	fix Text
 }
@@ -115,12 +115,12 @@ func newEntry(r record, advice map[string]record) (entry, error) {
 	e := entry{
 		name: r["name"], provider: r["provider"], example: r["example"],
 		meaning: Text{r["meaning"], r["meaning.ja"]},
-		todo:    newTodo(r, shared),
+		remedy:  newRemedy(r, shared),
 		source:  Source{r["source"], r["date"]},
 	}
-	e.refused = e.todo
+	e.refused = e.remedy
 	if name := shared["permanent"]; name != "" {
-		e.refused = newTodo(r, advice[name])
+		e.refused = newRemedy(r, advice[name])
 	}
 	if c := r["class"]; c != "" {
 		e.class = c[0]
@@ -133,9 +133,9 @@ func newEntry(r record, advice map[string]record) (entry, error) {
 	return e, err
 }
 
-// newTodo puts what a row says about the fix before what it shares with others.
-func newTodo(r, shared record) todo {
-	return todo{
+// newRemedy puts what a row says about the fix before what it shares with others.
+func newRemedy(r, shared record) remedy {
+	return remedy{
 		who: Actor(shared["who"]),
 		fix: Text{strings.TrimSpace(r["fix"] + " " + shared["fix"]), r["fix.ja"] + shared["fix.ja"]},
 	}

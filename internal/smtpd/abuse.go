@@ -51,7 +51,12 @@ func (s *session) hesitate(ctx context.Context, r reply) {
 	if !r.failed() || s.junk < patient || step <= 0 {
 		return
 	}
-	wait := time.NewTimer(min(time.Duration(s.junk-patient+1)*step, maxTarpit))
+	pause(ctx, min(time.Duration(s.junk-patient+1)*step, maxTarpit))
+}
+
+// pause lets a peer wait, but not beyond the life of the server.
+func pause(ctx context.Context, d time.Duration) {
+	wait := time.NewTimer(d)
 	defer wait.Stop()
 	select {
 	case <-wait.C:

@@ -3,7 +3,6 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rule"
@@ -54,12 +53,7 @@ func (s *session) obey(ctx context.Context, d rule.Decision) *mail.Fault {
 		s.log.Info("access rule", "rule", d.Rule, "action", string(d.Action), "why", d.Why, "delay", d.Delay)
 	}
 	if d.Delay > 0 {
-		wait := time.NewTimer(d.Delay)
-		defer wait.Stop()
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-		}
+		pause(ctx, d.Delay)
 	}
 	return d.Fault()
 }
