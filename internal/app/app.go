@@ -143,7 +143,7 @@ func (a *app) buildWayOut() error {
 		return err
 	}
 	a.smartHost.Store(host)
-	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver})
+	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
 	a.outbound = outbound.New(outbound.Options{
 		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs,
 		Settings: a.outboundSettings, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),

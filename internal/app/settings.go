@@ -36,6 +36,7 @@ func (a *app) smtpSettings() smtpd.Settings {
 		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize), AllowCleartext: c.Auth.AllowCleartext,
 		CommandTimeout: c.Timeouts.SMTPCommand, DataTimeout: c.Timeouts.DataBlock, Junk: c.SMTP.JunkCommands,
 		Tarpit: c.SMTP.Tarpit, GreetingDelay: c.SMTP.GreetingDelay, Verify: c.SMTP.VRFY, Recipients: c.Limits.Recipients,
+		Priority: mail.Priority(c.SMTP.HighestPriority),
 	}
 }
 

@@ -89,7 +89,7 @@ func (r *Reporter) round(ctx context.Context) error {
 	for _, m := range late {
 		errs = append(errs, r.report(ctx, m, delay))
 	}
-	if len(late) == batch {
+	if len(late) >= batch {
 		signalAgain(r.again)
 	}
 	return errors.Join(errs...)
@@ -128,7 +128,7 @@ func (r *Reporter) report(ctx context.Context, m *queue.Message, o occasion) err
 	ids := make([]mail.ID, 0, len(m.Recipients))
 	for _, rcpt := range m.Recipients {
 		ids = append(ids, rcpt.ID)
-		if rcpt.Notify.Wants(o.notify) {
+		if o.concerns(rcpt) {
 			told = append(told, rcpt)
 		}
 	}
@@ -137,7 +137,11 @@ func (r *Reporter) report(ctx context.Context, m *queue.Message, o occasion) err
 	if m.From.IsNull() || len(told) == 0 {
 		return r.silent(ctx, m, settle, told)
 	}
-	t := r.o.Intake.Begin(mail.Origin{Door: mail.DoorBounce, Tenant: m.Tenant}, mail.Envelope{UTF8: !m.From.IsASCII(), EightBit: !m.From.IsASCII()})
+	t := r.o.Intake.Begin(mail.Origin{Door: mail.DoorBounce, Tenant: m.Tenant}, mail.Envelope{
+		UTF8: !m.From.IsASCII(), EightBit: !m.From.IsASCII(),
+		// RFC 6710 §4.6, RFC 8689 §5.
+		Priority: m.Priority, RequireTLS: m.RequireTLS,
+	})
 	defer t.Abort()
 	target, fault := t.Resolve(ctx, m.From)
 	if fault == nil && target.Kind == account.Unknown {
@@ -228,7 +232,7 @@ func (r *Reporter) original(ctx context.Context, m *queue.Message, o occasion) (
 		return nil, false, fmt.Errorf("open body: %w", err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	full := o.returns && m.Ret == "FULL" && body.Size() <= maxReturned
+	full := o.returns && m.Ret == "FULL" && !m.RequireTLS && body.Size() <= maxReturned // RFC 8689 §5
 	size := body.Size()
 	if !full {
 		size = min(size, maxReturnedHeader)

@@ -32,22 +32,7 @@ func send(t *testing.T, s *stack.Stack, from string, to ...mail.Recipient) mail.
 	if from != "" {
 		env.From = s.Address(from)
 	}
-	tx := s.Intake.Begin(mail.Origin{Door: mail.DoorCommand}, env)
-	for _, r := range to {
-		target, fault := tx.Resolve(t.Context(), r.Address)
-		if fault == nil {
-			fault = tx.Add(t.Context(), r, target)
-		}
-		if fault != nil {
-			t.Fatal(fault)
-		}
-	}
-	_, _ = tx.Write([]byte(hello)) // its fault is that of Commit
-	r := tx.Commit(t.Context())
-	if r.Fault != nil {
-		t.Fatal(r.Fault)
-	}
-	return r.ID
+	return sendWith(t, s, env, to...)
 }
 
 func rcpt(s *stack.Stack, address string, n mail.Notify) mail.Recipient {

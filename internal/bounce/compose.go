@@ -42,6 +42,9 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 		EnvelopeID: m.EnvID, Arrival: mail.FromMicros(m.Received),
 		Original: original, HeadersOnly: headersOnly,
 	}
+	if m.By.At != 0 {
+		report.DeliverBy = mail.FromMicros(m.By.At)
+	}
 	for _, rcpt := range c.recipients {
 		report.Recipients = append(report.Recipients, describe(m, rcpt, now))
 	}
@@ -60,11 +63,15 @@ func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipie
 	switch rcpt.State {
 	case queue.Failed:
 	case queue.Served:
-		d.Action, d.Explained = served(rcpt)
+		d.Action, d.Explained = served(m, rcpt)
 		return d
 	default:
 		d.Action, d.Explained = dsn.Delayed, "not delivered so far"
 		d.RetryUntil = mail.FromMicros(m.Expires)
+		if m.By.At != 0 && m.By.At <= mail.Micros(now) {
+			// RFC 2852 §4.1.3
+			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), "not delivered by the time that you gave"
+		}
 		return d
 	}
 	switch {
@@ -79,12 +86,15 @@ func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipie
 }
 
 // served is what became of a recipient that has its message (RFC 3461 §6.2).
-func served(r queue.Recipient) (dsn.Action, string) {
+func served(m *queue.Message, r queue.Recipient) (dsn.Action, string) {
 	switch {
 	case r.Site == queue.SiteLocal:
 		return dsn.Delivered, "delivered to the mailbox"
 	case r.Ours:
 		return dsn.Expanded, "passed on to the members of this group, of whom you will hear no more unless it fails"
+	}
+	if m.By.At != 0 { // RFC 2852 §4.1.4
+		return dsn.Relayed, "taken by " + r.Host + ", which goes on with it"
 	}
 	return dsn.Relayed, "taken by " + r.Host + ", which does not tell what becomes of it"
 }

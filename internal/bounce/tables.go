@@ -2,6 +2,7 @@ package bounce
 
 import (
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
 
@@ -12,6 +13,15 @@ type occasion struct {
 	subject string
 	intro   string
 	returns bool // the message, and not only its header, if the sender asked for it (RFC 3461 §6.3)
+}
+
+// concerns tells whether the sender wants to hear of a recipient. Of a success
+// the queue tells only where somebody wants to know.
+func (o occasion) concerns(r queue.Recipient) bool {
+	if r.State == queue.Served {
+		return r.Notify&mail.NotifyNever == 0
+	}
+	return r.Notify.Wants(o.notify)
 }
 
 // The occasions.

@@ -129,6 +129,10 @@ type TLS struct {
 type DNS struct {
 	// The resolver to ask, as "addr" or "addr:port". Empty: those of the system.
 	Resolver string `toml:"resolver"`
+	// Whether that resolver checks DNSSEC, and the way to it is safe, so that it is
+	// believed what is proven. Only say so of one on this machine or in a network of
+	// your own.
+	TrustAD bool `toml:"trust_ad"`
 }
 
 // Auth says how logins are allowed.
@@ -162,6 +166,11 @@ type SMTP struct {
 	// or single addresses. What they say of a client's address and login is
 	// believed, so only filters and proxies of our own belong here.
 	Fronts []netip.Prefix `toml:"fronts"`
+	// The highest priority that those who log in, or may relay without, can ask
+	// for by MT-PRIORITY, from -9 to 9. Above 0 a message overtakes others in the
+	// queue: 4 is what the policy MIXER calls urgent. Others may only ask for less
+	// than 0. What asks for more is taken with the highest.
+	HighestPriority int `toml:"highest_priority" min:"-9" max:"9"`
 }
 
 // Submission says how much an account may send.

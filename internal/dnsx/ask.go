@@ -47,11 +47,13 @@ func (r *Resolver) ask(ctx context.Context, k key) entry {
 	name := dns.Fqdn(k.name)
 	ttl := maxTTL
 	links := 0
+	secure := true
 	for {
 		answer, err := r.question(ctx, name, k.qtype)
 		if err != nil {
 			return fail(ErrTemporary, err, temporaryTTL)
 		}
+		secure = secure && answer.AuthenticatedData
 		found := follow(answer, name, k.qtype)
 		if links += found.links; links > maxChain {
 			return fail(ErrTemporary, errChain, temporaryTTL)
@@ -61,7 +63,7 @@ func (r *Resolver) ask(ctx context.Context, k key) entry {
 		case answer.Rcode == dns.RcodeNameError:
 			return fail(ErrNotFound, nil, min(ttl, negativeTTL(answer)))
 		case len(found.records) > 0:
-			return entry{records: found.records, until: time.Now().Add(max(ttl, minTTL))}
+			return entry{records: found.records, secure: secure, until: time.Now().Add(max(ttl, minTTL))}
 		case found.links == 0 || hasSOA(answer):
 			return fail(ErrNoData, nil, min(ttl, negativeTTL(answer)))
 		}
@@ -149,6 +151,7 @@ func (r *Resolver) server(ctx context.Context, server, name string, qtype uint16
 	m := new(dns.Msg)
 	m.SetQuestion(name, qtype)
 	m.SetEdns0(udpSize, false)
+	m.AuthenticatedData = true // asks to be told (RFC 6840 §5.7)
 	answer, err := r.once(ctx, "udp", server, m)
 	if err == nil && answer.Rcode == dns.RcodeFormatError {
 		m.Extra = nil // an old server without EDNS (RFC 6891 §7)

@@ -44,6 +44,9 @@ func (e *Error) Unwrap() []error { return []error{e.Kind, e.Cause} }
 type Options struct {
 	// Server is "addr" or "addr:port"; empty = those of the system.
 	Server string
+	// TrustAD tells whether the resolver, and the way to it, are trusted to tell
+	// what DNSSEC proves (RFC 6840 §5.8). nil = they are not.
+	TrustAD func() bool
 	// Timeout is for one question to one server; 0 = 3 s.
 	Timeout time.Duration
 	// Entries bounds the answers that are remembered; 0 = 10000.
@@ -71,6 +74,7 @@ type key struct {
 // entry is a remembered answer.
 type entry struct {
 	records []dns.RR
+	secure  bool // all answers that led to them were proven by DNSSEC
 	err     error
 	until   time.Time
 }
@@ -107,22 +111,26 @@ func (r *Resolver) chosen() string {
 	return r.o.Server
 }
 
+func (r *Resolver) trusted() bool { return r.o.TrustAD != nil && r.o.TrustAD() }
+
 // MX is a mail exchanger of a domain.
 type MX struct {
 	Host       string // lower case without the final dot; empty = "." (RFC 7505)
 	Preference uint16 // the lowest is preferred
+	Secure     bool   // proven by DNSSEC, says a resolver that is trusted to know
 }
 
 // MX returns the mail exchangers of a domain, in no order.
 func (r *Resolver) MX(ctx context.Context, domain string) ([]MX, error) {
-	records, err := r.lookup(ctx, domain, dns.TypeMX)
-	if err != nil {
-		return nil, err
+	e := r.lookup(ctx, domain, dns.TypeMX)
+	if e.err != nil {
+		return nil, e.err
 	}
-	out := make([]MX, 0, len(records))
-	for _, rr := range records {
+	secure := e.secure && r.trusted()
+	out := make([]MX, 0, len(e.records))
+	for _, rr := range e.records {
 		if mx, ok := rr.(*dns.MX); ok {
-			out = append(out, MX{Host: plain(mx.Mx), Preference: mx.Preference})
+			out = append(out, MX{Host: plain(mx.Mx), Preference: mx.Preference, Secure: secure})
 		}
 	}
 	return out, nil
@@ -160,14 +168,14 @@ func (r *Resolver) Reverse(ctx context.Context, addr netip.Addr) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("reverse name of %v: %w", addr, err)
 	}
-	rrs, err := r.lookup(ctx, name, dns.TypePTR)
-	if none(err) {
+	e := r.lookup(ctx, name, dns.TypePTR)
+	if none(e.err) {
 		return "", nil
 	}
-	if err != nil {
-		return "", err
+	if e.err != nil {
+		return "", e.err
 	}
-	for _, rr := range rrs[:min(len(rrs), maxReverse)] {
+	for _, rr := range e.records[:min(len(e.records), maxReverse)] {
 		ptr, ok := rr.(*dns.PTR)
 		if !ok {
 			continue
@@ -190,12 +198,12 @@ func none(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err,
 const maxReverse = 5
 
 func (r *Resolver) addrs(ctx context.Context, host string, qtype uint16) ([]netip.Addr, error) {
-	records, err := r.lookup(ctx, host, qtype)
-	if err != nil {
-		return nil, err
+	e := r.lookup(ctx, host, qtype)
+	if e.err != nil {
+		return nil, e.err
 	}
 	var out []netip.Addr
-	for _, rr := range records {
+	for _, rr := range e.records {
 		var addr netip.Addr
 		var ok bool
 		switch rr := rr.(type) {
@@ -218,13 +226,13 @@ func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name,
 
 // lookup answers from memory or asks; equal questions at the same time are
 // asked once.
-func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) ([]dns.RR, error) {
+func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) entry {
 	k := key{name: plain(name), qtype: qtype}
 	if _, ok := dns.IsDomainName(k.name); !ok || k.name == "" {
-		return nil, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}
+		return entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}}
 	}
 	if e, ok := r.remembered(k); ok {
-		return e.records, e.err
+		return e
 	}
 	// The question goes on for the others if one asker gives up.
 	flight := r.flights.DoChan(k.name+" "+dns.TypeToString[qtype], func() (any, error) {
@@ -236,11 +244,11 @@ func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) ([]dns
 	case got := <-flight:
 		e, ok := got.Val.(entry)
 		if !ok {
-			return nil, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: got.Err}
+			return entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: got.Err}}
 		}
-		return e.records, e.err
+		return e
 	case <-ctx.Done():
-		return nil, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}
+		return entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}}
 	}
 }
 

@@ -3,6 +3,8 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -102,6 +104,7 @@ func (t *Transaction) acceptedEvent() event.Event {
 		From: t.env.From.String(), MessageID: t.messageID(), Size: t.stored.Size,
 		Door: t.origin.Door.String(), Helo: t.origin.Helo, TLS: t.origin.TLS,
 		Login: t.origin.Login.String(), Forwarded: t.origin.Forwarded,
+		Wishes: wishes(t.env),
 	}
 	if s := t.content.scanner; s != nil {
 		d.Subject = s.Subject().Value()
@@ -119,6 +122,25 @@ func (t *Transaction) acceptedEvent() event.Event {
 		Message: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
 		Kind: event.Accepted, Key: event.KeyOf(t.messageID()), Detail: d,
 	}
+}
+
+// wishes tells what the sender asked for besides delivery.
+func wishes(env mail.Envelope) string {
+	var out []string
+	if env.Priority != 0 {
+		out = append(out, fmt.Sprintf("priority %d", env.Priority))
+	}
+	if env.By.At != 0 {
+		otherwise := "tell me"
+		if env.By.Return {
+			otherwise = "return it"
+		}
+		out = append(out, "deliver by "+mail.FromMicros(env.By.At).UTC().Format(time.RFC3339)+" or "+otherwise)
+	}
+	if env.RequireTLS {
+		out = append(out, "TLS all the way")
+	}
+	return strings.Join(out, ", ")
 }
 
 // commitGroup commits a group, or, where that fails, each of its entries by

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,9 @@ func (t *Transaction) trace() []byte {
 	// the others.
 	if len(t.recipients) == 1 {
 		b.WriteString("\r\n\tfor <" + t.recipients[0].Address.ASCII() + ">")
+	}
+	if p := t.env.Priority; p != 0 {
+		b.WriteString("\r\n\tpriority " + strconv.Itoa(int(p))) // RFC 6710 §7
 	}
 	b.WriteString(";\r\n\t" + t.started.Format(time.RFC1123Z) + "\r\n")
 	return []byte(b.String())

@@ -18,6 +18,7 @@ var (
 	MessageTooLong     = Status{2, 3, 452, 552} // over this mailbox's own limit
 	ListExpansion      = Status{2, 4, 450, 550}
 	SystemError        = Status{3, 0, 451, 554}
+	SystemFeature      = Status{3, 3, 451, 554} // system not capable of selected features
 	SystemFull         = Status{3, 1, 452, 554}
 	NotAccepting       = Status{3, 2, 421, 554} // system not accepting network messages
 	MessageTooBig      = Status{3, 4, 452, 552}
@@ -44,11 +45,13 @@ var (
 	NotAuthorized      = Status{7, 1, 450, 550} // delivery not authorized: relaying, sender rights
 	CryptoFailure      = Status{7, 4, 454, 550} // security features not supported: TLS
 	CryptoNotAvailable = Status{7, 5, 454, 554}
-	AuthCredentials    = Status{7, 8, 454, 535} // authentication credentials invalid
-	AuthMechanism      = Status{5, 4, 450, 504} // RFC 4954 §4
-	AuthTemporary      = Status{7, 0, 454, 535} // temporary authentication failure (RFC 4954 §6)
-	AuthRequired       = Status{7, 0, 450, 530} // no mail before AUTH
-	TLSRequired        = Status{7, 0, 450, 530} // no command before STARTTLS
+	AuthCredentials    = Status{7, 8, 454, 535}  // authentication credentials invalid
+	AuthMechanism      = Status{5, 4, 450, 504}  // RFC 4954 §4
+	AuthTemporary      = Status{7, 0, 454, 535}  // temporary authentication failure (RFC 4954 §6)
+	AuthRequired       = Status{7, 0, 450, 530}  // no mail before AUTH
+	TLSRequired        = Status{7, 0, 450, 530}  // no command before STARTTLS
+	EncryptionRequired = Status{7, 10, 450, 530} // TLS is what the sender, or we, insist on
 	EncryptionNeeded   = Status{7, 11, 450, 538}
+	RequireTLSNeeded   = Status{7, 30, 450, 550} // REQUIRETLS support required (RFC 8689 §4.2.1)
 	TooManyFailures    = Status{7, 0, 421, 554}
 )

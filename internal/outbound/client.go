@@ -21,6 +21,7 @@ type client struct {
 	host  string
 	addr  netip.AddrPort
 	tls   string // as the trace shows it
+	known bool   // nobody can have sent us to another host than the domain means
 	times Timeouts
 	ext   extensions
 
@@ -36,13 +37,15 @@ type client struct {
 // extensions are what EHLO announced.
 type extensions struct {
 	pipelining, size, eightBit, utf8, startTLS, dsn bool
-	maxSize                                         int64 // 0 = no limit told
-	maxRecipients, maxMails                         int   // of LIMITS (RFC 9422); 0 = no limit told
+	deliverBy, priority, requireTLS                 bool
+	minBy                                           time.Duration // the shortest time that DELIVERBY allows; 0 = none told
+	maxSize                                         int64         // 0 = no limit told
+	maxRecipients, maxMails                         int           // of LIMITS (RFC 9422); 0 = no limit told
 	auth                                            []string
 }
 
 func newClient(conn net.Conn, t target, times Timeouts) *client {
-	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, addr: t.addr, times: times}
+	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, addr: t.addr, known: t.known, times: times}
 }
 
 // watch ends all waiting within a grace once ctx is done, until the function
@@ -158,6 +161,17 @@ func readExtensions(lines []string) extensions {
 			if len(words) > 1 {
 				e.maxSize, _ = strconv.ParseInt(words[1], 10, 64) // malformed = no limit told
 			}
+		case "DELIVERBY":
+			e.deliverBy = true
+			if len(words) > 1 { // RFC 2852 §2
+				first, _, _ := strings.Cut(words[1], ",")
+				seconds, _ := strconv.ParseUint(first, 10, 30) // malformed = none told
+				e.minBy = time.Duration(seconds) * time.Second
+			}
+		case "MT-PRIORITY":
+			e.priority = true
+		case "REQUIRETLS":
+			e.requireTLS = true
 		case "LIMITS":
 			e.maxRecipients, e.maxMails = limit(words, "RCPTMAX="), limit(words, "MAILMAX=")
 		case "AUTH":

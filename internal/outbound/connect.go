@@ -20,9 +20,10 @@ var (
 	errNoTLS    = errors.New("the smart host offers no STARTTLS")
 )
 
-// connect tries the hosts of the site until one of them is ready for mail. The
-// problem is the last one met.
-func (w *worker) connect() (*client, *problem) {
+// connect tries the hosts of the site until one of them is ready for mail, and may
+// have the message. The problem is the last one met; but one that may pass
+// outweighs those that will not.
+func (w *worker) connect(env mail.Envelope) (*client, *problem) {
 	p := w.o.plan(w.ctx, w.site, w.set)
 	var last *problem
 	if p.fault != nil {
@@ -36,10 +37,18 @@ func (w *worker) connect() (*client, *problem) {
 		c, problem := w.greet(t)
 		if c != nil {
 			w.o.o.Metrics.connection(kindOf(c))
-			return c, nil
+			f := w.safe(c, env)
+			if f == nil {
+				return c, nil
+			}
+			problem = about(c, finding(f))
+			c.quit()
+		} else {
+			w.o.o.Metrics.connection("failed")
 		}
-		w.o.o.Metrics.connection("failed")
-		last = problem
+		if last == nil || last.result == queue.Refused || problem.result != queue.Refused {
+			last = problem
+		}
 	}
 	if last == nil {
 		f := finding(mail.Temporary(mail.NoRoute, "No mail exchanger of "+w.site+" has an address"))

@@ -58,14 +58,15 @@ func (r reader) Size() int64  { return r.Reader.Size() }
 
 // world is an Outbound whose dials go where the test says.
 type world struct {
-	t      *testing.T
-	dns    *testkit.DNS
-	set    outbound.Settings
-	bodies bodies
-	tls    *tls.Config
-	ours   netip.AddrPort
-	o      *outbound.Outbound
-	ids    *mail.IDs
+	t       *testing.T
+	dns     *testkit.DNS
+	set     outbound.Settings
+	bodies  bodies
+	tls     *tls.Config
+	ours    netip.AddrPort
+	trustAD bool
+	o       *outbound.Outbound
+	ids     *mail.IDs
 
 	mu     sync.Mutex
 	routes map[string]string // "10.0.0.1:25" to where it listens; "" = hangs
@@ -78,7 +79,7 @@ func newWorld(t *testing.T, records ...string) *world {
 	w.set = outbound.Settings{MessagesPerConnection: 100, ConnectTimeout: 300 * time.Millisecond, Grace: 2 * time.Second}
 	w.o = outbound.New(outbound.Options{
 		Hostname: func() string { return "us.test" },
-		Resolver: dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: 500 * time.Millisecond}),
+		Resolver: dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: 500 * time.Millisecond, TrustAD: func() bool { return w.trustAD }}),
 		Blobs:    w.bodies,
 		Settings: func() outbound.Settings { return w.set },
 		Dial:     w.dial,

@@ -17,11 +17,18 @@ func reportParams(env mail.Envelope) string {
 	return params
 }
 
-// notifyParams are what RCPT hands on of it.
-func notifyParams(r mail.Recipient) string {
-	params := ""
-	if r.Notify != 0 {
-		params += " NOTIFY=" + smtp.FormatNotify(r.Notify)
+// notifyParams are what RCPT hands on of it. Where the remote does not watch the
+// time that the sender gave, it is at least to tell of a delay (RFC 2852 §4.1.4.2).
+func notifyParams(r mail.Recipient, unwatched bool) string {
+	params, n := "", r.Notify
+	if unwatched && n&mail.NotifyNever == 0 {
+		if n == 0 {
+			n = mail.NotifyFailure
+		}
+		n |= mail.NotifyDelay
+	}
+	if n != 0 {
+		params += " NOTIFY=" + smtp.FormatNotify(n)
 	}
 	if r.ORCPT != "" {
 		params += " ORCPT=" + smtp.FormatORCPT(r.ORCPT)

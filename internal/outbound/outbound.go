@@ -151,7 +151,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 	}
 	defer t.close()
 	for len(t.pending) > 0 {
-		if problem := w.connected(); problem != nil {
+		if problem := w.connected(t.m.Envelope); problem != nil {
 			if w.ctx.Err() != nil {
 				return t.untried()
 			}
@@ -168,26 +168,21 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 	return t.outcomes()
 }
 
-// connected makes sure that there is a connection for one more transaction.
-func (w *worker) connected() *problem {
-	if w.c != nil && !w.usable() {
-		w.c.quit()
-		w.c = nil
-	}
-	for w.c == nil {
-		c := w.o.pool.take(w.key())
-		if c == nil {
+// connected makes sure that there is a connection for one more transaction, to a
+// host that a message may go to.
+func (w *worker) connected(env mail.Envelope) *problem {
+	for {
+		if w.c != nil && w.usable() && w.safe(w.c, env) == nil {
+			return nil
+		}
+		if w.c != nil {
+			w.c.quit()
+		}
+		if w.c = w.o.pool.take(w.key()); w.c == nil {
 			break
 		}
-		if w.c = c; !w.usable() {
-			w.c.quit()
-			w.c = nil
-		}
 	}
-	if w.c != nil {
-		return nil
-	}
-	c, problem := w.connect()
+	c, problem := w.connect(env)
 	w.c = c
 	return problem
 }
@@ -204,6 +199,7 @@ type problem struct {
 	addr     netip.AddrPort
 	tls      string
 	reports  bool // the remote tells the sender of success itself
+	watches  bool // the remote keeps to the sender's time itself
 }
 
 // finding is a failure in our own words.

@@ -26,12 +26,13 @@ type exchanger struct {
 	name       string
 	preference uint16
 	addrs      []netip.Addr // known already; empty = to be looked up
+	known      bool         // its name is the operator's or the domain's own, or proven by DNSSEC
 }
 
 // route returns the hosts to try, most preferred first.
 func (o *Outbound) route(ctx context.Context, site string, smart SmartHost) ([]exchanger, *mail.Fault) {
 	if smart.Host != "" {
-		e := exchanger{name: smart.Host}
+		e := exchanger{name: smart.Host, known: true}
 		if addr, err := netip.ParseAddr(strings.Trim(smart.Host, "[]")); err == nil {
 			e.addrs = []netip.Addr{addr}
 		}
@@ -39,13 +40,13 @@ func (o *Outbound) route(ctx context.Context, site string, smart SmartHost) ([]e
 	}
 	domain := mail.Domain{ASCII: site}
 	if addr, ok := domain.Literal(); ok {
-		return []exchanger{{name: site, addrs: []netip.Addr{addr.Unmap()}}}, nil
+		return []exchanger{{name: site, addrs: []netip.Addr{addr.Unmap()}, known: true}}, nil
 	}
 	records, err := o.o.Resolver.MX(ctx, site)
 	switch {
 	case errors.Is(err, dnsx.ErrNoData):
 		// RFC 5321 §5.1: no MX is an implicit one that points at the host.
-		return []exchanger{{name: site}}, nil
+		return []exchanger{{name: site, known: true}}, nil
 	case errors.Is(err, dnsx.ErrNotFound):
 		return nil, mail.Final(mail.NoSuchSystem, "The domain "+site+" does not exist")
 	case err != nil:
@@ -59,7 +60,7 @@ func (o *Outbound) exchangers(site string, records []dnsx.MX) ([]exchanger, *mai
 	out := make([]exchanger, 0, len(records))
 	for _, mx := range records {
 		if mx.Host != "" {
-			out = append(out, exchanger{name: mx.Host, preference: mx.Preference})
+			out = append(out, exchanger{name: mx.Host, preference: mx.Preference, known: mx.Secure})
 		}
 	}
 	if len(out) == 0 { // RFC 7505 §3
@@ -90,8 +91,9 @@ func loop(site string) *mail.Fault {
 
 // target is one address to connect to.
 type target struct {
-	host string
-	addr netip.AddrPort
+	host  string
+	addr  netip.AddrPort
+	known bool // see exchanger
 }
 
 // resolved is what the look-up of one host gave.
@@ -118,7 +120,7 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 	for _, addr := range interleave(addrs) {
 		at := netip.AddrPortFrom(addr, uint16(port))
 		r.ours = r.ours || o.o.IsOurs(at)
-		r.targets = append(r.targets, target{host: e.name, addr: at})
+		r.targets = append(r.targets, target{host: e.name, addr: at, known: e.known})
 	}
 	return r
 }

@@ -82,7 +82,7 @@ func (t *transaction) settle(p problem) {
 func (t *transaction) note(r queue.Recipient, p problem) {
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, TLS: p.tls,
-		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports,
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches,
 		Started: t.started, Ended: mail.Micros(time.Now()),
 	})
 }
@@ -183,11 +183,12 @@ func (e *exchange) compose() {
 	if ext.dsn {
 		line += reportParams(t.m.Envelope)
 	}
+	line += wishParams(t.m.Envelope, ext, time.Now())
 	e.lines = append(e.lines, line)
 	for _, r := range e.batch {
 		line := "RCPT TO:<" + r.Address.ASCII() + ">"
 		if ext.dsn {
-			line += notifyParams(r.Recipient)
+			line += notifyParams(r.Recipient, unwatched(t.m.By, ext))
 		}
 		e.lines = append(e.lines, line)
 	}
@@ -253,7 +254,7 @@ func (e *exchange) judged(reply smtp.Reply) *problem {
 	p := refusal(e.c, reply)
 	switch {
 	case reply.Class() == 2:
-		p.result, p.reports = queue.Delivered, e.c.ext.dsn
+		p.result, p.reports, p.watches = queue.Delivered, e.c.ext.dsn, e.c.ext.deliverBy
 	case reply.Class() == 5 && !tooMany(reply):
 		p.result = queue.Refused
 	}
@@ -341,6 +342,10 @@ func (t *transaction) screen(c *client) *problem {
 		return &p
 	}
 	t.plan = nil
+	if f := inTime(t.m.By, c, time.Now()); f != nil {
+		p := finding(f)
+		return &p
+	}
 	if !c.ext.utf8 {
 		switch {
 		case !t.m.From.IsASCII():

@@ -30,7 +30,7 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.Reply = o.Reply[:min(len(o.Reply), maxReply)]
 	}
 	switch {
-	case o.Result == Delivered && c.reports && !o.Reports && r.Notify.Wants(mail.NotifySuccess):
+	case o.Result == Delivered && c.reports && owed(r, o, c):
 		v.r.State = Served
 	case o.Result == Delivered:
 		v.r.State = gone
@@ -62,8 +62,22 @@ type circumstances struct {
 	now, expires int64
 	wish         wish
 	stopping     bool
+	by           mail.DeliverBy
 	reports      bool // there is a sender who can be told of success
 	settings     Settings
+}
+
+// owed tells whether the sender is to hear of a success: because of NOTIFY, unless
+// the remote tells of it, or because nobody will watch the time from here on, or
+// each step was to be told (RFC 2852 §4.1.4).
+func owed(r Recipient, o Outcome, c circumstances) bool {
+	if r.Notify.Wants(mail.NotifySuccess) && !o.Reports {
+		return true
+	}
+	if r.Site == SiteLocal || r.Notify&mail.NotifyNever != 0 {
+		return false
+	}
+	return c.by.Trace || c.by.At > c.now && !c.by.Return && !o.Watches
 }
 
 // bounced is a recipient that somebody gave up by hand.

@@ -34,11 +34,13 @@ func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 }
 
 // room is how much memory is left for handing over, by site and in all.
-func (q *Queue) room() func(site string, octets int64) bool {
+// What is urgent does not stand behind what waits in the database, and has the
+// memory of claims besides.
+func (q *Queue) room() func(site string, octets int64, level int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.running || q.ending() || q.stuck {
-		return func(string, int64) bool { return false }
+		return func(string, int64, int) bool { return false }
 	}
 	left := q.o.Settings().Memory - q.octets
 	used := map[string]int64{}
@@ -48,8 +50,9 @@ func (q *Queue) room() func(site string, octets int64) bool {
 			used[name] = most // those before it in the database come first
 		}
 	}
-	return func(site string, octets int64) bool {
-		if left < octets || used[site]+octets > most {
+	return func(site string, octets int64, level int) bool {
+		urgent := level > 0 && left+claimMemory >= octets
+		if !urgent && (left < octets || used[site]+octets > most) {
 			return false
 		}
 		left -= octets
@@ -64,7 +67,7 @@ type birth struct {
 	q    *Queue
 	set  Settings
 	now  int64
-	room func(site string, octets int64) bool
+	room func(site string, octets int64, level int) bool
 
 	messages, recipients [][]any
 	born                 []delivery
@@ -84,6 +87,9 @@ func (b *birth) add(given *Message) {
 	m.Recipients = nil
 	if m.Expires == 0 {
 		m.Expires = max(m.Received, m.Release) + b.set.Lifetime.Microseconds()
+	}
+	if m.By.Return && m.By.At != 0 {
+		m.Expires = min(m.Expires, m.By.At)
 	}
 	b.messages = append(b.messages, messageRow(&m))
 	for _, d := range bySite(&m, b.open(&m, given.Recipients)) {
@@ -123,7 +129,7 @@ func (b *birth) state(d delivery) State {
 	case b.set.Hold && d.site != SiteLocal:
 		return Held
 	case d.message.Release > b.now: // the scheduler finds it when it is due
-	case b.room(d.site, estimate(d.message, d.recipients)):
+	case b.room(d.site, estimate(d.message, d.recipients), d.message.Priority.Level()):
 		return Leased
 	}
 	b.waiting = true

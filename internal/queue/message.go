@@ -120,6 +120,7 @@ type Outcome struct {
 	Reply          string // the remote's own words, or ours if Ours
 	Ours           bool   // Reply is our own finding: DNS, connection, time-out
 	Reports        bool   // Delivered to a host that reports success itself (RFC 3461 §5.2.1)
+	Watches        bool   // Delivered to a host that keeps to the sender's time itself (RFC 2852)
 	Started, Ended int64  // microseconds
 	// Also runs in the commit that records the outcome; its error undoes that
 	// outcome and makes it TryLater.

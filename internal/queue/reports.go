@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -16,7 +17,9 @@ var (
 	selectServed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 6 AND message > ? ORDER BY message, id LIMIT ?")
 	selectLate   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state = 3 AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
-	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1 WHERE id IN (@ids)")
+	selectOwed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
+		WHERE state IN (1, 3) AND tell > 0 AND tell <= ? ORDER BY tell, message, id LIMIT ?`)
+	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1, tell = CASE WHEN tell <= ? THEN 0 ELSE tell END WHERE id IN (@ids)")
 	messagesOf  = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE id IN (@ids)")
 	settleRows  = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids) AND state IN (4, 6)")
 )
@@ -42,16 +45,27 @@ func (q *Queue) Served(ctx context.Context, after mail.ID, limit int) ([]*Messag
 	})
 }
 
-// Delayed returns up to limit messages with those deferred recipients of whose
-// delay the sender has not been told, though it is time.
+// Delayed returns messages with those recipients of whose delay the sender is to
+// hear now: up to limit that are deferred for long, and up to limit that have
+// nothing by the time that the sender gave.
 func (q *Queue) Delayed(ctx context.Context, limit int) ([]*Message, error) {
-	notice := q.o.Settings().DelayNotice
-	if notice <= 0 {
-		return nil, nil
-	}
-	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
-		return tx.Query(selectLate, micros()-notice.Microseconds(), limit*rowsPerMessage)
+	now := micros()
+	out, err := q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
+		return tx.Query(selectOwed, now, limit*rowsPerMessage)
 	})
+	notice := q.o.Settings().DelayNotice
+	if err != nil || notice <= 0 {
+		return out, err
+	}
+	late, err := q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
+		return tx.Query(selectLate, now-notice.Microseconds(), limit*rowsPerMessage)
+	})
+	for _, m := range late {
+		if !slices.ContainsFunc(out, func(o *Message) bool { return o.ID == m.ID }) {
+			out = append(out, m)
+		}
+	}
+	return out, err
 }
 
 func (q *Queue) some(ctx context.Context, limit int, query func(*db.Tx) (db.Rows, error)) ([]*Message, error) {
@@ -99,7 +113,7 @@ func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
 
 // MarkDelayed records that the sender was told of the delay.
 func (q *Queue) MarkDelayed(tx *db.Tx, recipients []mail.ID) error {
-	_, err := tx.ExecIn(markDelayed, db.In{IDs: plainIDs(recipients)})
+	_, err := tx.ExecIn(markDelayed, db.In{Before: []any{micros()}, IDs: plainIDs(recipients)})
 	return err
 }
 

@@ -178,7 +178,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 			}
 			m := it.lease.job.Message
 			it.v = apply(it.r, it.outcome, circumstances{
-				now: now, expires: m.Expires, wish: w, stopping: it.stopping, reports: !m.From.IsNull(), settings: set,
+				now: now, expires: m.Expires, wish: w, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
 			})
 			if !may(Leased, it.v.r.State, byResult) {
 				return fmt.Errorf("a result may not lead from %v to %v", Leased, it.v.r.State)

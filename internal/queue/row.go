@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	messageColumns   = "id, tenant, account, stream, tags, body, prefix, size, sender, declared, eightbit, utf8, ret, envid, received, expires"
-	recipientColumns = "id, message, address, domain, notify, orcpt, site, state, owner, wish, attempts, next, code, enhanced, reply, ours, host, expired, delayed, received"
+	messageColumns   = "id, tenant, account, stream, tags, body, prefix, size, sender, declared, eightbit, utf8, ret, envid, received, expires, deadline, late, priority, requiretls"
+	recipientColumns = "id, message, address, domain, notify, orcpt, site, state, owner, wish, attempts, next, code, enhanced, reply, ours, host, expired, delayed, received, level, tell"
 )
 
 var insertMessage = db.Insert{Into: "queue_message", Columns: strings.Split(messageColumns, ", ")}
@@ -27,20 +27,49 @@ var updateRecipient = db.Insert{
 
 func messageRow(m *Message) []any {
 	return []any{int64(m.ID), int64(m.Tenant), int64(m.Account), m.Stream, strings.Join(m.Tags, "\n"), int64(m.Body),
-		m.Prefix, m.Size, m.From.ASCII(), m.Envelope.Size, m.EightBit, m.UTF8, m.Ret, m.EnvID, m.Received, m.Expires}
+		m.Prefix, m.Size, m.From.ASCII(), m.Envelope.Size, m.EightBit, m.UTF8, m.Ret, m.EnvID, m.Received, m.Expires,
+		m.By.At, lateOf(m.By), int(m.Priority), m.RequireTLS}
+}
+
+// What a message is worth behind its deadline, as its row has it.
+const (
+	lateReturn = 1 << iota
+	lateTrace
+)
+
+func lateOf(b mail.DeliverBy) (late int) {
+	if b.Return {
+		late |= lateReturn
+	}
+	if b.Trace {
+		late |= lateTrace
+	}
+	return late
 }
 
 func recipientRow(m *Message, r *Recipient, owner mail.ID) []any {
 	return []any{int64(r.ID), int64(m.ID), r.Address.ASCII(), r.Address.Domain.ASCII, int(r.Notify), r.ORCPT, r.Site,
 		int(r.State), int64(owner), 0, r.Attempts, r.Next, r.Code, r.Enhanced, r.Reply, r.Ours, r.Host,
-		r.Expired, r.Delayed, max(m.Received, m.Release)}
+		r.Expired, r.Delayed, max(m.Received, m.Release), m.Priority.Level(), tellAt(m)}
+}
+
+// tellAt is when the sender is to hear that the message was not delivered in time
+// (RFC 2852 §4.1.3); 0 = never.
+func tellAt(m *Message) int64 {
+	if m.By.Return {
+		return 0 // it goes back then
+	}
+	return m.By.At
 }
 
 func scanMessage(rows db.Rows) (*Message, error) {
 	m := new(Message)
 	var tags, sender string
+	var late int
 	err := rows.Scan(&m.ID, &m.Tenant, &m.Account, &m.Stream, &tags, &m.Body, &m.Prefix, &m.Size, &sender,
-		&m.Envelope.Size, &m.EightBit, &m.UTF8, &m.Ret, &m.EnvID, &m.Received, &m.Expires)
+		&m.Envelope.Size, &m.EightBit, &m.UTF8, &m.Ret, &m.EnvID, &m.Received, &m.Expires,
+		&m.By.At, &late, &m.Priority, &m.RequireTLS)
+	m.By.Return, m.By.Trace = late&lateReturn != 0, late&lateTrace != 0
 	if tags != "" {
 		m.Tags = strings.Split(tags, "\n")
 	}
@@ -51,9 +80,9 @@ func scanMessage(rows db.Rows) (*Message, error) {
 // scanRecipient reads recipientColumns.
 func scanRecipient(rows db.Rows) (message mail.ID, r Recipient, err error) {
 	var address, domain string
-	var owner, wish, received int64
+	var owner, wish, received, level, tell int64
 	err = rows.Scan(&r.ID, &message, &address, &domain, &r.Notify, &r.ORCPT, &r.Site, &r.State, &owner, &wish,
-		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &received)
+		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &received, &level, &tell)
 	r.Address = parseAddress(address)
 	return message, r, err
 }

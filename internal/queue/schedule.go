@@ -166,6 +166,9 @@ func (q *Queue) count(ctx context.Context) {
 // to sleep unless woken.
 func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error) {
 	now := micros()
+	if err := q.claimUrgent(ctx, now); err != nil {
+		return 0, err
+	}
 	for _, s := range q.hungry() {
 		if err := q.claimSite(ctx, s, now); err != nil {
 			return 0, err
@@ -225,28 +228,56 @@ func (q *Queue) limit() int {
 	return siteRows
 }
 
-var selectSite = db.SQL(`SELECT id FROM queue_recipient WHERE site = ? AND state IN (1, 3) AND next <= ? ORDER BY next, id LIMIT ?`)
+var selectUrgent = db.SQL("SELECT id FROM queue_recipient WHERE state IN (1, 3) AND level > 0 AND next <= ? ORDER BY next, id LIMIT ?")
+
+// claimUrgent claims what is urgent and due, whatever waits before it: what is left
+// over is found among the others.
+func (q *Queue) claimUrgent(ctx context.Context, now int64) error {
+	q.mu.Lock()
+	room := !q.stuck && q.octets < q.o.Settings().Memory+2*claimMemory
+	q.mu.Unlock()
+	if !room {
+		return nil
+	}
+	var ids []int64
+	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		ids, err = readIDs(tx, nil, selectUrgent, now, page)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("urgent rows: %w", err)
+	}
+	return q.claim(ctx, ids)
+}
+
+// readIDs adds the ids that a query gives.
+func readIDs(tx *db.Tx, ids []int64, s db.Stmt, args ...any) ([]int64, error) {
+	rows, err := tx.Query(s, args...)
+	if err != nil {
+		return ids, err
+	}
+	err = db.Each(rows, func(r db.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+var selectSite = db.SQL(`SELECT id FROM queue_recipient WHERE site = ? AND level = ? AND state IN (1, 3) AND next <= ? ORDER BY next, id LIMIT ?`)
 
 func (q *Queue) claimSite(ctx context.Context, s *site, now int64) error {
 	q.mu.Lock()
 	limit := max(q.limit()-s.rows, 1)
 	q.mu.Unlock()
 	var ids []int64
-	err := q.o.DB.Read(ctx, func(tx *db.Tx) error {
+	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
 		ids = ids[:0]
-		rows, err := tx.Query(selectSite, s.name, now, limit)
-		if err != nil {
-			return err
+		for level := 1; level >= -1 && len(ids) < limit && err == nil; level-- {
+			ids, err = readIDs(tx, ids, selectSite, s.name, level, now, limit-len(ids))
 		}
-		return db.Each(rows, func(r db.Rows) error {
-			var id int64
-			ids = append(ids, 0)
-			if err := r.Scan(&id); err != nil {
-				return err
-			}
-			ids[len(ids)-1] = id
-			return nil
-		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("due rows of a site: %w", err)

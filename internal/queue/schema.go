@@ -11,7 +11,9 @@ import (
 //   - queue_recipient: one row per recipient. Owner names the process that
 //     leases the row, else 0. Wish is what somebody asked for while an attempt
 //     was under way; the attempt's result grants it. Received repeats the
-//     message's, so that delay notices are found without a join.
+//     message's, so that delay notices are found without a join. Level is the
+//     message's priority as it is told apart. Tell is when the sender is to hear
+//     that the recipient has nothing yet, besides the delay notice; 0 = never.
 //
 // A row that is born leased and leaves when delivered enters none of the
 // partial indexes.
@@ -63,7 +65,18 @@ CREATE INDEX queue_recipient_due ON queue_recipient (next, id, site) WHERE state
 CREATE INDEX queue_recipient_site ON queue_recipient (site, next, id) WHERE state IN (1, 3);
 CREATE INDEX queue_recipient_failed ON queue_recipient (message, id) WHERE state = 4;
 CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE state = 3 AND delayed = 0;
-`), db.SQL("CREATE INDEX queue_recipient_served ON queue_recipient (message, id) WHERE state = 6;")}}
+`), db.SQL("CREATE INDEX queue_recipient_served ON queue_recipient (message, id) WHERE state = 6;"), db.SQL(`
+ALTER TABLE queue_message ADD COLUMN deadline INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_message ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_message ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_message ADD COLUMN requiretls INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_recipient ADD COLUMN level INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_recipient ADD COLUMN tell INTEGER NOT NULL DEFAULT 0;
+DROP INDEX queue_recipient_site;
+CREATE INDEX queue_recipient_site ON queue_recipient (site, level, next, id) WHERE state IN (1, 3);
+CREATE INDEX queue_recipient_urgent ON queue_recipient (next, id) WHERE state IN (1, 3) AND level > 0;
+CREATE INDEX queue_recipient_tell ON queue_recipient (tell, message) WHERE state IN (1, 3) AND tell > 0;
+`)}}
 }
 
 // References names the columns that keep bodies alive.

@@ -3,6 +3,9 @@ package queue
 import (
 	"context"
 	"runtime/debug"
+	"slices"
+
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // lease is a job in memory whose rows are leased by this process.
@@ -66,9 +69,10 @@ func (q *Queue) siteOf(name string) *site {
 // q.mu is held.
 func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
 	s := q.siteOf(siteName)
+	at := s.place(m)
 	for len(recipients) > 0 {
-		if n := len(s.ready); n > 0 && s.ready[n-1].job.Message.ID == m.ID && len(s.ready[n-1].job.Recipients) < maxJob {
-			l := s.ready[n-1]
+		if at > 0 && s.ready[at-1].job.Message.ID == m.ID && len(s.ready[at-1].job.Recipients) < maxJob {
+			l := s.ready[at-1]
 			add := recipients[:min(len(recipients), maxJob-len(l.job.Recipients))]
 			l.job.Recipients = append(l.job.Recipients, add...)
 			l.left += len(add)
@@ -78,10 +82,30 @@ func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
 		}
 		l := &lease{job: Job{Message: m}, site: siteName, octets: messageOctets + int64(len(m.Prefix))}
 		q.octets += l.octets
-		s.ready = append(s.ready, l)
+		s.ready = slices.Insert(s.ready, at, l)
+		at++
 	}
-	q.await(s)
+	if q.await(s); m.Priority.Level() > 0 {
+		q.hurry(s)
+	}
 	q.dispatch()
+}
+
+// place is where a message comes in the line of a site: behind those that are as
+// urgent (RFC 6710 §5.1).
+func (s *site) place(m *Message) int {
+	at := len(s.ready)
+	for at > 0 && s.ready[at-1].job.Message.Priority.Level() < m.Priority.Level() {
+		at--
+	}
+	return at
+}
+
+// hurry takes a site to the head of the line for a worker.
+func (q *Queue) hurry(s *site) {
+	if at := slices.Index(q.turn, s); at > 0 {
+		q.turn = slices.Insert(slices.Delete(q.turn, at, at+1), 0, s)
+	}
 }
 
 func (q *Queue) grow(s *site, l *lease, recipients []Recipient) {
@@ -177,7 +201,10 @@ func (w *worker) next() *Job {
 			signal(q.wake)
 		}
 		w.served++
-		if q.withdraw(l); len(l.job.Recipients) > 0 {
+		if q.outlive(l); len(l.job.Recipients) > 0 {
+			q.withdraw(l)
+		}
+		if len(l.job.Recipients) > 0 {
 			w.open[&l.job] = l
 			return &l.job
 		}
@@ -190,6 +217,22 @@ func (w *worker) begin() {
 		w.begun = true
 		w.s.starting--
 	}
+}
+
+// outlive ends a job that came too late for its sender, without an attempt
+// (RFC 2852 §4.1.3). q.mu is held.
+func (q *Queue) outlive(l *lease) {
+	now := micros()
+	if !l.job.Message.By.Over(now) {
+		return
+	}
+	for _, r := range l.job.Recipients {
+		q.collect(&item{lease: l, r: r, outcome: Outcome{
+			Recipient: r.ID, Result: TryLater, Ours: true, Code: 451, Enhanced: mail.DeliveryExpired.Enhanced(mail.Transient),
+			Reply: "The time within which it was to be delivered is over", Started: now, Ended: now,
+		}})
+	}
+	l.job.Recipients = nil
 }
 
 // withdraw takes those out of a job for whom somebody wished something else

@@ -40,7 +40,7 @@ func (s *session) hello(ctx context.Context, arg string, extended bool) reply {
 func (s *session) extensions(ctx context.Context) []string {
 	set := s.settings()
 	out := []string{
-		"PIPELINING", "SIZE " + strconv.FormatInt(set.MessageSize, 10), "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "DSN",
+		"PIPELINING", "SIZE " + strconv.FormatInt(set.MessageSize, 10), "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "DSN", "DELIVERBY", "MT-PRIORITY MIXER",
 	}
 	if n := set.Recipients; n > 0 && n <= maxLimit {
 		out = append(out, "LIMITS RCPTMAX="+strconv.Itoa(n))
@@ -48,6 +48,9 @@ func (s *session) extensions(ctx context.Context) []string {
 	if s.door == mail.DoorSubmission {
 		until := time.Now().Add(maxHold).UTC().Format(time.RFC3339)
 		out = append(out, fmt.Sprintf("FUTURERELEASE %d %s", int(maxHold.Seconds()), until))
+	}
+	if s.tls != "" {
+		out = append(out, "REQUIRETLS")
 	}
 	if s.mayFront() {
 		out = append(out, "XCLIENT "+xclientAttributes, "XFORWARD "+xforwardAttributes)

@@ -55,7 +55,7 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	r := &rig{Stack: stack.New(t, o), t: t, ca: testkit.NewCA(t)}
 	r.secure = r.ca.ServerConfig(t, stack.Hostname)
 	r.settings = smtpd.Settings{
-		Hostname: stack.Hostname, MessageSize: 1_000_000, CommandTimeout: 10 * time.Second, DataTimeout: 10 * time.Second, Junk: 50, Recipients: 1000,
+		Hostname: stack.Hostname, MessageSize: 1_000_000, CommandTimeout: 10 * time.Second, DataTimeout: 10 * time.Second, Junk: 50, Recipients: 1000, Priority: 4,
 	}
 	options := smtpd.Options{
 		Intake: r.Intake, Policy: r.Policy, Rules: r.Rules, Rates: r.Rates, Reverse: r.nameOf, Gate: r.Gate, IDs: r.IDs, TLS: r.secure, Settings: r.current, Fronts: func(a netip.Addr) bool { return a == front.Addr() },

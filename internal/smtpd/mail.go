@@ -36,7 +36,7 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	}
 	s.tx = &tx{conn: s.conn, origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings()), rules: rules, room: room}
 	s.tx.intake.Counts(room)
-	return ok(250, "2.1.0", "Sender ok")
+	return taken(path, env)
 }
 
 func pathFault(err error, address mail.Status) *mail.Fault {
@@ -63,7 +63,7 @@ func (s *session) envelope(p smtp.Path) (mail.Envelope, *mail.Fault) {
 	if !env.UTF8 && p.UTF8 {
 		return env, mail.Final(mail.UTF8AddressNeeded, "An address beyond ASCII needs SMTPUTF8")
 	}
-	return env, nil
+	return env, agreeable(env)
 }
 
 func (s *session) mailParam(env *mail.Envelope, p smtp.Param) *mail.Fault {
@@ -104,6 +104,12 @@ func (s *session) mailParam(env *mail.Envelope, p smtp.Param) *mail.Fault {
 		env.EnvID = id
 	case "HOLDFOR", "HOLDUNTIL": // RFC 4865 §4
 		return s.hold(env, p)
+	case "BY":
+		return deliverBy(env, p.Value)
+	case "MT-PRIORITY":
+		return s.priority(env, p.Value)
+	case "REQUIRETLS":
+		return s.requireTLS(env, p.Value)
 	case "AUTH": // RFC 4954 §5: taken, and not believed
 		if s.door != mail.DoorSubmission || p.Value == "" {
 			return unknownParameter(p.Key)

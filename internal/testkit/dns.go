@@ -43,6 +43,7 @@ type DNS struct {
 	mu      sync.Mutex
 	records map[string][]dns.RR
 	faults  map[dnsKey]DNSFault
+	proven  map[string]bool
 	queries []DNSQuery
 }
 
@@ -56,7 +57,7 @@ type dnsKey struct {
 // zone file: "example.test. 60 MX 10 mx.example.test.".
 func StartDNS(t testing.TB, records ...string) *DNS {
 	t.Helper()
-	d := &DNS{t: t, records: map[string][]dns.RR{}, faults: map[dnsKey]DNSFault{}}
+	d := &DNS{t: t, records: map[string][]dns.RR{}, faults: map[dnsKey]DNSFault{}, proven: map[string]bool{}}
 	d.Add(records...)
 	listener, packets, err := listenBoth(t.Context())
 	if err != nil {
@@ -145,6 +146,14 @@ func (d *DNS) Fail(name string, fault DNSFault, types ...string) {
 	}
 }
 
+// Prove makes the answers for a name say that DNSSEC proves them, to those who ask
+// for that.
+func (d *DNS) Prove(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.proven[dns.CanonicalName(name)] = true
+}
+
 // Queries are all questions so far, in the order they came.
 func (d *DNS) Queries() []DNSQuery {
 	d.mu.Lock()
@@ -173,6 +182,7 @@ func (d *DNS) answer(question *dns.Msg, tcp bool) *dns.Msg {
 	d.queries = append(d.queries, DNSQuery{Name: name, Type: dns.TypeToString[q.Qtype], TCP: tcp})
 	reply.SetReply(question)
 	reply.RecursionAvailable = true
+	reply.AuthenticatedData = question.AuthenticatedData && d.proven[name]
 	switch d.fault(name, q.Qtype) {
 	case DNSTimeout:
 		return nil

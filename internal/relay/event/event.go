@@ -63,6 +63,7 @@ type Detail struct {
 	Login      string   `json:"login,omitempty"`
 	Forwarded  string   `json:"forwarded,omitempty"` // the client, as a filter in front of us told
 	TLS        string   `json:"tls,omitempty"`
+	Wishes     string   `json:"wishes,omitempty"`  // of the sender: priority, time, TLS
 	Account    string   `json:"account,omitempty"` // address of the mailbox's owner
 	Mailbox    string   `json:"mailbox,omitempty"`
 	UID        uint32   `json:"uid,omitempty"`

@@ -44,7 +44,8 @@ type Report struct {
 	Hostname    string // the reporting MTA
 	EnvelopeID  string // ENVID, empty = not given
 	Arrival     time.Time
-	Text        string // what people read first; lines end in \n
+	DeliverBy   time.Time // zero = the sender gave no time (RFC 2852 §5)
+	Text        string    // what people read first; lines end in \n
 	Recipients  []Recipient
 	Original    []byte // the returned message or its header, CRLF lines
 	HeadersOnly bool   // Original is only the header
@@ -137,6 +138,9 @@ func (r *Report) status(utf8Report bool) []byte {
 	}
 	field(b, "Reporting-MTA", "dns; "+r.Hostname)
 	field(b, "Arrival-Date", r.Arrival.Format(time.RFC1123Z))
+	if !r.DeliverBy.IsZero() {
+		field(b, "Deliver-By-Date", r.DeliverBy.Format(time.RFC1123Z))
+	}
 	kind := "rfc822"
 	if utf8Report {
 		kind = "utf-8" // RFC 6533 §3

@@ -1,0 +1,86 @@
+package outbound
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
+)
+
+// wishParams are what MAIL hands on of a sender's wishes.
+func wishParams(env mail.Envelope, ext extensions, now time.Time) string {
+	params := ""
+	if env.By.At != 0 && ext.deliverBy {
+		by := smtp.By{In: mail.FromMicros(env.By.At).Sub(now), Return: env.By.Return, Trace: env.By.Trace}
+		params += " BY=" + by.String()
+	}
+	if ext.priority {
+		params += fmt.Sprintf(" MT-PRIORITY=%d", env.Priority)
+	}
+	if env.RequireTLS && ext.requireTLS {
+		params += " REQUIRETLS"
+	}
+	return params
+}
+
+// unwatched tells whether a remote leaves a time to the sender (RFC 2852
+// §4.1.4.2).
+func unwatched(by mail.DeliverBy, ext extensions) bool {
+	return by.At != 0 && !by.Return && !ext.deliverBy
+}
+
+// inTime says why a remote cannot have a message that is worth nothing later. That
+// is the answer for its other hosts too (RFC 2852 §4.1.4.1 and §7).
+func inTime(by mail.DeliverBy, c *client, now time.Time) *mail.Fault {
+	if by.At == 0 || !by.Return {
+		return nil
+	}
+	left := mail.FromMicros(by.At).Sub(now)
+	switch {
+	case left < time.Second:
+		return mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")
+	case !c.ext.deliverBy:
+		return mail.Final(mail.SystemFeature, "The message is worth nothing behind a time, which "+c.host+" does not watch (DELIVERBY)")
+	case c.ext.minBy > left:
+		return mail.Final(mail.DeliveryExpired, fmt.Sprintf("%s needs %v to deliver, only %v are left", c.host, c.ext.minBy, left.Round(time.Second)))
+	}
+	return nil
+}
+
+// safe says why a message must not go over a connection: its sender wants TLS all
+// the way (RFC 8689 §4.2.1). A report goes nevertheless (§5).
+func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
+	if !env.RequireTLS || env.From.IsNull() {
+		return nil
+	}
+	t, ok := c.conn.(*tls.Conn)
+	switch {
+	case !ok:
+		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, which cannot be had with "+c.host)
+	case !c.known:
+		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and nothing proves that mail for "+w.site+" goes to "+c.host+" (DNSSEC)")
+	case !w.proven(t.ConnectionState(), c.host):
+		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and the certificate of "+c.host+" does not prove who it is")
+	case !c.ext.requireTLS:
+		return mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which "+c.host+" does not promise (REQUIRETLS)")
+	}
+	return nil
+}
+
+// proven tells whether the certificate proves the host, which opportunistic TLS
+// does not ask for.
+func (w *worker) proven(s tls.ConnectionState, host string) bool {
+	if len(s.PeerCertificates) == 0 || s.Version < tls.VersionTLS12 {
+		return false
+	}
+	o := x509.VerifyOptions{Roots: w.o.o.TLS().RootCAs, DNSName: strings.TrimSuffix(host, "."), Intermediates: x509.NewCertPool()}
+	for _, c := range s.PeerCertificates[1:] {
+		o.Intermediates.AddCert(c)
+	}
+	_, err := s.PeerCertificates[0].Verify(o)
+	return err == nil
+}

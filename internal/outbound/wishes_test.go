@@ -1,0 +1,191 @@
+package outbound_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/testkit"
+)
+
+// in is a time from now.
+func in(d time.Duration) int64 { return mail.Micros(time.Now().Add(d)) }
+
+// TestDeliverBy: what a remote is told of the sender's time, and which remote may
+// have the message at all (RFC 2852 §4.1.4).
+func TestDeliverBy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		by       mail.DeliverBy
+		notify   mail.Notify
+		keywords string
+		want     string
+		mail     string // parameters of MAIL; ~ stands for a digit
+		rcpt     string
+		watches  bool
+	}{
+		"handed on":             {by: mail.DeliverBy{At: in(time.Hour), Return: true}, keywords: "DELIVERBY", want: good, mail: "BY=35~~;R", watches: true},
+		"with its trace":        {by: mail.DeliverBy{At: in(time.Hour), Trace: true}, keywords: "DELIVERBY 240", want: good, mail: "BY=35~~;NT", watches: true},
+		"over, and told":        {by: mail.DeliverBy{At: in(-time.Minute)}, keywords: "DELIVERBY", want: good, mail: "BY=-6~;N", watches: true},
+		"nobody watches":        {by: mail.DeliverBy{At: in(time.Hour)}, keywords: "DSN", want: good, rcpt: "NOTIFY=FAILURE,DELAY"},
+		"success is wanted too": {by: mail.DeliverBy{At: in(time.Hour)}, notify: mail.NotifySuccess, keywords: "DSN", want: good, rcpt: "NOTIFY=SUCCESS,DELAY"},
+		"nothing is wanted":     {by: mail.DeliverBy{At: in(time.Hour)}, notify: mail.NotifyNever, keywords: "DSN", want: good, rcpt: "NOTIFY=NEVER"},
+		"no host for it":        {by: mail.DeliverBy{At: in(time.Hour), Return: true}, keywords: "DSN", want: "failed 554 5.3.3 ours"},
+		"a slow host":           {by: mail.DeliverBy{At: in(time.Minute), Return: true}, keywords: "DELIVERBY 240", want: "failed 554 5.4.7 ours"},
+		"a host fast enough":    {by: mail.DeliverBy{At: in(5 * time.Minute), Return: true}, keywords: "DELIVERBY 240", want: good, mail: "BY=29~;R", watches: true},
+		"too late":              {by: mail.DeliverBy{At: in(-time.Second), Return: true}, keywords: "DELIVERBY", want: "deferred 451 4.4.7 ours"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			m := w.mx(testkit.MXOptions{Keywords: []string{"PIPELINING", "ENHANCEDSTATUSCODES", c.keywords}})
+			job := w.job("a@x.test")
+			job.Message.By, job.Recipients[0].Notify = c.by, c.notify
+			got := w.deliver(t.Context(), job)[0]
+			w.want(got, c.want)
+			if got[0].Watches != c.watches {
+				t.Errorf("watches: %v", got[0].Watches)
+			}
+			if c.want != good {
+				if len(m.Messages()) != 0 {
+					t.Error("the host got it")
+				}
+				return
+			}
+			sent := m.Messages()[0]
+			if params := strings.Join(sent.Params, " "); !like(params, c.mail) {
+				t.Errorf("MAIL %q, want %q", params, c.mail)
+			}
+			if params := strings.Join(sent.Recipients[0].Params, " "); params != c.rcpt {
+				t.Errorf("RCPT %q, want %q", params, c.rcpt)
+			}
+		})
+	}
+}
+
+// like compares with a pattern whose ~ stands for a digit.
+func like(s, pattern string) bool {
+	if len(s) != len(pattern) {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] != pattern[i] && (pattern[i] != '~' || s[i] < '0' || s[i] > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// TestPriorityIsHandedOn to those who know it (RFC 6710 §4.2).
+func TestPriorityIsHandedOn(t *testing.T) {
+	t.Parallel()
+	for _, p := range []mail.Priority{-9, 0, 3} {
+		for keyword, want := range map[string]string{"MT-PRIORITY": map[mail.Priority]string{-9: "MT-PRIORITY=-9", 0: "MT-PRIORITY=0", 3: "MT-PRIORITY=3"}[p], "DSN": ""} {
+			w := newWorld(t)
+			m := w.mx(testkit.MXOptions{Keywords: []string{"PIPELINING", "ENHANCEDSTATUSCODES", keyword}})
+			job := w.job("a@x.test")
+			job.Message.Priority = p
+			w.want(w.deliver(t.Context(), job)[0], good)
+			if got := strings.Join(m.Messages()[0].Params, " "); got != want {
+				t.Errorf("%d to one with %s: %q", p, keyword, got)
+			}
+		}
+	}
+}
+
+// TestRequireTLS: nobody gets the message who does not prove who he is and promise
+// to hand it on like that (RFC 8689 §4.2.1).
+func TestRequireTLS(t *testing.T) {
+	t.Parallel()
+	ca, strangers := testkit.NewCA(t), testkit.NewCA(t)
+	promise := []string{"PIPELINING", "ENHANCEDSTATUSCODES", "REQUIRETLS"}
+	for name, c := range map[string]struct {
+		keywords     []string
+		ca           *testkit.CA
+		cert         string
+		smart, plain bool
+		mx           bool // the domain has an MX record, and not only an address
+		proven       bool // its DNSSEC is right
+		distrust     bool // and nobody may believe the resolver
+		report       bool
+		want         string
+	}{
+		"a smart host":            {keywords: promise, ca: ca, cert: "mx.x.test", smart: true, want: good},
+		"a domain without MX":     {keywords: promise, ca: ca, cert: "x.test", want: good},
+		"an MX that is proven":    {keywords: promise, ca: ca, cert: "mx.x.test", mx: true, proven: true, want: good},
+		"an MX that is not":       {keywords: promise, ca: ca, cert: "mx.x.test", mx: true, want: "failed 530 5.7.10 ours"},
+		"a resolver not trusted":  {keywords: promise, ca: ca, cert: "mx.x.test", mx: true, proven: true, distrust: true, want: "failed 530 5.7.10 ours"},
+		"no TLS":                  {keywords: promise, plain: true, want: "failed 530 5.7.10 ours"},
+		"another's certificate":   {keywords: promise, ca: ca, cert: "other.test", want: "failed 530 5.7.10 ours"},
+		"a certificate of nobody": {keywords: promise, ca: strangers, cert: "x.test", want: "failed 530 5.7.10 ours"},
+		"no promise":              {keywords: promise[:2], ca: ca, cert: "x.test", want: "failed 550 5.7.30 ours"},
+		"a report without all":    {keywords: promise[:2], plain: true, report: true, want: good},
+		"a report with it":        {keywords: promise, ca: strangers, cert: "other.test", report: true, want: good},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "x.test. 60 A 10.0.0.1", "mx.x.test. 60 A 10.0.0.1")
+			w.tls, w.trustAD = ca.ClientConfig(""), !c.distrust
+			o := testkit.MXOptions{Keywords: c.keywords}
+			if !c.plain {
+				o.TLS = c.ca.ServerConfig(t, c.cert)
+			}
+			if c.mx {
+				w.dns.Add("x.test. 60 MX 10 mx.x.test.")
+			}
+			if c.proven {
+				w.dns.Prove("x.test")
+			}
+			m := testkit.StartMX(t, o)
+			w.route("10.0.0.1:25", m)
+			if c.smart {
+				w.set.SmartHost = outbound.SmartHost{Host: "mx.x.test", Port: 25}
+			}
+			plain, secret := w.job("a@x.test"), w.job("b@x.test")
+			secret.Message.RequireTLS = true
+			if c.report {
+				secret.Message.From = mail.Address{}
+			}
+			got := w.deliver(t.Context(), plain, secret, w.job("c@x.test"))
+			w.want(got[0], good)
+			w.want(got[1], c.want)
+			w.want(got[2], good)
+			for _, sent := range m.Messages() {
+				wants := sent.Recipients[0].Address == "b@x.test" && len(c.keywords) == len(promise)
+				if has := strings.Contains(strings.Join(sent.Params, " "), "REQUIRETLS"); has != wants {
+					t.Errorf("to %s: %v", sent.Recipients[0].Address, sent.Params)
+				}
+			}
+		})
+	}
+}
+
+// TestRequireTLSTriesAllHosts: one that cannot does not speak for the others, and
+// one that is away may still be the right one.
+func TestRequireTLSTriesAllHosts(t *testing.T) {
+	t.Parallel()
+	for _, away := range []bool{false, true} {
+		ca := testkit.NewCA(t)
+		w := newWorld(t, "x.test. 60 MX 10 one.x.test.", "x.test. 60 MX 20 two.x.test.", "one.x.test. 60 A 10.0.0.1", "two.x.test. 60 A 10.0.0.2")
+		w.dns.Prove("x.test")
+		w.tls, w.trustAD = ca.ClientConfig(""), true
+		w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}))
+		two := testkit.StartMX(t, testkit.MXOptions{Keywords: []string{"ENHANCEDSTATUSCODES", "REQUIRETLS"}, TLS: ca.ServerConfig(t, "two.x.test")})
+		want := good
+		if away {
+			want = "deferred 451 4.4.1 ours"
+		} else {
+			w.route("10.0.0.2:25", two)
+		}
+		job := w.job("a@x.test")
+		job.Message.RequireTLS = true
+		got := w.deliver(t.Context(), job)[0]
+		w.want(got, want)
+		if !away && (got[0].Host != "two.x.test" || got[0].Result != queue.Delivered) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
