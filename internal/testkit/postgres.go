@@ -195,6 +195,7 @@ func (p *Postgres) Signal(s syscall.Signal) { signalAll(p.cmd.Process.Pid, s) }
 // first, which tells the others.
 func signalPostgres(pid int, s syscall.Signal) {
 	if s == syscall.SIGKILL {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // no child is born while they are counted
 		signalAll(pid, s)
 		return
 	}
