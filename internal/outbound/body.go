@@ -95,18 +95,72 @@ func high(b []byte) bool {
 }
 
 // transmit sends prefix and body with dots stuffed and the final dot behind
-// them. An error says that the final dot was not sent.
+// them, or, to a host that takes them, as one chunk (RFC 3030 §2). An error says
+// that the message was not sent whole.
 func (t *transaction) transmit(c *client) error {
-	in, out := t.w.o.chunks.get(), t.w.o.chunks.get()
-	defer t.w.o.chunks.put(in)
+	out := t.w.o.chunks.get()
 	defer t.w.o.chunks.put(out)
-	d := &stuffer{buf: out[:0], start: true, flush: func(b []byte) error {
+	write := func(b []byte) error {
 		if err := c.within(c.times.DataBlock); err != nil {
 			return err
 		}
 		_, err := c.conn.Write(b)
 		return err
-	}}
+	}
+	if !c.ext.chunking {
+		return t.feed(&stuffer{buf: out[:0], start: true, dots: true, flush: write})
+	}
+	d := &stuffer{buf: out[:announced], start: true}
+	size, sent := int64(-1), int64(0)
+	d.flush = func(b []byte) error {
+		if size < 0 {
+			var err error
+			if size, err = t.measure(d, int64(len(b)-announced)); err != nil {
+				return err
+			}
+			line := fmt.Sprintf("BDAT %d LAST\r\n", size)
+			sent = -int64(len(line))
+			b = b[announced-len(line):]
+			copy(b, line)
+		}
+		sent += int64(len(b))
+		return write(b)
+	}
+	if err := t.feed(d); err != nil {
+		return err
+	}
+	if sent != size {
+		return errChanged
+	}
+	return nil
+}
+
+// announced is the room for the line that tells of a chunk.
+const announced = 40
+
+var errChanged = errors.New("the message changed while it was sent")
+
+// measure is how many octets the message has as it is sent: those in the buffer,
+// if that is all.
+func (t *transaction) measure(d *stuffer, buffered int64) (int64, error) {
+	if d.done {
+		return buffered, nil
+	}
+	if t.plan != nil {
+		return t.plan.Size(), nil
+	}
+	buf := t.w.o.chunks.get()
+	defer t.w.o.chunks.put(buf)
+	size := int64(0)
+	err := t.feed(&stuffer{buf: buf[:0], start: true, flush: func(b []byte) error {
+		size += int64(len(b))
+		return nil
+	}})
+	return size, err
+}
+
+// feed passes the message to a stuffer, to its end.
+func (t *transaction) feed(d *stuffer) error {
 	if t.plan != nil {
 		if _, err := t.plan.WriteTo(d); err != nil {
 			return err
@@ -116,6 +170,8 @@ func (t *transaction) transmit(c *client) error {
 	if err := d.write(t.m.Prefix); err != nil {
 		return err
 	}
+	in := t.w.o.chunks.get()
+	defer t.w.o.chunks.put(in)
 	body := io.NewSectionReader(t.body, 0, t.body.Size())
 	for {
 		n, err := body.Read(in)
@@ -129,121 +185,4 @@ func (t *transaction) transmit(c *client) error {
 			return fmt.Errorf("read the body: %w", err)
 		}
 	}
-}
-
-// stuffer writes a message as it goes over the wire: lines end in CRLF and in
-// nothing else, a dot at the start of a line is doubled (RFC 5321 §4.5.2).
-type stuffer struct {
-	buf   []byte
-	flush func([]byte) error
-	start bool // a line begins here
-	cr    bool // a CR is held back: what follows decides on it
-}
-
-// Write implements io.Writer.
-func (d *stuffer) Write(p []byte) (int, error) { return len(p), d.write(p) }
-
-func (d *stuffer) write(p []byte) error {
-	for len(p) > 0 {
-		if d.cr {
-			// A CR without LF is taken for a line end, as nothing else may
-			// leave us (RFC 5321 §2.3.8).
-			d.cr = false
-			if err := d.put("\r\n"); err != nil {
-				return err
-			}
-			d.start = true
-			if p[0] == '\n' {
-				p = p[1:]
-			}
-			continue
-		}
-		n, ends := lineEnd(p)
-		if text := p[:n]; len(text) > 0 {
-			if d.start && text[0] == '.' {
-				if err := d.put("."); err != nil {
-					return err
-				}
-			}
-			d.start = false
-			if err := d.text(text); err != nil {
-				return err
-			}
-		}
-		if !ends {
-			p = p[n:]
-			continue
-		}
-		if p[n] == '\r' {
-			d.cr = true
-		} else {
-			if err := d.put("\r\n"); err != nil {
-				return err
-			}
-			d.start = true
-		}
-		p = p[n+1:]
-	}
-	return nil
-}
-
-// window is how far lineEnd looks, so that a message of CRs takes no time that
-// grows with the square of its size.
-const window = 1 << 10
-
-// lineEnd is where the text at the start of p ends: before a CR or LF, or at
-// the end of what was looked at.
-func lineEnd(p []byte) (n int, ends bool) {
-	p = p[:min(len(p), window)]
-	n = bytes.IndexByte(p, '\n')
-	if n < 0 {
-		n = len(p)
-	}
-	if r := bytes.IndexByte(p[:n], '\r'); r >= 0 {
-		n = r
-	}
-	return n, n < len(p)
-}
-
-func (d *stuffer) put(s string) error {
-	if len(d.buf)+len(s) > cap(d.buf) {
-		if err := d.out(); err != nil {
-			return err
-		}
-	}
-	d.buf = append(d.buf, s...)
-	return nil
-}
-
-func (d *stuffer) text(p []byte) error {
-	for len(p) > 0 {
-		n := copy(d.buf[len(d.buf):cap(d.buf)], p)
-		d.buf = d.buf[:len(d.buf)+n]
-		p = p[n:]
-		if len(p) > 0 {
-			if err := d.out(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (d *stuffer) out() error {
-	err := d.flush(d.buf)
-	d.buf = d.buf[:0]
-	return err
-}
-
-// finish ends the message.
-func (d *stuffer) finish() error {
-	if d.cr || !d.start {
-		if err := d.put("\r\n"); err != nil {
-			return err
-		}
-	}
-	if err := d.put(".\r\n"); err != nil {
-		return err
-	}
-	return d.out()
 }

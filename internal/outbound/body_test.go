@@ -12,7 +12,7 @@ import (
 // stuffed is what leaves us for a message that arrives in parts.
 func stuffed(t testing.TB, parts [][]byte, room int) []byte {
 	var out bytes.Buffer
-	d := &stuffer{buf: make([]byte, 0, room), start: true, flush: func(b []byte) error {
+	d := &stuffer{buf: make([]byte, 0, room), start: true, dots: true, flush: func(b []byte) error {
 		_, err := out.Write(b)
 		return err
 	}}

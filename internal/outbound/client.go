@@ -37,7 +37,7 @@ type client struct {
 // extensions are what EHLO announced.
 type extensions struct {
 	pipelining, size, eightBit, utf8, startTLS, dsn bool
-	deliverBy, priority, requireTLS                 bool
+	chunking, deliverBy, priority, requireTLS       bool
 	minBy                                           time.Duration // the shortest time that DELIVERBY allows; 0 = none told
 	maxSize                                         int64         // 0 = no limit told
 	maxRecipients, maxMails                         int           // of LIMITS (RFC 9422); 0 = no limit told
@@ -161,6 +161,8 @@ func readExtensions(lines []string) extensions {
 			if len(words) > 1 {
 				e.maxSize, _ = strconv.ParseInt(words[1], 10, 64) // malformed = no limit told
 			}
+		case "CHUNKING":
+			e.chunking = true
 		case "DELIVERBY":
 			e.deliverBy = true
 			if len(words) > 1 { // RFC 2852 §2

@@ -192,7 +192,9 @@ func (e *exchange) compose() {
 		}
 		e.lines = append(e.lines, line)
 	}
-	e.lines = append(e.lines, "DATA")
+	if !ext.chunking {
+		e.lines = append(e.lines, "DATA")
+	}
 }
 
 // next returns the reply to the next line. With PIPELINING all lines, DATA
@@ -210,7 +212,7 @@ func (e *exchange) next() (smtp.Reply, error) {
 		e.sent = upTo
 	}
 	e.at++
-	if e.at == len(e.lines) {
+	if e.at == len(e.lines) && !e.c.ext.chunking {
 		return e.c.read(times.DataStart)
 	}
 	return e.c.read(times.Command)
@@ -291,7 +293,7 @@ func (e *exchange) abandon() {
 		if err != nil {
 			return
 		}
-		if e.at == len(e.lines) && reply.Class() == 3 {
+		if e.at == len(e.lines) && !e.c.ext.chunking && reply.Class() == 3 {
 			if _, err := e.c.ask(e.c.times.DataEnd, "."); err == nil {
 				e.c.dirty = false
 			}
@@ -301,17 +303,7 @@ func (e *exchange) abandon() {
 
 // data sends the message to those who were accepted.
 func (e *exchange) data() {
-	reply, err := e.next()
-	switch {
-	case err != nil:
-		e.lost(err, "DATA to")
-		return
-	case reply.Class() != 3:
-		p := e.judged(reply)
-		if p.result == queue.Delivered { // no sense in that: out of step
-			p.result, e.c.broken = queue.TryLater, true
-		}
-		e.all(p)
+	if !e.c.ext.chunking && !e.began() {
 		return
 	}
 	if err := e.t.transmit(e.c); err != nil {
@@ -319,7 +311,7 @@ func (e *exchange) data() {
 		e.lost(err, "sending the message to")
 		return
 	}
-	reply, err = e.c.read(e.c.times.DataEnd)
+	reply, err := e.c.read(e.c.times.DataEnd)
 	if err != nil {
 		p := trouble(target{host: e.c.host, addr: e.c.addr}, "the message was sent, its reply did not come from", err)
 		p.tls = e.c.tls
@@ -332,6 +324,24 @@ func (e *exchange) data() {
 		e.c.broken = true
 	}
 	e.all(p)
+}
+
+// began tells whether the remote is ready for the message behind DATA.
+func (e *exchange) began() bool {
+	reply, err := e.next()
+	switch {
+	case err != nil:
+		e.lost(err, "DATA to")
+		return false
+	case reply.Class() != 3:
+		p := e.judged(reply)
+		if p.result == queue.Delivered { // no sense in that: out of step
+			p.result, e.c.broken = queue.TryLater, true
+		}
+		e.all(p)
+		return false
+	}
+	return true
 }
 
 // screen says what keeps the message from being sent to this host at all, for

@@ -57,6 +57,7 @@ type MXMessage struct {
 	Params     []string
 	Recipients []MXRecipient
 	Data       []byte   // as sent, dot-unstuffed
+	Chunked    bool     // it came by BDAT
 	Replies    []string // to the final dot; more than one with LMTP
 }
 

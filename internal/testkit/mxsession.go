@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -65,6 +66,8 @@ func (s *mxSession) command(verb, argument string) error {
 		return s.rcpt(argument)
 	case "DATA":
 		return s.data()
+	case "BDAT":
+		return s.bdat(argument)
 	case "RSET":
 		s.reset()
 		_, err := s.reply(verb, argument, "250 2.0.0 OK")
@@ -248,6 +251,31 @@ func (s *mxSession) data() error {
 		return err
 	}
 	return s.end()
+}
+
+// bdat takes a chunk, as it is (RFC 3030 §2).
+func (s *mxSession) bdat(argument string) error {
+	size, last, _ := strings.Cut(argument, " ")
+	n, err := strconv.Atoi(size)
+	if err != nil || n < 0 || last != "" && last != "LAST" {
+		_, err := s.reply("BDAT", argument, "501 5.5.4 Syntax")
+		return errors.Join(err, errHangup)
+	}
+	chunk := make([]byte, n)
+	if _, err := io.ReadFull(s.in, chunk); err != nil {
+		return err
+	}
+	if len(s.msg.Recipients) == 0 {
+		_, err := s.reply("BDAT", argument, "503 5.5.1 No valid recipients")
+		return err
+	}
+	s.msg.Data = append(s.msg.Data, chunk...)
+	if last != "" {
+		s.msg.Chunked = true
+		return s.end()
+	}
+	_, err = s.reply("BDAT", argument, "250 2.0.0 Taken")
+	return err
 }
 
 // end answers the final dot: once, or with LMTP once for each recipient.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -210,4 +211,7 @@ smtpd_recipient_restrictions = check_recipient_access inline:{ {no@p.test = 550 
 	if !strings.Contains(p.log(), "status=sent (250 2.0.0 Accepted as ") {
 		t.Error("Postfix does not know that it was delivered")
 	}
+	testkit.Eventually(t, node.Patience, "its count of our commands: the message came as a chunk", func() bool {
+		return regexp.MustCompile(`disconnect from .* bdat=1 .*`).MatchString(p.log())
+	})
 }
