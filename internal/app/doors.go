@@ -30,7 +30,7 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 	secure := a.certs.Server()
 	in := smtpd.New(smtpd.Options{
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Reverse: a.resolver.Reverse,
-		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts,
+		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts, Old: a.old,
 		Settings: a.smtpSettings, Metrics: smtpd.NewMetrics(a.metrics), Logger: a.log,
 	})
 	imap := imapd.New(imapd.Options{

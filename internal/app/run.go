@@ -135,7 +135,14 @@ func (a *app) proxies() []netip.Prefix { return a.cfg.Load().Proxy.Networks }
 
 // fronts tells who may speak for others by XCLIENT.
 func (a *app) fronts(host netip.Addr) bool {
-	return slices.ContainsFunc(a.cfg.Load().SMTP.Fronts, func(n netip.Prefix) bool { return n.Contains(host) })
+	return among(host, a.cfg.Load().SMTP.Fronts)
+}
+
+// old tells whose bare newlines are mended.
+func (a *app) old(host netip.Addr) bool { return among(host, a.cfg.Load().SMTP.Normalize) }
+
+func among(host netip.Addr, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(host) })
 }
 
 func certOptions(c *config.Config) certs.Options {

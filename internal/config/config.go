@@ -166,6 +166,10 @@ type SMTP struct {
 	// or single addresses. What they say of a client's address and login is
 	// believed, so only filters and proxies of our own belong here.
 	Fronts []netip.Prefix `toml:"fronts"`
+	// Old hosts, such as printers, that end lines with a bare LF or CR: networks or
+	// single addresses. What they send is mended instead of refused. It still ends
+	// with CRLF.CRLF alone, so that nothing can be smuggled in or out.
+	Normalize []netip.Prefix `toml:"normalize"`
 	// The highest priority that those who log in, or may relay without, can ask
 	// for by MT-PRIORITY, from -9 to 9. Above 0 a message overtakes others in the
 	// queue: 4 is what the policy MIXER calls urgent. Others may only ask for less

@@ -25,7 +25,7 @@ func Default() *Config {
 			HTTP:        []string{"127.0.0.1:8080"},
 			HTTPS:       []string{},
 		},
-		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}, HighestPriority: 4},
+		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}, Normalize: []netip.Prefix{}, HighestPriority: 4},
 		// Generous: who reaches them is ill more likely than busy.
 		Submission: Submission{
 			MessagesPerHour: 1000, MessagesPerDay: 5000,

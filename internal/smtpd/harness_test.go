@@ -43,6 +43,7 @@ type rig struct {
 var (
 	stranger = netip.MustParseAddrPort("192.0.2.7:4321")
 	trusted  = netip.MustParseAddrPort("10.1.2.3:4321")
+	printer  = netip.MustParseAddrPort("10.9.9.9:4321") // an old one, on a trusted network
 	front    = netip.MustParseAddrPort("198.51.100.9:4321")
 	here     = netip.MustParseAddrPort("192.0.2.1:25")
 )
@@ -59,6 +60,7 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	}
 	options := smtpd.Options{
 		Intake: r.Intake, Policy: r.Policy, Rules: r.Rules, Rates: r.Rates, Reverse: r.nameOf, Gate: r.Gate, IDs: r.IDs, TLS: r.secure, Settings: r.current, Fronts: func(a netip.Addr) bool { return a == front.Addr() },
+		Old:     func(a netip.Addr) bool { return a == printer.Addr() },
 		Metrics: smtpd.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 	r.server = smtpd.New(options)
@@ -126,7 +128,7 @@ func (r *rig) dial(srv *smtpd.Server, door mail.Door, peer netip.AddrPort, impli
 // dialDoor is the meaning of a connection's digit in a dialog: 1 server to
 // server, 2 submission, 3 submission in TLS, 4 LMTP, 5 from a trusted network, 6
 // and 7 from a host that speaks for others, to 1 and 2,
-// 8 a server that takes five junk commands.
+// 8 a server that takes five junk commands, 9 from an old host.
 func (r *rig) dialDoor(name string) (net.Conn, error) {
 	switch name {
 	case "", "1":
@@ -145,6 +147,8 @@ func (r *rig) dialDoor(name string) (net.Conn, error) {
 		return r.dial(r.server, mail.DoorSubmission, front, false)
 	case "8":
 		return r.dial(r.strict, mail.DoorSMTP, stranger, false)
+	case "9":
+		return r.dial(r.server, mail.DoorSMTP, printer, false)
 	}
 	return nil, fmt.Errorf("no door %q", name)
 }

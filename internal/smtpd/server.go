@@ -51,7 +51,9 @@ type Options struct {
 	Certificate func() *x509.Certificate
 	// Fronts tells whether a host may speak for its clients, by XCLIENT and
 	// XFORWARD. nil = none may.
-	Fronts   func(netip.Addr) bool
+	Fronts func(netip.Addr) bool
+	// Old tells whether a host cannot do better than bare newlines. nil = all can.
+	Old      func(netip.Addr) bool
 	Settings func() Settings
 	Metrics  *Metrics
 	Logger   *slog.Logger
@@ -71,6 +73,9 @@ func New(o Options) *Server {
 	}
 	if o.Fronts == nil {
 		o.Fronts = func(netip.Addr) bool { return false }
+	}
+	if o.Old == nil {
+		o.Old = func(netip.Addr) bool { return false }
 	}
 	s := &Server{o: o, buffers: smtp.NewBuffers(), verbs: map[mail.Door][]string{}}
 	for _, d := range []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP} {

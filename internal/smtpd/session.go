@@ -70,6 +70,7 @@ func newSession(srv *Server, c net.Conn, door mail.Door) *session {
 		ap := a.AddrPort()
 		s.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 		s.front = s.peer
+		s.in.Normalize(srv.o.Old(s.peer.Addr()))
 	}
 	s.log = srv.o.Logger.With("session", id.String(), "door", door.String())
 	if s.peer.IsValid() {

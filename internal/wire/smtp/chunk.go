@@ -36,7 +36,8 @@ func ParseBdat(arg string) (Chunk, error) {
 type Chunks struct {
 	size int64
 	tail byte // the last octet
-	bare bool // a CR or LF stood alone
+	bare bool // a CR or LF stood alone, where that matters
+	ends lineEnds
 }
 
 // Size is how many octets came so far.
@@ -51,11 +52,14 @@ func (r *Reader) ReadChunk(c *Chunks, ch Chunk, dst io.Writer, pool *Buffers) er
 	if err != nil {
 		return err
 	}
+	if c.ends.dst = dst; r.lenient {
+		dst = &c.ends
+	}
 	err = c.read(r, ch.Size, dst)
 	r.giveBack(small)
 	pool.pool.Put(lent)
 	if _, lost := errors.AsType[*ReadError](err); !lost && ch.Last && err == nil {
-		err = c.end(dst)
+		err = c.end(dst, r.lenient)
 	}
 	if _, lost := errors.AsType[*ReadError](err); !lost && c.bare {
 		return ErrBareNewline
@@ -81,6 +85,7 @@ func (c *Chunks) read(r *Reader, left int64, dst io.Writer) (err error) {
 		}
 		p := r.buf[r.r:min(int64(r.w), int64(r.r)+left)]
 		c.look(p)
+		c.bare = c.bare && !r.lenient
 		if err == nil && !c.bare {
 			_, err = dst.Write(p)
 		}
@@ -112,9 +117,9 @@ func (c *Chunks) look(p []byte) {
 }
 
 // end completes the last line.
-func (c *Chunks) end(dst io.Writer) error {
+func (c *Chunks) end(dst io.Writer, lenient bool) error {
 	switch {
-	case c.size == 0 || c.bare || c.tail == '\n':
+	case c.size == 0 || c.bare || c.tail == '\n' || c.tail == '\r' && lenient:
 		return nil
 	case c.tail == '\r':
 		c.bare = true

@@ -34,7 +34,10 @@ func (r *Reader) ReadContent(dst io.Writer, pool *Buffers) error {
 	if err != nil {
 		return err
 	}
-	d := dotReader{dst: dst}
+	d := dotReader{dst: dst, lenient: r.lenient}
+	if r.lenient {
+		d.dst = &lineEnds{dst: dst}
+	}
 	err = d.read(r)
 	r.giveBack(small)
 	pool.pool.Put(lent)
@@ -78,6 +81,7 @@ func (e *ReadError) Unwrap() error { return e.Err }
 type dotReader struct {
 	dst     io.Writer
 	err     error // of dst, or ErrBareNewline: the first one
+	lenient bool  // bare newlines are passed on, but end nothing
 	midLine bool  // the line at hand began in an earlier buffer
 	afterLF bool  // the line before ended in a LF without CR: no line begins here
 	lastCR  bool  // that earlier part ended in CR, which is still held back
@@ -111,24 +115,40 @@ func (d *dotReader) lines(r *Reader) bool {
 		}
 		line := r.buf[r.r : r.r+i+1]
 		if !d.wellFormed(line) {
-			d.fail(ErrBareNewline)
+			d.bare()
 		}
-		if line[0] == '.' && !d.midLine && !d.afterLF {
+		if d.stuffed(line) {
 			d.write(r.buf[run:r.r])
 			run = r.r + 1
-			if len(line) == 3 && line[1] == '\r' {
+			if !d.afterLF && string(line) == ".\r\n" {
 				r.r += 3
 				return true
 			}
 		}
-		if d.lastCR && len(line) == 1 {
-			d.write([]byte("\r\n"))
-			run = r.r + 1
+		if d.lastCR {
+			d.write([]byte("\r"))
 		}
 		r.r += len(line)
 		d.afterLF = !d.endsInCRLF(line)
 		d.midLine, d.lastCR = false, false
 	}
+}
+
+// bare notes a CR or LF that stands alone.
+func (d *dotReader) bare() {
+	if !d.lenient {
+		d.fail(ErrBareNewline)
+	}
+}
+
+// stuffed tells whether a line begins with a dot that is not its own. Behind a bare
+// LF none does, but for those who end all their lines so: they double their dots
+// as well, and one that is alone is a dot, since it must not be the end.
+func (d *dotReader) stuffed(line []byte) bool {
+	if line[0] != '.' || d.midLine {
+		return false
+	}
+	return !d.afterLF || d.lenient && string(line) != ".\n" && string(line) != ".\r\n"
 }
 
 // wellFormed tells whether a line, or the last part of one, ends in CRLF and
@@ -152,9 +172,10 @@ func (d *dotReader) endsInCRLF(line []byte) bool {
 func (d *dotReader) part(r *Reader) {
 	p := r.buf[r.r:r.w]
 	if d.lastCR {
-		d.fail(ErrBareNewline)
+		d.bare()
+		d.write([]byte("\r"))
 	}
-	if p[0] == '.' && !d.midLine && !d.afterLF {
+	if d.stuffed(p) {
 		p = p[1:]
 	}
 	d.lastCR = p[len(p)-1] == '\r'
@@ -162,7 +183,7 @@ func (d *dotReader) part(r *Reader) {
 		p = p[:len(p)-1]
 	}
 	if bytes.IndexByte(p, '\r') >= 0 {
-		d.fail(ErrBareNewline)
+		d.bare()
 	}
 	d.write(p)
 	d.midLine = true

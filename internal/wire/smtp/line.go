@@ -30,9 +30,10 @@ const (
 // Reader splits what a peer sends into lines and contents. It holds one small
 // buffer while it reads lines and a larger one while it reads content.
 type Reader struct {
-	src  io.Reader
-	buf  []byte
-	r, w int // buf[r:w] is unread
+	src     io.Reader
+	buf     []byte
+	r, w    int  // buf[r:w] is unread
+	lenient bool // see Normalize
 }
 
 // NewReader reads from src.
@@ -88,7 +89,7 @@ func (r *Reader) ReadLine() ([]byte, error) {
 			if len(line) > MaxLine { // the buffer may be larger behind a content
 				return line[:beginning], ErrLineTooLong
 			}
-			return trimLine(line)
+			return r.trim(line)
 		}
 		seen = r.w - r.r
 		if seen >= MaxLine {
@@ -137,8 +138,11 @@ func (r *Reader) ReadAhead() error {
 	return r.fill()
 }
 
-func trimLine(line []byte) ([]byte, error) {
+func (r *Reader) trim(line []byte) ([]byte, error) {
 	n := len(line)
+	if r.lenient && bytes.IndexByte(line, '\r') < 0 {
+		return line[:n-1], nil
+	}
 	if n < 2 || line[n-2] != '\r' || bytes.IndexByte(line[:n-2], '\r') >= 0 {
 		return line[:min(n, beginning)], ErrBareLF
 	}
