@@ -73,7 +73,7 @@ func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
 	}
 	m := &queue.Message{
 		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
-		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, Envelope: t.env, Received: mail.Micros(t.started),
+		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, LongLines: t.content.ruler.long, Envelope: t.env, Received: mail.Micros(t.started),
 		Recipients: make([]queue.Recipient, 0, len(t.remote)+len(local)),
 	}
 	for _, r := range t.remote {

@@ -30,6 +30,7 @@ type content struct {
 	sum     hash.Hash // of the bytes as the peer sent them
 	head    []byte    // a submission's header, held until it is complete
 	size    int64     // as the peer sent it
+	ruler   ruler     // of the lines as the peer sent them
 	fault   *mail.Fault
 }
 
@@ -78,6 +79,7 @@ func (t *Transaction) take(p []byte) *mail.Fault {
 	if c.size > t.settings.MessageSize {
 		return mail.Final(mail.MessageTooBig, "The message is larger than we accept")
 	}
+	c.ruler.measure(p)
 	_, _ = c.sum.Write(p) // a hash never fails
 	wasDone := c.scanner.Done()
 	if !wasDone {

@@ -332,6 +332,18 @@ func TestExtensions(t *testing.T) {
 		{"8-bit to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "A: b\r\n\r\n\xe9\r\n" }, good, "SIZE=140"},
 		{"8-bit and signed, to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "DKIM-Signature: v=1\r\n\r\n\xe9\r\n" }, "failed 554 5.6.3 ours", ""},
 		{"8-bit header to a 7-bit host", []string{"SIZE"}, "a@x.test", func(_ *queue.Message, b bodies) { b[1] = "A: \xc3\xa9\r\n\r\nx\r\n" }, "failed 554 5.6.3 ours", ""},
+		{"lines that are too long", []string{"SIZE"}, "a@x.test", func(m *queue.Message, b bodies) {
+			m.LongLines, b[1] = true, "A: b\r\n\r\n"+strings.Repeat("x", 999)+"\r\n"
+		}, good, "SIZE=1171"},
+		{"the same to an 8-bit host", []string{"SIZE", "8BITMIME"}, "a@x.test", func(m *queue.Message, b bodies) {
+			m.LongLines, b[1] = true, "A: b\r\n\r\n"+strings.Repeat("x", 999)+"\r\n"
+		}, good, "SIZE=1171"},
+		{"too long, and signed", []string{"SIZE", "8BITMIME"}, "a@x.test", func(m *queue.Message, b bodies) {
+			m.LongLines, b[1] = true, "DKIM-Signature: v=1\r\n\r\n"+strings.Repeat("x", 999)+"\r\n"
+		}, "failed 554 5.6.0 ours", ""},
+		{"too long in the header", []string{"SIZE", "8BITMIME"}, "a@x.test", func(m *queue.Message, b bodies) {
+			m.LongLines, b[1] = true, "A: "+strings.Repeat("x", 999)+"\r\n\r\nx\r\n"
+		}, "failed 554 5.6.0 ours", ""},
 		{"7-bit content, declared 8-bit, to a 7-bit host", []string{"HELP"}, "a@x.test", func(m *queue.Message, _ bodies) { m.EightBit = true }, good, ""},
 		{"a sender beyond ASCII", []string{"8BITMIME"}, "a@x.test", func(m *queue.Message, _ bodies) { m.UTF8, m.From.Local = true, "\u65e5" }, "failed 553 5.6.7 ours", ""},
 		{"a recipient beyond ASCII", []string{"8BITMIME"}, "\u65e5@x.test", func(m *queue.Message, _ bodies) { m.UTF8 = true }, "failed 553 5.6.7 ours", ""},

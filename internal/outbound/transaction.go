@@ -375,10 +375,10 @@ func (t *transaction) screen(c *client) *problem {
 		t.pending = rest
 	}
 	// RFC 6152 §3: 8-bit content goes to a host that takes it, or is converted.
-	if o := t.look(!c.ext.eightBit); !c.ext.eightBit && (o.body || o.header) {
-		if p := t.convert(c); p != nil {
-			return p
-		}
+	o := t.look(!c.ext.eightBit)
+	if f := t.convert(c, !c.ext.eightBit && (o.body || o.header)); f != nil {
+		p := finding(f)
+		return &p
 	}
 	if c.ext.size && c.ext.maxSize > 0 && t.size() > c.ext.maxSize {
 		// RFC 1870 §6.1
@@ -387,27 +387,30 @@ func (t *transaction) screen(c *client) *problem {
 	return nil
 }
 
-// convert plans how the message goes to a 7-bit host. One that is signed or
-// encrypted is left alone: what was signed would no longer be what arrives.
-func (t *transaction) convert(c *client) *problem {
-	problem := func(f *mail.Fault) *problem {
-		p := finding(f)
-		return &p
+// convert plans how the message goes to a host that cannot have it as it is: a
+// 7-bit host, or any if its lines are too long (RFC 5321 §4.5.3.1.6). One that is
+// signed or encrypted is left alone: what was signed would no longer be what
+// arrives.
+func (t *transaction) convert(c *client, eightBit bool) *mail.Fault {
+	why, status := "The message has lines over 998 octets", mail.ContentOther
+	if eightBit {
+		why, status = "The message is 8-bit, "+c.host+" takes 7-bit messages only", mail.ConversionNeeded
+	} else if !t.m.LongLines {
+		return nil
 	}
 	src := sevenbit.Join(t.m.Prefix, t.body)
 	report, err := sevenbit.Inspect(src, t.stored())
 	if err == nil && report.Sealed() {
-		return problem(mail.Final(mail.ConversionNeeded, "The message is 8-bit and signed or encrypted, "+c.host+" takes 7-bit messages only"))
+		return mail.Final(status, why+", and it is signed or encrypted, so that it cannot be converted")
 	}
 	if err == nil {
 		t.plan, err = report.Plan(src)
 	}
 	if obstacle, ok := errors.AsType[sevenbit.Obstacle](err); ok {
-		return problem(mail.Final(mail.ConversionNeeded,
-			"The message is 8-bit, "+c.host+" takes 7-bit messages only, and it cannot be converted: "+obstacle.Error()))
+		return mail.Final(status, why+", and it cannot be converted: "+obstacle.Error())
 	}
 	if err != nil {
-		return problem(mail.Temporary(mail.SystemError, "The message could not be read here").Because(err))
+		return mail.Temporary(mail.SystemError, "The message could not be read here").Because(err)
 	}
 	return nil
 }

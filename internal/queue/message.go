@@ -53,6 +53,7 @@ type Message struct {
 	Body                mail.ID
 	Prefix              []byte // header fields that stand before the shared body
 	Size                int64  // octets of Prefix and body
+	LongLines           bool   // some have more than 998 octets, which others need not take
 	mail.Envelope
 	Received, Expires int64 // microseconds
 	Recipients        []Recipient
