@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -187,14 +188,21 @@ func (a *app) buildWayIn() {
 }
 
 // explainer says what a reply means. Its book takes some MiB, so that it is opened
-// for the first report that needs it.
+// when a report needs it, and forgotten when nothing holds it any more.
 func (a *app) explainer() func(string) string {
-	book := sync.OnceValues(explain.Open)
+	var mu sync.Mutex
+	var kept weak.Pointer[explain.Book]
 	return func(reply string) string {
-		b, err := book()
-		if err != nil {
-			a.log.Error("reports go out without an explanation", "error", err)
-			return ""
+		mu.Lock()
+		defer mu.Unlock()
+		b := kept.Value()
+		if b == nil {
+			var err error
+			if b, err = explain.Open(); err != nil {
+				a.log.Error("reports go out without an explanation", "error", err)
+				return ""
+			}
+			kept = weak.Make(b)
 		}
 		e := b.Reply(reply)
 		return e.Meaning.EN + "\nWhat to do: " + e.Fix.EN

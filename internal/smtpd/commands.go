@@ -54,7 +54,7 @@ var commands = []command{
 	{"QUIT", everywhere, 0, false, quit},
 	{"VRFY", everywhere, 0, true, vrfy},
 	{"HELP", everywhere, 0, true, help},
-	{"STARTTLS", everywhere, greeted | noTx, false, starttls},
+	{"STARTTLS", everywhere, noTx, false, starttls},
 	{"AUTH", onSubmission, greeted | noTx, false, auth},
 }
 

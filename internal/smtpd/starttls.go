@@ -8,7 +8,8 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// starttls serves STARTTLS (RFC 3207 §4).
+// starttls serves STARTTLS (RFC 3207 §4). It may come before EHLO, as some clients
+// have it: nothing that was said before counts anyway.
 func starttls(_ context.Context, s *session, arg string) reply {
 	switch {
 	case arg != "":
