@@ -120,7 +120,7 @@ func (d *dotReader) lines(r *Reader) bool {
 		if d.stuffed(line) {
 			d.write(r.buf[run:r.r])
 			run = r.r + 1
-			if !d.afterLF && string(line) == ".\r\n" {
+			if string(line) == ".\r\n" {
 				r.r += 3
 				return true
 			}
