@@ -175,6 +175,8 @@ func (a *app) buildWayIn() {
 	a.policy = policy.New(policy.Options{
 		Directory:     a.directory,
 		RelayNetworks: func() []netip.Prefix { return a.cfg.Load().Relay.Networks },
+		CheckSender:   func() bool { return a.cfg.Load().SMTP.CheckSender },
+		Resolver:      a.resolver,
 	})
 	a.intake = intake.New(intake.Options{
 		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates,

@@ -159,6 +159,9 @@ type SMTP struct {
 	// sends more than EHLO before it knows that it may, does not listen to us and
 	// is refused: much spam software. 0 = no wait; 3 s is a good start.
 	GreetingDelay time.Duration `toml:"greeting_delay" min:"0" max:"1m"`
+	// Whether the domain of a sender must exist in DNS, so that an answer could go
+	// there. Hosts of relay.networks, and senders of our own domains, are not asked.
+	CheckSender bool `toml:"check_sender"`
 	// Whether VRFY tells who has a mailbox here. Whoever guesses addresses
 	// likes to know.
 	VRFY bool `toml:"vrfy"`

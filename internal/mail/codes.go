@@ -53,5 +53,6 @@ var (
 	EncryptionRequired = Status{7, 10, 450, 530} // TLS is what the sender, or we, insist on
 	EncryptionNeeded   = Status{7, 11, 450, 538}
 	RequireTLSNeeded   = Status{7, 30, 450, 550} // REQUIRETLS support required (RFC 8689 §4.2.1)
+	SenderNullMX       = Status{7, 27, 450, 550} // sender address has null MX (RFC 7505 §4.2)
 	TooManyFailures    = Status{7, 0, 421, 554}
 )

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -18,6 +19,10 @@ type Options struct {
 	Directory *account.Directory
 	// RelayNetworks are the hosts that may relay without a login.
 	RelayNetworks func() []netip.Prefix
+	// CheckSender tells whether the domain of a stranger's sender must exist. nil =
+	// it need not.
+	CheckSender func() bool
+	Resolver    *dnsx.Resolver
 }
 
 // Policy decides. It may be used by many goroutines.
@@ -31,7 +36,7 @@ func New(o Options) *Policy { return &Policy{o: o} }
 // it. A login ends with its account, whatever session still runs.
 func (p *Policy) Mail(ctx context.Context, o mail.Origin, env mail.Envelope) *mail.Fault {
 	if o.Account == 0 {
-		return nil
+		return p.stranger(ctx, o, env)
 	}
 	acc, err := p.o.Directory.Get(ctx, o.Account)
 	if errors.Is(err, account.ErrNoAccount) {
