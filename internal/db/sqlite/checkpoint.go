@@ -11,11 +11,12 @@ import (
 
 // checkpointer copies the log into the database file, outside of the commits.
 type checkpointer struct {
-	w    *writer
-	log  *slog.Logger
-	wal  string // path of the log
-	soft int32  // frames from which on it copies
-	hard int32  // frames from which on writes wait for it
+	w     *writer
+	log   *slog.Logger
+	wal   string // path of the log
+	soft  int32  // frames from which on it copies
+	hard  int32  // frames from which on writes wait for it
+	space *space
 
 	mu sync.Mutex // guards c
 	c  *conn
@@ -51,12 +52,21 @@ func (k *checkpointer) close() error {
 func (k *checkpointer) committed(frames int32) {
 	k.frames = frames
 	k.commits++
-	if frames >= k.soft {
+	if frames >= k.limit() {
 		select {
 		case k.wake <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// limit is the frames from which on it copies: the log is to fit well into what is
+// kept free, since what deletes must find room in it on a disk that is full.
+func (k *checkpointer) limit() int32 {
+	if kept := k.space.kept(); kept > 0 {
+		return int32(min(int64(k.soft), max(kept/4/(pageKiB<<10), 1)))
+	}
+	return k.soft
 }
 
 // press is the back-pressure: before a group the writer waits for a log at its
@@ -79,7 +89,7 @@ func (k *checkpointer) run() {
 		case <-k.wake:
 			k.checkpoint(lib.SQLITE_CHECKPOINT_PASSIVE, 0)
 			k.w.gate.Lock()
-			if k.frames >= k.soft {
+			if k.frames >= k.limit() {
 				k.restart(patience)
 			}
 			k.w.gate.Unlock()

@@ -57,7 +57,15 @@ func (c *conn) open(o connOptions) error {
 	// A reader opens for writing too, because it takes part in the log's index;
 	// query_only keeps it from changing anything.
 	flags := int32(lib.SQLITE_OPEN_READWRITE | lib.SQLITE_OPEN_CREATE | lib.SQLITE_OPEN_NOMUTEX)
-	rc := lib.Xsqlite3_open_v2(c.tls, path, c.out, flags, 0)
+	if err := useWALBuffer(c.tls); err != nil {
+		return err
+	}
+	vfs, err := cString(c.tls, walVFS)
+	if err != nil {
+		return err
+	}
+	defer release(c.tls, vfs)
+	rc := lib.Xsqlite3_open_v2(c.tls, path, c.out, flags, vfs)
 	c.db = *(*uintptr)(at(c.out))
 	if rc != lib.SQLITE_OK {
 		return fmt.Errorf("open %s: %w", o.path, c.error(rc))

@@ -28,6 +28,14 @@ type space struct {
 // recheck is how long an answer of the file system is believed.
 const recheck = time.Second
 
+// kept is the minimum that the settings give in octets; 0 = they give none.
+func (s *space) kept() int64 {
+	if s.minFree == nil {
+		return 0
+	}
+	return max(s.minFree(), 0)
+}
+
 // isLow reports whether the free space has fallen below its minimum.
 func (s *space) isLow() bool {
 	now := int64(time.Since(s.start)) + int64(recheck)

@@ -33,8 +33,8 @@ type Options struct {
 	GroupTime  time.Duration // after which a group takes no more functions: 20 ms
 	MaxWaiting int           // writes that may wait, more get db.ErrOverloaded: 10000
 
-	LogKiB    int // size of the log from which on it is copied: 8192
-	LogMaxKiB int // size of the log from which on writes wait for that: 65536
+	LogKiB    int // size of the log from which on it is copied: 32768
+	LogMaxKiB int // size of the log from which on writes wait for that: 262144
 
 	// MinFree returns the bytes of free space below which Write gives
 	// db.ErrFull to all but db.WithReserve. Nil, or less than 0 from it = the
@@ -57,8 +57,8 @@ func (o Options) withDefaults() Options {
 	def(&o.ReaderKiB, 1024)
 	def(&o.GroupSize, 256)
 	def(&o.MaxWaiting, 10000)
-	def(&o.LogKiB, 8192)
-	def(&o.LogMaxKiB, max(65536, 8*o.LogKiB))
+	def(&o.LogKiB, 32768)
+	def(&o.LogMaxKiB, 8*o.LogKiB)
 	if o.GroupTime <= 0 {
 		o.GroupTime = 20 * time.Millisecond
 	}
@@ -140,7 +140,7 @@ func (d *DB) open(o Options) (err error) {
 	}
 	d.log = &checkpointer{
 		w: d.writer, c: copier, log: o.Logger, wal: o.Path + "-wal",
-		soft: int32(o.LogKiB / pageKiB), hard: int32(o.LogMaxKiB / pageKiB),
+		soft: int32(o.LogKiB / pageKiB), hard: int32(o.LogMaxKiB / pageKiB), space: d.space,
 	}
 	d.writer.before, d.writer.after = d.log.press, func() { d.log.committed(c.frames()) }
 	d.log.start()
