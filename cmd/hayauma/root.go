@@ -84,7 +84,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(),
 		c.domainCommand(), c.accountCommand(), c.aliasCommand(), c.banCommand(), c.policyCommand(),
-		c.queueCommand(), c.traceCommand(), c.explainCommand(), c.sendCommand(), c.storageCommand(),
+		c.queueCommand(), c.recallCommand(), c.traceCommand(), c.explainCommand(), c.sendCommand(), c.storageCommand(),
 		c.devCommand(), c.demoCommand(), c.benchCommand(), c.versionCommand(),
 	)
 	return root

@@ -36,7 +36,7 @@ func (a *app) smtpSettings() smtpd.Settings {
 		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize), AllowCleartext: c.Auth.AllowCleartext,
 		CommandTimeout: c.Timeouts.SMTPCommand, DataTimeout: c.Timeouts.DataBlock, Junk: c.SMTP.JunkCommands,
 		Tarpit: c.SMTP.Tarpit, GreetingDelay: c.SMTP.GreetingDelay, Verify: c.SMTP.VRFY, Recipients: c.Limits.Recipients,
-		Priority: mail.Priority(c.SMTP.HighestPriority),
+		Priority: mail.Priority(c.SMTP.HighestPriority), Hold: c.Submission.Hold,
 	}
 }
 
@@ -47,7 +47,8 @@ func (a *app) holdQueue(ctx context.Context, id mail.ID) error {
 }
 
 func (a *app) releaseQueue(ctx context.Context, id mail.ID) error {
-	_, err := a.queue.Release(ctx, queue.Filter{Account: id})
+	// What the rules keep for the operator stays.
+	_, err := a.queue.Release(ctx, queue.Filter{Account: id, Untagged: intake.QuarantineTag})
 	return err
 }
 

@@ -182,6 +182,10 @@ type SMTP struct {
 
 // Submission says how much an account may send.
 type Submission struct {
+	// How long a message that a user sends is kept before it goes out, so that it
+	// can be taken back by "hayauma recall"; 0 = not at all. Those with a time of
+	// their own (HOLDFOR, HOLDUNTIL) are kept until that.
+	Hold time.Duration `toml:"hold" min:"0" max:"1h"`
 	// Messages within a minute. None by default: a mail program that was
 	// offline sends its whole outbox at once, and a minute does no harm.
 	MessagesPerMinute int `toml:"messages_per_minute" min:"0" max:"1000000000"`

@@ -65,7 +65,8 @@ var (
 	QueueBounce  = Call[QueueFilter, Touched]{"queue/bounce"}
 	QueueDelete  = Call[QueueFilter, Touched]{"queue/delete"}
 
-	Trace = Call[MessageName, []event.Timeline]{"trace"}
+	Recall = Call[MessageName, Touched]{"recall"}
+	Trace  = Call[MessageName, []event.Timeline]{"trace"}
 )
 
 // The calls on the server itself.

@@ -82,6 +82,18 @@ func (f QueueFilter) filter() (queue.Filter, error) {
 	return out, nil
 }
 
+func (s *Service) recall(ctx context.Context, in MessageName) (Touched, error) {
+	id, err := mail.ParseID(in.Message)
+	if err != nil {
+		return Touched{}, fmt.Errorf("%q: %w", in.Message, err)
+	}
+	n, err := s.Queue.Recall(ctx, id, 0)
+	if errors.Is(err, queue.ErrNotFound) {
+		err = errors.New("no message with this id waits: it has arrived everywhere, was never taken, or was taken back already; see 'hayauma trace'")
+	}
+	return Touched{Recipients: n}, err
+}
+
 func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, error) {
 	f, err := in.filter()
 	if err != nil {

@@ -131,6 +131,21 @@ func TestQueueVerbs(t *testing.T) {
 	})
 }
 
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		ids := four(t, w)
+		if got := ask(t, w, control.Recall, control.MessageName{Message: ids[1]}).Recipients; got != 2 {
+			t.Errorf("%d recipients", got)
+		}
+		if got := w.stack.Events(ids[1]); got != "accepted queued recalled recalled" {
+			t.Errorf("events %s", got)
+		}
+		refused(t, w, control.Recall, control.MessageName{Message: ids[1]}, "no message with this id waits: it has arrived everywhere, was never taken, or was taken back already; see 'hayauma trace'")
+		refused(t, w, control.Recall, control.MessageName{Message: "one"}, `"one": not an id (13 letters and digits)`)
+	})
+}
+
 func TestQueueVerbsOnNothing(t *testing.T) {
 	t.Parallel()
 	both(t, options(), func(t *testing.T, w way) {

@@ -64,6 +64,7 @@ func (s *Service) Handler() http.Handler {
 		handle(mux, v.call, v.serve)
 	}
 	handle(mux, Trace, s.trace)
+	handle(mux, Recall, s.recall)
 	handle(mux, Check, s.check)
 	mux.HandleFunc("POST /v1/send", s.send)
 	mux.HandleFunc("/", unknown)

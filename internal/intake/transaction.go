@@ -96,6 +96,9 @@ func (t *Transaction) Tag(words ...string) {
 	}
 }
 
+// QuarantineTag begins the tag that names the rule which holds a message.
+const QuarantineTag = "quarantine:"
+
 // Quarantine has the message held for the operator instead of delivered.
 func (t *Transaction) Quarantine() { t.quarantine = true }
 

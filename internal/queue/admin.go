@@ -31,7 +31,7 @@ func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
 	return q.administer(ctx, f, verb{to: Held, wish: wishHold, event: "held"})
 }
 
-// Release makes recipients on hold due now.
+// Release makes recipients on hold due now, or when it is their time.
 func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 	return q.administer(ctx, f, verb{to: Queued, from: Held, unwish: true, event: "released"})
 }
@@ -125,7 +125,7 @@ func (v verb) apply(r Recipient) Recipient {
 	case Failed:
 		return bounced(r)
 	case Queued:
-		r.Next = v.now
+		r.Next = max(v.now, r.NotBefore)
 	}
 	r.State = v.to
 	return r

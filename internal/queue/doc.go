@@ -34,6 +34,8 @@
 //	Deferred  Failed    admin    bounce
 //	Held      Failed    admin    bounce
 //	any       (gone)    admin    delete; a leased one leaves with its result
+//	Queued    (gone)    admin    recall, before its time has come
+//	Held      (gone)    admin    recall, before the first attempt
 //	Failed    (gone)    settle   in the commit that holds its report
 //	Served    (gone)    settle   in the commit that holds its report
 //

@@ -20,7 +20,10 @@ type Filter struct {
 	State  State
 	// Account is whose login sent the message, zero = anybody's.
 	Account mail.ID
-	Limit   int // recipients, 0 = all
+	// Untagged leaves out messages with a tag that begins so. It is no condition by
+	// itself.
+	Untagged string
+	Limit    int // recipients, 0 = all
 }
 
 // ErrNoFilter says that a filter chooses nothing and does not say All either.
@@ -59,6 +62,10 @@ func (f Filter) condition() (string, []any) {
 	}
 	if f.Account != 0 {
 		add("m.account = ?", int64(f.Account))
+	}
+	if f.Untagged != "" {
+		parts = append(parts, "NOT (m.tags LIKE ? OR m.tags LIKE ?)")
+		args = append(args, f.Untagged+"%", "%\n"+f.Untagged+"%")
 	}
 	if f.State != 0 {
 		add("r.state = ?", int(f.State))

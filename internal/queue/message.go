@@ -63,10 +63,11 @@ type Message struct {
 type Recipient struct {
 	ID mail.ID
 	mail.Recipient
-	Site     string // where it goes: the domain's ASCII form, or SiteLocal
-	State    State
-	Attempts int
-	Next     int64 // microseconds: when the next attempt is due
+	Site      string // where it goes: the domain's ASCII form, or SiteLocal
+	State     State
+	Attempts  int
+	Next      int64 // microseconds: when the next attempt is due
+	NotBefore int64 // microseconds: before it nobody gets the message (RFC 4865), on hold or not
 	// The last attempt's findings, for listings and for the bounce.
 	Code     int    // reply code, 0 = none yet
 	Enhanced string // enhanced status code, empty = none given

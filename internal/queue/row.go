@@ -80,9 +80,9 @@ func scanMessage(rows db.Rows) (*Message, error) {
 // scanRecipient reads recipientColumns.
 func scanRecipient(rows db.Rows) (message mail.ID, r Recipient, err error) {
 	var address, domain string
-	var owner, wish, received, level, tell int64
+	var owner, wish, level, tell int64
 	err = rows.Scan(&r.ID, &message, &address, &domain, &r.Notify, &r.ORCPT, &r.Site, &r.State, &owner, &wish,
-		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &received, &level, &tell)
+		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &r.NotBefore, &level, &tell)
 	r.Address = parseAddress(address)
 	return message, r, err
 }

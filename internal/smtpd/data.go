@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -116,5 +117,11 @@ func (s *session) outcome(r intake.Result, f *mail.Fault) reply {
 	if f != nil {
 		return refuse(f)
 	}
-	return ok(250, "2.0.0", "Accepted as "+r.ID.String())
+	text := "Accepted as " + r.ID.String()
+	if release := s.tx.env.Release; release != 0 {
+		if left := time.Until(mail.FromMicros(release)); left > 0 {
+			text += ", goes out in " + left.Round(time.Second).String()
+		}
+	}
+	return ok(250, "2.0.0", text)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 
+	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 )
@@ -43,7 +44,7 @@ func (s *session) mark(d rule.Decision) {
 	s.tx.intake.Tag(d.Tags...)
 	if d.Action == rule.Quarantine {
 		s.tx.intake.Quarantine()
-		s.tx.intake.Tag("quarantine:" + d.Rule)
+		s.tx.intake.Tag(intake.QuarantineTag + d.Rule)
 	}
 }
 

@@ -22,6 +22,7 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	if fault != nil {
 		return refuse(fault)
 	}
+	s.undoable(&env)
 	o := s.origin(env)
 	if fault := s.srv.o.Policy.Mail(ctx, o, env); fault != nil {
 		return s.refused("sender", fault)

@@ -32,6 +32,7 @@ type Settings struct {
 	GreetingDelay  time.Duration // how long a server that speaks first is waited for on port 25; 0 = not at all
 	Verify         bool          // VRFY tells the truth
 	Recipients     int           // of one transaction, announced by LIMITS
+	Hold           time.Duration // how long a submission may be recalled; 0 = not at all
 	Priority       mail.Priority // the highest that those we know may ask for (RFC 6710)
 }
 

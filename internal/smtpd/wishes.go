@@ -57,6 +57,17 @@ func agreeable(env mail.Envelope) *mail.Fault {
 	return nil
 }
 
+// undoable keeps a submission for as long as its sender may think better of it. One
+// that has a time of its own, or no time to lose, is not kept.
+func (s *session) undoable(env *mail.Envelope) {
+	hold := s.settings().Hold
+	at := mail.Micros(time.Now().Add(hold))
+	if hold <= 0 || s.account.ID == 0 || env.Release != 0 || env.By.Over(at) {
+		return
+	}
+	env.Release = at
+}
+
 // taken is the reply to MAIL. It tells of a priority that is not the one asked for
 // (RFC 6710 §4.1).
 func taken(p smtp.Path, env mail.Envelope) reply {

@@ -65,6 +65,9 @@ func (r *Recorder) Administered(tx *db.Tx, kind string, reports []queue.Report) 
 			Kind: Kind(kind), Recipient: reports[i].Recipient.Address.String(),
 			Detail: Detail{Reason: "by the administrator"},
 		}
+		if e.Kind == Recalled {
+			e.Detail.Reason = "taken back before anybody had it"
+		}
 		if e.Kind == Failed {
 			e.Detail.Code, e.Detail.Enhanced = reports[i].Code, reports[i].Enhanced
 			e.Detail.Reply, e.Detail.Ours = reports[i].Reply, reports[i].Ours

@@ -1,0 +1,141 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// later is a message that waits for its time.
+func (w *world) later(wait time.Duration, addresses ...string) *Message {
+	m := w.message(addresses...)
+	m.Release = mail.Micros(time.Now().Add(wait))
+	return m
+}
+
+// TestRecall: what nobody has yet comes back whole, and nothing else does.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	block := make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, site string, job *Job) []Outcome {
+		if site == "slow.test" {
+			<-block
+		}
+		return all(job, Outcome{Result: TryLater, Code: 451})
+	}))
+	w.run()
+	mine, held, tried, running, mixed := w.later(time.Hour, "a@x.test", "b@y.test"), w.later(time.Hour, "a@x.test"),
+		w.message("a@x.test"), w.message("a@slow.test"), w.later(time.Hour, "a@x.test", "b@x.test")
+	mine.Account = 7
+	w.insert(mine, held, tried, running, mixed)
+	if n, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{held.ID}}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	w.exec("UPDATE queue_recipient SET attempts = 1 WHERE id = ?", int64(mixed.Recipients[1].ID))
+	w.eventually("an attempt", func() bool { return w.obs.count("a@x.test deferred") == 1 })
+	for _, c := range []struct {
+		message, account mail.ID
+		want             error
+		n                int
+	}{
+		{mine.ID, 8, ErrNotFound, 0}, {mine.ID, 7, nil, 2}, {mine.ID, 7, ErrNotFound, 0}, {held.ID, 0, nil, 1},
+		{tried.ID, 0, ErrTooLate, 0}, {running.ID, 0, ErrTooLate, 0}, {mixed.ID, 0, ErrTooLate, 0}, {12345, 0, ErrNotFound, 0},
+	} {
+		if n, err := w.q.Recall(t.Context(), c.message, c.account); !errors.Is(err, c.want) || err == nil && n != c.n {
+			t.Errorf("%v for %d: %d, %v; want %d, %v", c.message, c.account, n, err, c.n, c.want)
+		}
+	}
+	close(block)
+	if got := w.obs.count("recalled gone"); got != 3 || w.rows("queue_message") != 3 {
+		t.Errorf("%d recalled, %d messages left: %v", got, w.rows("queue_message"), w.obs.seen())
+	}
+}
+
+// TestReleasedBeforeItsTime: what was held still waits for its time.
+func TestReleasedBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered))
+	w.run()
+	m := w.later(time.Hour, "a@x.test")
+	m.Recipients[0].State = Held // as the rules may have it
+	w.insert(m)
+	if n, err := w.q.Release(t.Context(), Filter{All: true}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	got, err := w.q.Show(t.Context(), m.ID)
+	w.must(err)
+	if r := got.Recipients[0]; r.State != Queued || r.Next != m.Release {
+		t.Errorf("%v at %d, want %d", r.State, r.Next, m.Release)
+	}
+}
+
+// TestUntagged: what bears a tag that begins so is left out.
+func TestUntagged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered), func(s *Settings) { s.Hold = true })
+	for i, tags := range [][]string{nil, {"keep:x"}, {"a", "keep:y"}, {"a", "bkeep:z"}} {
+		m := w.message(fmt.Sprintf("a%d@x.test", i))
+		m.Tags = tags
+		w.insert(m)
+	}
+	list, err := w.q.List(t.Context(), Filter{Domain: "x.test", Untagged: "keep:"})
+	w.must(err)
+	if len(list) != 2 || list[0].Tags != nil || list[1].Tags[1] != "bkeep:z" {
+		t.Errorf("%+v", list)
+	}
+}
+
+// TestRecallBesideTheClaim: each message goes out or comes back, never both and
+// never neither.
+func TestRecallBesideTheClaim(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var out []mail.ID
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		mu.Lock()
+		out = append(out, job.Message.ID)
+		mu.Unlock()
+		return all(job, delivered)
+	}))
+	w.run()
+	const many = 400
+	n := many / scale
+	var list []*Message
+	for i := range n {
+		list = append(list, w.later(20*time.Millisecond+time.Duration(i)*200*time.Microsecond, fmt.Sprintf("a@d%d.test", i%7)))
+	}
+	w.insert(list...)
+	var back atomic.Int64
+	var wg sync.WaitGroup
+	recalled := make([]bool, n)
+	for i, m := range list {
+		wg.Go(func() {
+			wait := time.NewTimer(time.Until(mail.FromMicros(m.Release)) - time.Millisecond)
+			<-wait.C
+			switch _, err := w.q.Recall(t.Context(), m.ID, 0); {
+			case err == nil:
+				recalled[i] = true
+				back.Add(1)
+			case !errors.Is(err, ErrTooLate) && !errors.Is(err, ErrNotFound):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	w.eventually("an empty queue", w.empty)
+	mu.Lock()
+	defer mu.Unlock()
+	for i, m := range list {
+		if went := slices.Contains(out, m.ID); went == recalled[i] {
+			t.Errorf("message %d went out: %v, came back: %v", i, went, recalled[i])
+		}
+	}
+	t.Logf("%d of %d came back", back.Load(), n)
+}
