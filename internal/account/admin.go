@@ -162,6 +162,9 @@ func (d *Directory) RemoveAccount(ctx context.Context, addr mail.Address) error 
 		if _, err := tx.Exec(sqlRevokeAll, a.ID); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(sqlForgetIdentities, a.ID); err != nil {
+			return err
+		}
 		_, err = tx.Exec(sqlRemoveAccount, a.ID)
 		return err
 	})

@@ -349,8 +349,8 @@ func texts(tx *db.Tx, s db.Stmt, args ...any) ([]string, error) {
 }
 
 // MaySendAs tells whether an account may use a sender address: its own, with
-// or without a tag, or one of ours that leads to it. An address literal is
-// nobody's own, though its postmaster's mail is taken in.
+// or without a tag, one of ours that leads to it, or one that it was given. An
+// address literal is nobody's own, though its postmaster's mail is taken in.
 func (d *Directory) MaySendAs(ctx context.Context, acc Account, from mail.Address) (bool, error) {
 	if from.Key() == acc.Address.Key() {
 		return true, nil
@@ -359,11 +359,11 @@ func (d *Directory) MaySendAs(ctx context.Context, acc Account, from mail.Addres
 		return false, nil
 	}
 	t, err := d.Resolve(ctx, from)
-	if errors.Is(err, ErrNobody) {
-		return false, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNobody) {
 		return false, err
 	}
-	return slices.ContainsFunc(t.Accounts, func(a Account) bool { return a.ID == acc.ID }), nil
+	if slices.ContainsFunc(t.Accounts, func(a Account) bool { return a.ID == acc.ID }) {
+		return true, nil
+	}
+	return d.hasIdentity(ctx, acc, from)
 }

@@ -177,6 +177,7 @@ func (a *app) buildWayIn() {
 		RelayNetworks: func() []netip.Prefix { return a.cfg.Load().Relay.Networks },
 		CheckSender:   func() bool { return a.cfg.Load().SMTP.CheckSender },
 		Resolver:      a.resolver,
+		CheckFrom:     func() bool { return a.cfg.Load().Submission.CheckFrom },
 	})
 	a.intake = intake.New(intake.Options{
 		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates,

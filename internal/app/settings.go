@@ -26,7 +26,7 @@ func (a *app) intakeSettings() intake.Settings {
 	c := a.cfg.Load()
 	return intake.Settings{
 		Hostname: c.Hostname, MessageSize: int64(c.Limits.MessageSize),
-		HeaderSize: int64(c.Limits.HeaderSize), Recipients: c.Limits.Recipients,
+		HeaderSize: int64(c.Limits.HeaderSize), Recipients: c.Limits.Recipients, HideClient: c.Submission.HideClient,
 	}
 }
 

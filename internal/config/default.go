@@ -28,6 +28,7 @@ func Default() *Config {
 		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}, Normalize: []netip.Prefix{}, HighestPriority: 4},
 		// Generous: who reaches them is ill more likely than busy.
 		Submission: Submission{
+			CheckFrom:       true,
 			MessagesPerHour: 1000, MessagesPerDay: 5000,
 			RecipientsPerHour: 3000, RecipientsPerDay: 10000, NewRecipientsPerDay: 2000,
 		},

@@ -58,6 +58,12 @@ type AccountInfo struct {
 	Created  string `json:"created"` // RFC 3339
 }
 
+// Identity is an address, or "*@domain", that an account may send as.
+type Identity struct {
+	Address  string `json:"address"` // of the account
+	Identity string `json:"identity"`
+}
+
 // AliasName names an alias by its address or "*@domain".
 type AliasName struct {
 	Address string `json:"address"`

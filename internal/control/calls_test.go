@@ -175,3 +175,26 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestIdentities(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		w.stack.Account("alice@hayauma.test", 0)
+		alice := control.AccountName{Address: "alice@hayauma.test"}
+		give := func(s string) control.Identity {
+			return control.Identity{Address: "alice@hayauma.test", Identity: s}
+		}
+		for _, s := range []string{"Alice@Elsewhere.test", "*@bücher.test", "alice@elsewhere.test"} {
+			ask(t, w, control.IdentityAdd, give(s))
+		}
+		if got := strings.Join(ask(t, w, control.IdentityList, alice), " "); got != "*@xn--bcher-kva.test alice@elsewhere.test" {
+			t.Errorf("identities %s", got)
+		}
+		ask(t, w, control.IdentityRemove, give("*@BÜCHER.test"))
+		refused(t, w, control.IdentityRemove, give("*@bücher.test"), "alice@hayauma.test: *@bücher.test: "+account.ErrNoIdentity.Error())
+		nobody := control.Identity{Address: "bob@hayauma.test", Identity: "a@b.test"}
+		refused(t, w, control.IdentityAdd, nobody, "bob@hayauma.test: "+account.ErrNoAccount.Error())
+		ask(t, w, control.AccountRemove, alice)
+		refused(t, w, control.IdentityList, alice, "alice@hayauma.test: "+account.ErrNoAccount.Error())
+	})
+}

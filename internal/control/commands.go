@@ -26,6 +26,10 @@ var (
 	AppPasswordRevoke = Call[AppPassword, Empty]{"app-password/revoke"}
 	AppPasswordList   = Call[AccountName, []AppPasswordInfo]{"app-password/list"}
 
+	IdentityAdd    = Call[Identity, Empty]{"identity/add"}
+	IdentityRemove = Call[Identity, Empty]{"identity/remove"}
+	IdentityList   = Call[AccountName, []string]{"identity/list"}
+
 	AliasAdd    = Call[account.Alias, Empty]{"alias/add"}
 	AliasRemove = Call[AliasName, Empty]{"alias/remove"}
 	AliasList   = Call[Empty, []account.Alias]{"alias/list"}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -172,9 +173,32 @@ func (t *Transaction) putHead() *mail.Fault {
 			add = add[:len(add)-2] // its own blank line follows
 		}
 	}
-	head := append(add, c.head...)
+	if t.judge != nil {
+		// Its look-ups are short, and end by themselves.
+		if fault := t.judge(context.Background(), mime.Header(c.head)); fault != nil {
+			return fault
+		}
+	}
+	head := append(add, withoutBcc(c.head)...)
 	c.head = nil
 	return t.put(head)
+}
+
+// withoutBcc takes out what other recipients are not to see (RFC 5322 §3.6.3).
+// Behind the header the body may begin.
+func withoutBcc(head []byte) []byte {
+	var out []byte
+	kept := 0 // up to here head is in out
+	for f := range mime.Header(head).All() {
+		if name := string(f.Name); strings.EqualFold(name, "Bcc") || strings.EqualFold(name, "Resent-Bcc") {
+			out = append(out, head[kept:f.Offset]...)
+			kept = f.Offset + len(f.Raw)
+		}
+	}
+	if kept == 0 {
+		return head
+	}
+	return append(out, head[kept:]...)
 }
 
 // messageID is the Message-ID of the content: the peer's, or the one that we

@@ -21,6 +21,7 @@ type Settings struct {
 	MessageSize int64  // octets of content
 	HeaderSize  int64  // octets of header
 	Recipients  int    // per transaction
+	HideClient  bool   // the trace of a submission does not tell where it came from
 }
 
 // Options are what an Intake is made of.

@@ -12,11 +12,15 @@ import (
 func (t *Transaction) trace() []byte {
 	var b strings.Builder
 	o := &t.origin
-	b.WriteString("Received: from " + helo(o.Helo))
-	if o.Peer.IsValid() {
-		b.WriteString(" (" + literal(o) + ")")
+	b.WriteString("Received: ")
+	if !t.settings.HideClient || o.Account == 0 {
+		b.WriteString("from " + helo(o.Helo))
+		if o.Peer.IsValid() {
+			b.WriteString(" (" + literal(o) + ")")
+		}
+		b.WriteString("\r\n\t")
 	}
-	b.WriteString("\r\n\tby " + t.settings.Hostname)
+	b.WriteString("by " + t.settings.Hostname)
 	if o.Protocol != "" {
 		b.WriteString(" with " + o.Protocol)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/wire/mime"
 )
 
 // inTransaction is how many accounts are filed to before the sender has its
@@ -40,6 +41,7 @@ type Transaction struct {
 	room       *rate.Reservation // nil = it counts for nobody
 	tags       []string
 	quarantine bool
+	judge      func(context.Context, mime.Header) *mail.Fault // of a submission's header; nil = any will do
 
 	content content
 	stored  blob.Body
@@ -83,6 +85,9 @@ func (t *Transaction) ID() mail.ID { return t.id }
 // Also adds rows to the commit, for makers of mail that must be written once
 // with their cause.
 func (t *Transaction) Also(fn func(*db.Tx) error) { t.also = append(t.also, fn) }
+
+// Judge has a submission's header looked at before any of it is kept.
+func (t *Transaction) Judge(fn func(context.Context, mime.Header) *mail.Fault) { t.judge = fn }
 
 // Counts has the message counted for its sender once it is accepted.
 func (t *Transaction) Counts(room *rate.Reservation) { t.room = room }

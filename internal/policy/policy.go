@@ -23,6 +23,9 @@ type Options struct {
 	// it need not.
 	CheckSender func() bool
 	Resolver    *dnsx.Resolver
+	// CheckFrom tells whether From and Sender of a submission must belong to its
+	// login. nil = they need not.
+	CheckFrom func() bool
 }
 
 // Policy decides. It may be used by many goroutines.

@@ -93,6 +93,11 @@ func TestMissingFields(t *testing.T) {
 		{"no header at all", "Hello, how are you?\r\nx\r\n", "\r\nHello, how are you?\r\nx\r\n", true, true},
 		{"nothing", "", "\r\n", true, true},
 		{"a Date only in the body", "Subject: a\r\n\r\nDate: x\r\nMessage-ID: y\r\n", "Subject: a\r\n\r\nDate: x\r\nMessage-ID: y\r\n", true, true},
+		{
+			"Bcc", "Date: x\r\nBcc: a@b.test,\r\n\tc@d.test\r\nMessage-ID: <a@b>\r\nBCC : e@f.test\r\nResent-Bcc: g@h.test\r\nTo: i@j.test\r\n\r\nBcc: in the body\r\n",
+			"Date: x\r\nMessage-ID: <a@b>\r\nTo: i@j.test\r\n\r\nBcc: in the body\r\n", false, false,
+		},
+		{"only Bcc", "bcc: a@b.test\r\n\r\nx\r\n", "\r\nx\r\n", true, true},
 		{"a long header", "X: " + strings.Repeat("x ", 30_000) + "\r\n\r\nx\r\n", "X: " + strings.Repeat("x ", 30_000) + "\r\n\r\nx\r\n", true, true},
 	}
 	c := r.open("3")
@@ -252,5 +257,29 @@ func TestRemoteRecipientsAreQueued(t *testing.T) {
 	}
 	if got := r.Events(id); got != "accepted filed queued" {
 		t.Errorf("events: %s", got)
+	}
+}
+
+// TestHideClient: where the settings want it, nobody learns from what address a user
+// sent a message; the operator does, and strangers hide nothing.
+func TestHideClient(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{Messages: func(s *intake.Settings) { s.HideClient = true }})
+	c := r.open("3")
+	c.say("EHLO my-laptop.test", "250")
+	c.say("AUTH PLAIN "+plainAlice, "235")
+	id := c.deliver("alice@hayauma.test", "Subject: x\r\n\r\nx\r\n", "bob@hayauma.test")
+	other := r.open("1")
+	other.say("EHLO client.test", "250")
+	other.deliver("x@y.test", "Subject: x\r\n\r\nx\r\n", "bob@hayauma.test")
+	got := r.Inbox("bob@hayauma.test")
+	if !strings.Contains(got[0], "\r\nReceived: by mx.hayauma.test with ESMTPSA id ") || strings.Contains(got[0], "laptop") || strings.Contains(got[0], stranger.Addr().String()) {
+		t.Errorf("%q", got[0])
+	}
+	if !strings.Contains(got[1], "\r\nReceived: from client.test (["+stranger.Addr().String()+"])\r\n\tby ") {
+		t.Errorf("%q", got[1])
+	}
+	if d := r.Timeline(id)[0].Detail; d.Helo != "my-laptop.test" || d.Peer != stranger.String() {
+		t.Errorf("%+v", d)
 	}
 }

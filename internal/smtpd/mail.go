@@ -9,6 +9,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/wire/mime"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -37,6 +38,9 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	}
 	s.tx = &tx{conn: s.conn, origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings()), rules: rules, room: room}
 	s.tx.intake.Counts(room)
+	if s.account.ID != 0 {
+		s.tx.intake.Judge(func(ctx context.Context, h mime.Header) *mail.Fault { return s.srv.o.Policy.Header(ctx, o, h) })
+	}
 	return taken(path, env)
 }
 

@@ -133,6 +133,7 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 	s.Rates = rates
 	s.Policy = policy.New(policy.Options{
 		Directory: s.Directory, RelayNetworks: func() []netip.Prefix { return o.RelayNetworks },
+		CheckFrom: func() bool { return true },
 	})
 }
 
