@@ -10,8 +10,7 @@ import (
 // buildBans makes the list of those who guess at passwords, with the bans of the
 // last run, and the gate that asks it.
 func (a *app) buildBans(ctx context.Context) error {
-	_, failures := a.cfg.Load().Limits.PerAddress()
-	a.bans = ban.New(ban.Options{DB: a.store.db, Limit: failures, Logger: a.log})
+	a.bans = ban.New(ban.Options{DB: a.store.db, Limit: a.cfg.Load().Limits.InForce().LoginFailuresPerAddress, Logger: a.log})
 	a.gate = account.NewGate(account.GateOptions{
 		Directory: a.directory, Bans: a.bans, SCRAM: func() bool { return a.cfg.Load().Auth.SCRAM }, Logger: a.log,
 	})

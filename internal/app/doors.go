@@ -23,9 +23,10 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 	if a.certs, err = certs.New(certOptions(cfg), a.log); err != nil {
 		return nil, err
 	}
-	connections, _ := cfg.Limits.PerAddress()
-	a.limits = ratelimit.NewConnections(cfg.Limits.Connections, connections)
-	a.doors = listen.New(listen.Options{Limits: a.limits, Proxies: a.proxies, Logger: a.log})
+	a.limits = ratelimit.NewConnections(connectionLimits(cfg))
+	a.doors = listen.New(listen.Options{
+		Limits: a.limits, Trusted: a.trusted, Proxies: a.proxies, Metrics: listen.NewMetrics(a.metrics), Logger: a.log,
+	})
 
 	secure := a.certs.Server()
 	in := smtpd.New(smtpd.Options{

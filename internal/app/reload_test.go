@@ -47,6 +47,45 @@ func TestReloadOfTheConnectionLimit(t *testing.T) {
 	h.dial(h.smtp).ehlo()
 }
 
+// Rates count per client, at every door and whoever is trusted aside, and a reload
+// changes them.
+func TestReloadOfTheConnectionRates(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	const proxy = "[proxy]\nnetworks = [\"127.0.0.1\"]\n[relay]\nnetworks = [\"192.0.2.9\"]\n"
+	h.write(proxy + "[limits]\nconnection_rate_per_address = 2\nconnection_rate_per_network = 5\nconnection_rate = 9")
+	s := h.serve()
+	from := func(door, peer, want string) {
+		t.Helper()
+		c := h.dial(door)
+		c.say("PROXY TCP4 " + peer + " 192.0.2.254 1 25")
+		c.line(want)
+	}
+	const smtpBusy = "421 4.7.0 Too many connections"
+	from(h.smtp, "192.0.2.1", "220 ")
+	from(h.imap, "192.0.2.1", "* OK ")
+	from(h.smtp, "192.0.2.1", smtpBusy)
+	from(h.imap, "192.0.2.1", "* BYE [UNAVAILABLE] Too many connections")
+	from(h.pop, "192.0.2.1", "-ERR [SYS/TEMP] Too many connections")
+	from(h.smtp, "192.0.2.2", "220 ")
+	from(h.smtp, "192.0.2.3", "220 ")
+	from(h.smtp, "192.0.2.4", "220 ")
+	from(h.smtp, "192.0.2.5", smtpBusy)
+	for _, neighbour := range []string{"192.0.3.1", "198.51.100.1", "203.0.113.1", "203.0.113.2"} {
+		from(h.smtp, neighbour, "220 ")
+	}
+	from(h.smtp, "203.0.113.3", smtpBusy)
+	for _, trusted := range []string{"192.0.2.9", "127.0.0.2"} {
+		for range 10 {
+			from(h.smtp, trusted, "220 ")
+		}
+	}
+	h.write(proxy)
+	s.reloaded(reloadDone)
+	from(h.smtp, "192.0.2.1", "220 ")
+	from(h.pop, "203.0.113.3", "+OK ")
+}
+
 // A file that cannot be used changes nothing, whatever else it says.
 func TestReloadOfABadFile(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"github.com/hayauma/hayauma/internal/certs"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/listen"
+	"github.com/hayauma/hayauma/internal/ratelimit"
 )
 
 // Run serves until ctx ends, then lets sessions and attempts finish within the
@@ -105,9 +106,8 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 	a.smartHost.Store(host)
 	a.resolver.Use(cfg.DNS.Resolver)
 	a.cfg.Store(cfg)
-	connections, failures := cfg.Limits.PerAddress()
-	a.limits.SetLimits(cfg.Limits.Connections, connections)
-	a.bans.SetLimit(failures)
+	a.limits.SetLimits(connectionLimits(cfg))
+	a.bans.SetLimit(cfg.Limits.InForce().LoginFailuresPerAddress)
 	a.store.use(cfg)
 	if a.o.Level != nil {
 		a.o.Level.Set(cfg.Log.SlogLevel())
@@ -134,15 +134,27 @@ func (a *app) stopDoors() {
 func (a *app) proxies() []netip.Prefix { return a.cfg.Load().Proxy.Networks }
 
 // fronts tells who may speak for others by XCLIENT.
-func (a *app) fronts(host netip.Addr) bool {
-	return among(host, a.cfg.Load().SMTP.Fronts)
-}
+func (a *app) fronts(host netip.Addr) bool { return among(a.cfg.Load().SMTP.Fronts, host) }
 
 // old tells whose bare newlines are mended.
-func (a *app) old(host netip.Addr) bool { return among(host, a.cfg.Load().SMTP.Normalize) }
+func (a *app) old(host netip.Addr) bool { return among(a.cfg.Load().SMTP.Normalize, host) }
 
-func among(host netip.Addr, networks []netip.Prefix) bool {
+// trusted tells who speaks for many, or is this machine itself.
+func (a *app) trusted(host netip.Addr) bool {
+	c := a.cfg.Load()
+	return host.IsLoopback() || among(c.SMTP.Fronts, host) || among(c.Relay.Networks, host) || among(c.Proxy.Networks, host)
+}
+
+func among(networks []netip.Prefix, host netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(host) })
+}
+
+func connectionLimits(c *config.Config) ratelimit.Limits {
+	l := c.Limits.InForce()
+	return ratelimit.Limits{
+		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork,
+		Rate: l.ConnectionRate, RatePerAddress: l.ConnectionRatePerAddress, RatePerNetwork: l.ConnectionRatePerNetwork,
+	}
 }
 
 func certOptions(c *config.Config) certs.Options {

@@ -274,6 +274,21 @@ type Limits struct {
 	Connections int `toml:"connections" min:"1" max:"1000000"`
 	// Connections at once from one address (IPv6: one /64); 0 = no limit.
 	ConnectionsPerAddress int `toml:"connections_per_address" min:"0" max:"1000000"`
+	// Connections at once from one network: an IPv4 /24, an IPv6 /48; 0 = no
+	// limit. Large senders and mobile networks have many hosts in one.
+	ConnectionsPerNetwork int `toml:"connections_per_network" min:"0" max:"1000000"`
+	// New connections in any minute in all; 0 = no limit. It keeps a flood from
+	// taking all of the processor, and is shared by friend and foe: set it to
+	// what the machine can bear. This machine itself, the hosts in
+	// relay.networks, smtp.fronts and proxy.networks neither count nor are
+	// limited here and in the next two, nor per network.
+	ConnectionRate int `toml:"connection_rate" min:"0" max:"1000000"`
+	// The same from one address (IPv6: one /64); 0 = no limit. The default is
+	// ten a second: a large sender that makes a connection for each message, or
+	// an office that starts its mail programs at the same moment, stays below.
+	ConnectionRatePerAddress int `toml:"connection_rate_per_address" min:"0" max:"1000000"`
+	// The same from one network: an IPv4 /24, an IPv6 /48; 0 = no limit.
+	ConnectionRatePerNetwork int `toml:"connection_rate_per_network" min:"0" max:"1000000"`
 	// Failed logins from one address (IPv6: one /64) in ten minutes, after which
 	// it has to wait; 0 = no limit.
 	LoginFailuresPerAddress int `toml:"login_failures_per_address" min:"0" max:"10000"`
@@ -371,12 +386,13 @@ type Log struct {
 	Format string `toml:"format" oneof:"text,json" apply:"restart"`
 }
 
-// PerAddress returns the limits that count per address, for connections and for
-// failed logins. Both are 0 (no limit) as soon as one of them is 0, since 0
-// lifts every limit that counts per address or network.
-func (l Limits) PerAddress() (connections, loginFailures int) {
+// InForce returns the limits as they hold: as soon as connections_per_address or
+// login_failures_per_address is 0, every limit that counts per address or network
+// is lifted.
+func (l Limits) InForce() Limits {
 	if l.ConnectionsPerAddress == 0 || l.LoginFailuresPerAddress == 0 {
-		return 0, 0
+		l.ConnectionsPerAddress, l.LoginFailuresPerAddress = 0, 0
+		l.ConnectionsPerNetwork, l.ConnectionRatePerAddress, l.ConnectionRatePerNetwork = 0, 0, 0
 	}
-	return l.ConnectionsPerAddress, l.LoginFailuresPerAddress
+	return l
 }

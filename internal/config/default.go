@@ -44,14 +44,20 @@ func Default() *Config {
 			MessagesPerConnection: 100,
 		},
 		Limits: Limits{
-			Connections:             10000,
-			ConnectionsPerAddress:   100,
-			LoginFailuresPerAddress: 20,
-			MessageSize:             50 * MB,
-			Recipients:              1000,
-			HeaderSize:              256 * KB,
-			MemoryInFlight:          64 * MB,
-			ErrorsPerSession:        20,
+			Connections:           10000,
+			ConnectionsPerAddress: 100,
+			// A tenth of all: no network takes every place from the others.
+			ConnectionsPerNetwork: 1000,
+			// A thousand a second, which is a flood for any machine with TLS to do.
+			ConnectionRate:           60_000,
+			ConnectionRatePerAddress: 600,
+			ConnectionRatePerNetwork: 6000,
+			LoginFailuresPerAddress:  20,
+			MessageSize:              50 * MB,
+			Recipients:               1000,
+			HeaderSize:               256 * KB,
+			MemoryInFlight:           64 * MB,
+			ErrorsPerSession:         20,
 		},
 		Timeouts: Timeouts{
 			SMTPCommand:   5 * time.Minute,

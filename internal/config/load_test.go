@@ -103,6 +103,10 @@ messages_per_connection = 9
 [limits]
 connections = 1
 connections_per_address = 0
+connections_per_network = 0
+connection_rate = 0
+connection_rate_per_address = 0
+connection_rate_per_network = 0
 login_failures_per_address = 0
 message_size = "64KiB"
 recipients = 100

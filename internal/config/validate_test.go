@@ -196,12 +196,19 @@ func TestBoundsCanBeRead(t *testing.T) {
 	})
 }
 
-func TestPerAddress(t *testing.T) {
+func TestLimitsInForce(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[[2]int][2]int{{100, 20}: {100, 20}, {0, 20}: {0, 0}, {100, 0}: {0, 0}, {0, 0}: {0, 0}} {
-		c, f := Limits{ConnectionsPerAddress: in[0], LoginFailuresPerAddress: in[1]}.PerAddress()
-		if [2]int{c, f} != want {
-			t.Errorf("%v: %d, %d", in, c, f)
+		l := Limits{
+			Connections: 1, ConnectionsPerAddress: in[0], LoginFailuresPerAddress: in[1],
+			ConnectionsPerNetwork: 1, ConnectionRate: 1, ConnectionRatePerAddress: 1, ConnectionRatePerNetwork: 1,
+		}.InForce()
+		if [2]int{l.ConnectionsPerAddress, l.LoginFailuresPerAddress} != want || l.Connections != 1 || l.ConnectionRate != 1 {
+			t.Errorf("%v: %+v", in, l)
+		}
+		rest := min(1, want[0])
+		if l.ConnectionsPerNetwork != rest || l.ConnectionRatePerAddress != rest || l.ConnectionRatePerNetwork != rest {
+			t.Errorf("%v: %+v", in, l)
 		}
 	}
 }

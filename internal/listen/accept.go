@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/ratelimit"
 )
 
 const (
@@ -59,8 +61,8 @@ func (g *Group) begin(s *Service, raw net.Conn) {
 		// Counted in all while we wait for the header; the client counts then.
 		peer = netip.Addr{}
 	}
-	if !c.admit(peer) {
-		c.refuse()
+	if limit := c.admit(peer); limit != "" {
+		c.refuse(limit)
 		return
 	}
 	g.busy.Go(c.run)
@@ -72,23 +74,24 @@ func (g *Group) isProxy(a netip.Addr) bool {
 
 // arrival is one connection from its accept to the end of its session.
 type arrival struct {
-	g        *Group
-	service  *Service
-	raw      net.Conn // as accepted
-	conn     net.Conn // as the session sees it
-	proxied  bool
-	giveBack func() // its place among the connections
+	g       *Group
+	service *Service
+	raw     net.Conn // as accepted
+	conn    net.Conn // as the session sees it
+	proxied bool
+	place   ratelimit.Place // among the connections
 }
 
-// admit takes a place among the connections.
-func (a *arrival) admit(peer netip.Addr) (ok bool) {
-	a.giveBack, ok = a.g.o.Limits.Acquire(peer)
-	return ok
+// admit takes a place among the connections, or names the limit that is reached.
+func (a *arrival) admit(peer netip.Addr) (limit ratelimit.Refusal) {
+	a.place, limit = a.g.o.Limits.Acquire(peer, a.g.o.Trusted(peer))
+	return limit
 }
 
 // refuse tells a peer that it is one too many.
-func (a *arrival) refuse() {
-	a.g.refused.count(a)
+func (a *arrival) refuse(limit ratelimit.Refusal) {
+	a.g.o.Metrics.refuse(a.service.Name, limit)
+	a.g.refused.count(a, limit)
 	if a.service.Busy != "" && a.service.TLS == nil {
 		if a.raw.SetWriteDeadline(time.Now().Add(busyTimeout)) == nil {
 			_, _ = io.WriteString(a.raw, a.service.Busy+"\r\n") // a courtesy
@@ -99,7 +102,7 @@ func (a *arrival) refuse() {
 
 // run is the goroutine of a session. A panic ends this session alone.
 func (a *arrival) run() {
-	defer func() { a.giveBack() }()
+	defer a.place.Release()
 	defer a.g.leave(a.raw)
 	defer func() {
 		if p := recover(); p != nil {
@@ -131,9 +134,9 @@ func (a *arrival) unwrap() bool {
 		return false
 	}
 	a.conn = c
-	a.giveBack()
-	if !a.admit(address(c.RemoteAddr())) {
-		a.refuse()
+	a.place.Release()
+	if limit := a.admit(address(c.RemoteAddr())); limit != "" {
+		a.refuse(limit)
 		return false
 	}
 	return true
@@ -146,7 +149,7 @@ type refusals struct {
 	logged time.Time
 }
 
-func (r *refusals) count(a *arrival) {
+func (r *refusals) count(a *arrival, limit ratelimit.Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.number++
@@ -154,6 +157,6 @@ func (r *refusals) count(a *arrival) {
 		return
 	}
 	a.g.log.Warn("too many connections: refused", "service", a.service.Name,
-		"peer", a.conn.RemoteAddr().String(), "refused", r.number)
+		"peer", a.conn.RemoteAddr().String(), "limit", string(limit), "refused", r.number)
 	r.number, r.logged = 0, time.Now()
 }

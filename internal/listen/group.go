@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/hayauma/hayauma/internal/ratelimit"
 )
 
@@ -40,11 +42,15 @@ type Options struct {
 	// Limits counts connections; nil = no limit. Behind a proxy the client
 	// counts, not the proxy.
 	Limits *ratelimit.Connections
+	// Trusted tells who is not limited by the network that it is in, nor in how
+	// fast it comes; asked for each connection. nil = nobody.
+	Trusted func(netip.Addr) bool
 	// Proxies are the hosts whose connections must begin with a PROXY header;
 	// asked for each connection. nil = none.
 	Proxies func() []netip.Prefix
 	// ProxyTimeout is how long a PROXY header may take; 0 = ten seconds.
 	ProxyTimeout time.Duration
+	Metrics      *Metrics // nil = nobody counts
 	Logger       *slog.Logger
 }
 
@@ -91,7 +97,13 @@ func (s *socket) close() error {
 // New returns a group without services.
 func New(o Options) *Group {
 	if o.Limits == nil {
-		o.Limits = ratelimit.NewConnections(0, 0)
+		o.Limits = ratelimit.NewConnections(ratelimit.Limits{})
+	}
+	if o.Trusted == nil {
+		o.Trusted = func(netip.Addr) bool { return false }
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	if o.Proxies == nil {
 		o.Proxies = func() []netip.Prefix { return nil }

@@ -54,10 +54,12 @@ func (l *log) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
-func (l *log) has(s string) bool {
+func (l *log) has(s string) bool { return l.count(s) > 0 }
+
+func (l *log) count(s string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.buf.String(), s)
+	return strings.Count(l.buf.String(), s)
 }
 
 func newGroup(t *testing.T, o Options) (*Group, *log) {
@@ -233,7 +235,7 @@ func TestStrangersSendNoProxyHeader(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	g, _ := newGroup(t, Options{Limits: ratelimit.NewConnections(3, 2), Proxies: func() []netip.Prefix {
+	g, _ := newGroup(t, Options{Limits: ratelimit.NewConnections(ratelimit.Limits{Total: 3, PerAddress: 2}), Proxies: func() []netip.Prefix {
 		return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	}})
 	start(t, g, service("smtp", "127.0.0.1:0"))
@@ -259,7 +261,7 @@ func TestLimits(t *testing.T) {
 func TestNothingIsSaidBeforeTLS(t *testing.T) {
 	t.Parallel()
 	ca := testkit.NewCA(t)
-	g, _ := newGroup(t, Options{Limits: ratelimit.NewConnections(1, 0)})
+	g, _ := newGroup(t, Options{Limits: ratelimit.NewConnections(ratelimit.Limits{Total: 1})})
 	s := service("imaps", "127.0.0.1:0")
 	s.TLS = ca.ServerConfig(t, "mx.example.test")
 	start(t, g, s)
@@ -446,7 +448,7 @@ func TestUnixSocket(t *testing.T) {
 	if err := stale.Close(); err != nil {
 		t.Fatal(err)
 	}
-	g, _ := newGroup(t, Options{Limits: ratelimit.NewConnections(0, 1)})
+	g, _ := newGroup(t, Options{Limits: ratelimit.NewConnections(ratelimit.Limits{PerAddress: 1})})
 	start(t, g, service("lmtp", "unix:"+path))
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o660 {

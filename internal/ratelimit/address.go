@@ -20,3 +20,14 @@ func Network(addr netip.Addr) netip.Prefix {
 	}
 	return p
 }
+
+// Around returns the wider network that a provider hands out to a customer, or
+// shares out among several: the /24 of an IPv4 network, the /48 of an IPv6 one.
+func Around(network netip.Prefix) netip.Prefix {
+	const wide4, wide6 = 24, 48
+	bits := wide6
+	if network.Addr().Is4() {
+		bits = wide4
+	}
+	return netip.PrefixFrom(network.Addr(), bits).Masked()
+}

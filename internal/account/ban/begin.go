@@ -38,7 +38,7 @@ func newTrial(a Attempt) *trial {
 }
 
 func (t *trial) network() netip.Prefix { return t.pair.network }
-func (t *trial) around() key           { return key{"", around(t.pair.network)} }
+func (t *trial) around() key           { return key{"", ratelimit.Around(t.pair.network)} }
 
 // Begin counts an attempt before anybody looks at its password, so that guesses at
 // the same moment are no more than guesses in turn, and waits for the delay that

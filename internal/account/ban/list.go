@@ -68,7 +68,7 @@ func (l *List) shown(f Filter) (out []*record) {
 }
 
 // isAround tells whether a record is of a wider network.
-func (r *record) isAround() bool { return r.name == "" && r.network == around(r.network) }
+func (r *record) isAround() bool { return r.name == "" && r.network == ratelimit.Around(r.network) }
 
 // state is what a record leads to, "" for nothing.
 func (l *List) state(r *record) string {

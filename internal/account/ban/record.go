@@ -40,17 +40,6 @@ func nameKey(name string) string {
 	return db.Text(strings.ToLower(name[:min(len(name), maxName)]))
 }
 
-// around is the wider network that a provider hands out to a customer, or shares
-// out among several.
-func around(network netip.Prefix) netip.Prefix {
-	const wide4, wide6 = 24, 48
-	bits := wide6
-	if network.Addr().Is4() {
-		bits = wide4
-	}
-	return netip.PrefixFrom(network.Addr(), bits).Masked()
-}
-
 // sentence is a ban, also one that is over but makes the next one longer. It does
 // not change, but for stored.
 type sentence struct {
