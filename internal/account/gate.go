@@ -5,13 +5,20 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
-// ErrTooManyFailures says that an address failed to log in too often of late.
-var ErrTooManyFailures = errors.New("too many failed logins from this address, please try again later")
+// TooManyFailures says that a name, or a network, failed to log in too often of
+// late, and when it may try again. Its text is for the peer.
+type TooManyFailures struct{ Until time.Time }
+
+func (e *TooManyFailures) Error() string {
+	return "Too many failed logins from your network, try again in about " + mail.About(time.Until(e.Until))
+}
 
 // Gate is what every door's login goes through: it looks at who guesses before it
 // looks at a password.
@@ -43,7 +50,7 @@ type Attempt struct {
 	Binding sasl.Binding
 }
 
-// Login returns the account. ErrTooManyFailures and ErrCredentials are for the
+// Login returns the account. *TooManyFailures and ErrCredentials are for the
 // peer; any other error is temporary. An attempt counts from its beginning, so
 // that many at once are no more guesses than one after the other.
 func (g *Gate) Login(ctx context.Context, a Attempt) (Account, error) {
@@ -79,10 +86,10 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
 // begin waits for the place and the delay that a name and a peer have earned.
 func (g *Gate) begin(ctx context.Context, a Attempt, name string) (end func(context.Context, ban.Outcome), err error) {
 	end, err = g.o.Bans.Begin(ctx, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
-	_, banned := errors.AsType[*ban.ErrBanned](err)
+	banned, ok := errors.AsType[*ban.ErrBanned](err)
 	switch {
-	case banned:
-		return nil, ErrTooManyFailures
+	case ok:
+		return nil, &TooManyFailures{Until: banned.Until}
 	case errors.Is(err, ban.ErrBusy):
 		return nil, ErrBusy
 	}

@@ -89,11 +89,12 @@ func saslFault(err error) reply {
 }
 
 func (s *session) loginRefused(err error) reply {
+	banned, ok := errors.AsType[*account.TooManyFailures](err)
 	switch {
 	case sasl.IsFault(err):
 		return saslFault(err)
-	case errors.Is(err, account.ErrTooManyFailures):
-		return reply{code: 421, enhanced: "4.7.0", lines: []string{"Too many failed logins from your address, try again later"}, close: true}
+	case ok:
+		return reply{code: 421, enhanced: "4.7.0", lines: []string{banned.Error()}, close: true}
 	case errors.Is(err, account.ErrCredentials):
 		s.srv.o.Metrics.loginFailed()
 		return refuse(mail.Final(mail.AuthCredentials, "The user name or password is wrong"))

@@ -232,7 +232,7 @@ func TestTooManyFailedLogins(t *testing.T) {
 	for range 3 {
 		c.say("AUTH PLAIN "+wrong, "535 5.7.8")
 	}
-	c.say("AUTH PLAIN "+wrong, "421 4.7.0")
+	c.say("AUTH PLAIN "+wrong, "421 4.7.0 Too many failed logins from your network, try again in about 10 minutes")
 	c.expectEnd()
 	c = r.open("3")
 	c.say("EHLO a", "250")

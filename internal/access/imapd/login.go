@@ -45,10 +45,13 @@ func (s *session) loggedIn(ctx context.Context, acc account.Account) reply {
 }
 
 func (s *session) loginRefused(err error) reply {
+	banned, ok := errors.AsType[*account.TooManyFailures](err)
 	switch {
-	case errors.Is(err, account.ErrTooManyFailures):
-		r := no(imap.CodeAuthFailed, "Too many failed logins from your address")
-		r.close, r.bye = true, "Too many failed logins from your address, try again later"
+	case ok:
+		// Not AUTHENTICATIONFAILED: clients ask for another password then.
+		// RFC 5530 §3
+		r := no(imap.CodeUnavailable, banned.Error())
+		r.close, r.bye = true, banned.Error()
 		return r
 	case errors.Is(err, account.ErrCredentials):
 		s.srv.o.Metrics.loginFailed()

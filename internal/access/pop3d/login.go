@@ -143,9 +143,10 @@ func saslRefusal(err error) reply {
 }
 
 func (s *session) loginRefused(err error) reply {
+	banned, ok := errors.AsType[*account.TooManyFailures](err)
 	switch {
-	case errors.Is(err, account.ErrTooManyFailures):
-		r := refuse(codeTemporary, "Too many failed logins from your address, try again later")
+	case ok:
+		r := refuse(codeTemporary, banned.Error()) // RFC 3206 §4
 		r.close = true
 		return r
 	case errors.Is(err, account.ErrCredentials):

@@ -308,7 +308,7 @@ func TestTooManyFailedLogins(t *testing.T) {
 	for range 3 {
 		c.do("AUTH PLAIN "+wrong, "-ERR [AUTH]")
 	}
-	c.do("AUTH PLAIN "+wrong, "-ERR [SYS/TEMP] Too many failed logins")
+	c.do("AUTH PLAIN "+wrong, "-ERR [SYS/TEMP] Too many failed logins from your network, try again in about 10 minutes")
 	c.wantEnd()
 }
 

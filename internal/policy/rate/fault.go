@@ -2,6 +2,7 @@ package rate
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -14,22 +15,11 @@ func fullFault(k Kind, r Rule, limit, seconds int64) *mail.Fault {
 		advice = "write to those it knows, " + advice
 	}
 	return mail.Temporary(mail.NotAuthorized, fmt.Sprintf("%s has %s %d %s within %s, which is its limit: try again in about %s, %s",
-		whoTable[k], did.before, limit, did.after, spanTable[r.Span].words, about(seconds), advice))
+		whoTable[k], did.before, limit, did.after, spanTable[r.Span].words, mail.About(time.Duration(seconds)*time.Second), advice))
 }
 
 // heldFault says that somebody has to look at the account first.
 func heldFault() *mail.Fault {
 	return mail.Temporary(mail.NotAuthorized,
 		"This account was stopped because it sent far more than usual and much of it was refused: ask your postmaster to look at it and release it")
-}
-
-// about is a time for people.
-func about(seconds int64) string {
-	switch {
-	case seconds <= 90:
-		return "a minute"
-	case seconds < 90*60:
-		return fmt.Sprintf("%d minutes", (seconds+59)/60)
-	}
-	return fmt.Sprintf("%d hours", (seconds+3599)/3600)
 }
