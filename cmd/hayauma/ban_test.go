@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -68,6 +70,32 @@ func pop3Login(t *testing.T, at, user, password string) string {
 	return reply
 }
 
+// listsFailures wants the three failures of alice.
+func listsFailures(t *testing.T, s *shell) {
+	t.Helper()
+	var rows []map[string]any
+	testkit.Eventually(t, 20*time.Second, "three events", func() bool {
+		rows = s.rows("login", "list", "--account", "alice@one.test")
+		return len(rows) == 3
+	})
+	detail, _ := rows[0]["detail"].(map[string]any)
+	next, err := time.Parse(time.RFC3339, fmt.Sprint(detail["next"]))
+	delete(detail, "next")
+	want := map[string]any{
+		"door": "pop3", "peer": "127.0.0.1", "login": "Alice@one.test", "account": "alice@one.test", "mechanism": "PASS",
+		"reason": "the user name or password is wrong",
+	}
+	if rows[0]["kind"] != "login-failed" || rows[0]["message"] != nil || !cmp.Equal(detail, want) || err != nil || time.Until(next) > 10*time.Minute {
+		t.Errorf("%v", rows)
+	}
+	got := s.do("", "login", "list", "--limit", "1")
+	if !strings.HasPrefix(got, "TIME ") || strings.Count(got, "\n") != 2 || !strings.Contains(got, "Alice@one.test  alice@one.test  127.0.0.1  pop3  PASS") ||
+		!strings.Contains(got, "password is wrong; banned until 2") {
+		t.Errorf("%q", got)
+	}
+	s.fails("carol@one.test: there is no such account", "", "login", "list", "--account", "carol@one.test")
+}
+
 func TestBans(t *testing.T) {
 	t.Parallel()
 	s, pop3, stop := serving(t)
@@ -88,9 +116,10 @@ func TestBans(t *testing.T) {
 			t.Errorf("%s: %v, %v", key, at, err)
 		}
 	}
-	if got := pop3Login(t, pop3, "alice@one.test", "long enough"); !strings.HasPrefix(got, "-ERR") {
+	if got := pop3Login(t, pop3, "alice@one.test", "long enough"); !strings.HasPrefix(got, "-ERR [SYS/TEMP] Too many failed logins from your network, try again in about 10 minutes") {
 		t.Errorf("banned: %q", got)
 	}
+	listsFailures(t, s)
 	if got := s.do("", "ban", "list"); !strings.HasPrefix(got, "NAME ") || !strings.Contains(got, "alice@one.test  127.0.0.1/32  banned") {
 		t.Errorf("%q", got)
 	}
@@ -107,6 +136,9 @@ func TestBans(t *testing.T) {
 	}
 	stop()
 	// Without a server: what is kept.
+	if rows := s.rows("login", "list"); len(rows) != 6 { // what failed a moment ago as well
+		t.Errorf("%v", rows)
+	}
 	if rows := s.rows("ban", "list"); len(rows) != 1 || rows[0]["name"] != "root" {
 		t.Errorf("%v", rows)
 	}

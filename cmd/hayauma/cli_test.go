@@ -90,6 +90,7 @@ func TestWrongUsage(t *testing.T) {
 		{"", "say which command: account, alias"},
 		{"nope", `there is no command "nope"`},
 		{"domian add x.test", "did you mean domain?"},
+		{"login list --limit 0", "--limit 0: must be from 1 to 10000"},
 		{"domain", "say which command: add, limit, list, remove"},
 		{"domain ad x.test", "did you mean add?"},
 		{"domain add", "DOMAIN is missing; write 'hayauma domain add DOMAIN'"},

@@ -83,7 +83,8 @@ func (c *cli) root() *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
 		c.serveCommand(), c.checkCommand(),
-		c.domainCommand(), c.accountCommand(), c.aliasCommand(), c.identityCommand(), c.banCommand(), c.policyCommand(),
+		c.domainCommand(), c.accountCommand(), c.aliasCommand(), c.identityCommand(), c.loginCommand(), c.banCommand(),
+		c.policyCommand(),
 		c.queueCommand(), c.recallCommand(), c.traceCommand(), c.explainCommand(), c.sendCommand(), c.storageCommand(),
 		c.devCommand(), c.demoCommand(), c.benchCommand(), c.versionCommand(),
 	)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -27,6 +28,7 @@ func (g *Gate) Mechanisms(ctx context.Context, a Attempt) []string {
 
 // Begin starts a login; false if the mechanism is not offered.
 func (g *Gate) Begin(ctx context.Context, a Attempt, mechanism string) (*Exchange, bool) {
+	a.Mechanism = strings.ToUpper(mechanism)
 	x := &Exchange{g: g, a: a}
 	var offered bool
 	x.dialogue, offered = x.server(ctx).Begin(mechanism)
@@ -78,7 +80,7 @@ func (x *Exchange) verifiers(ctx context.Context, user string) ([]sasl.Verifier,
 // peer said wrong, and else those of Gate.Login.
 func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, done bool, err error) {
 	// Before a name was said there is nothing to guess at.
-	end := func(context.Context, ban.Outcome) {}
+	end := func(_ context.Context, _ bool, err error) { x.g.tell(x.a, x.dialogue.Claimed(), err, ban.Failed{}) }
 	if name := x.dialogue.Claimed(); name != "" {
 		if end, err = x.g.begin(ctx, x.a, name); err != nil {
 			return nil, false, err
@@ -87,15 +89,14 @@ func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, d
 	challenge, done, err = x.dialogue.Next(answer)
 	switch {
 	case errors.Is(err, sasl.ErrBinding), errors.Is(err, sasl.ErrDowngrade), errors.Is(err, sasl.ErrCredentials):
-		x.g.failed(x.a, x.dialogue.Claimed(), err)
-		err = ErrCredentials
+		err = &unproven{err}
 	case err == nil && done:
 		if p, proven := x.dialogue.Outcome().(sasl.Proven); proven {
 			err = x.proven(ctx, p)
 		}
 	}
 	c, plain := x.credentials(done, err)
-	end(ctx, outcome(done && !plain, err))
+	end(ctx, done && !plain, err)
 	if plain {
 		x.a.User, x.a.Password = c.User, c.Password
 		x.acc, err = x.g.Login(ctx, x.a)

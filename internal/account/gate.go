@@ -29,7 +29,10 @@ type GateOptions struct {
 	Directory *Directory
 	Bans      *ban.List
 	// SCRAM tells whether its mechanisms are offered. nil = they are not.
-	SCRAM  func() bool
+	SCRAM func() bool
+	// Failed hears of every failure, once. It must not wait: the peer does. nil =
+	// only the log does.
+	Failed func(Failure)
 	Logger *slog.Logger
 }
 
@@ -37,6 +40,9 @@ type GateOptions struct {
 func NewGate(o GateOptions) *Gate {
 	if o.SCRAM == nil {
 		o.SCRAM = func() bool { return false }
+	}
+	if o.Failed == nil {
+		o.Failed = func(Failure) {}
 	}
 	return &Gate{o: o}
 }
@@ -46,6 +52,7 @@ type Attempt struct {
 	Door           string // "imap", "submission" ...
 	Peer           netip.Addr
 	User, Password string
+	Mechanism      string // "PLAIN" ..., or the protocol's own command, like "PASS"
 	// Binding is what ties SCRAM to the connection; empty = nothing does.
 	Binding sasl.Binding
 }
@@ -59,41 +66,42 @@ func (g *Gate) Login(ctx context.Context, a Attempt) (Account, error) {
 		return Account{}, err
 	}
 	acc, err := g.authenticate(ctx, a)
-	defer func() { end(ctx, outcome(true, err)) }()
-	if failed := errors.Is(err, ErrCredentials); failed {
-		g.failed(a, a.User, nil)
+	end(ctx, true, err)
+	return acc, err
+}
+
+func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
+	var unusable error // as an app password
+	if generated(a.Password) {
+		acc, err := g.o.Directory.authenticateApp(ctx, a)
+		if !errors.Is(err, ErrCredentials) {
+			return acc, err
+		}
+		unusable = err
+	}
+	acc, err := g.o.Directory.Authenticate(ctx, a.User, a.Password)
+	if unusable != nil && errors.Is(err, ErrCredentials) {
+		err = unusable
 	}
 	return acc, err
 }
 
-// maxUser bounds what is logged of a name, in octets.
-const maxUser = 200
-
-// failed tells of one failed login.
-func (g *Gate) failed(a Attempt, user string, why error) {
-	g.o.Logger.Warn("login failed", "door", a.Door, "peer", a.Peer.String(), "user", user[:min(len(user), maxUser)], "reason", why)
-}
-
-func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
-	if generated(a.Password) {
-		if acc, err := g.o.Directory.authenticateApp(ctx, a); !errors.Is(err, ErrCredentials) {
-			return acc, err
-		}
-	}
-	return g.o.Directory.Authenticate(ctx, a.User, a.Password)
-}
-
-// begin waits for the place and the delay that a name and a peer have earned.
-func (g *Gate) begin(ctx context.Context, a Attempt, name string) (end func(context.Context, ban.Outcome), err error) {
-	end, err = g.o.Bans.Begin(ctx, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
+// begin waits for the place and the delay that a name and a peer have earned. The
+// function ends the attempt, whether the login is done with it or not.
+func (g *Gate) begin(ctx context.Context, a Attempt, name string) (end func(_ context.Context, done bool, err error), err error) {
+	over, err := g.o.Bans.Begin(ctx, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
 	banned, ok := errors.AsType[*ban.ErrBanned](err)
 	switch {
 	case ok:
 		return nil, &TooManyFailures{Until: banned.Until}
 	case errors.Is(err, ban.ErrBusy):
 		return nil, ErrBusy
+	case err != nil:
+		return nil, err
 	}
-	return end, err
+	return func(ctx context.Context, done bool, err error) {
+		g.tell(a, name, err, over(ctx, outcome(done, err)))
+	}, nil
 }
 
 // outcome is how an attempt ended, as far as it is known.

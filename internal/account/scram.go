@@ -118,9 +118,7 @@ func notFound(p *AppPassword) error {
 // use tells whether a password that was right may be used here, and notes it.
 func (d *Directory) use(ctx context.Context, p AppPassword, door string, peer netip.Addr) error {
 	if !p.allows(door, peer, mail.Micros(time.Now())) {
-		d.o.Logger.Warn("an app password was used where it may not be, or after its time",
-			"app_password", p.Name, "door", door, "peer", peer.String())
-		return ErrCredentials
+		return &unproven{fmt.Errorf("the app password %q is right, but it may not be used here or is past its time", p.Name)}
 	}
 	if p.ID != 0 {
 		d.usedNow(ctx, p, peer)

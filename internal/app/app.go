@@ -63,6 +63,7 @@ type app struct {
 	bans      *ban.List
 	mailboxes *mailbox.Store
 	history   *event.Log
+	logins    *event.Logins // those that failed
 	queue     *queue.Queue
 	outbound  *outbound.Outbound
 	resolver  *dnsx.Resolver
@@ -272,6 +273,7 @@ func (a *app) background() (stop func()) {
 	workers.Go(func() { a.directory.Watch(workCtx) })
 	workers.Go(func() { a.rules.Watch(workCtx) })
 	workers.Go(func() { a.bans.Watch(workCtx) })
+	workers.Go(func() { a.logins.Run(workCtx) })
 	workers.Go(func() { a.rates.Run(workCtx) })
 	return func() {
 		endWork()

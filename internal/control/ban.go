@@ -20,6 +20,7 @@ type Cleared struct {
 }
 
 func (s *Service) handleBans(mux *http.ServeMux) {
+	handle(mux, LoginList, s.loginList)
 	handle(mux, BanList, s.banList)
 	handle(mux, BanClear, s.banClear)
 }

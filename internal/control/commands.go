@@ -37,6 +37,8 @@ var (
 
 // The calls on those who guess at passwords.
 var (
+	LoginList = Call[LoginFilter, []event.Event]{"login/list"}
+
 	BanList  = Call[Empty, []ban.Entry]{"ban/list"}
 	BanClear = Call[BanFilter, Cleared]{"ban/clear"}
 )

@@ -16,7 +16,7 @@ func login(ctx context.Context, s *session, req imap.Login) reply {
 		return unsafeLogin()
 	}
 	a := s.attempt()
-	a.User, a.Password = req.User, req.Password
+	a.User, a.Password, a.Mechanism = req.User, req.Password, "LOGIN"
 	acc, err := s.srv.o.Gate.Login(ctx, a)
 	if err != nil {
 		return s.loginRefused(err)

@@ -60,7 +60,7 @@ func pass(ctx context.Context, s *session, arg string) reply {
 		return refuse("", "Send USER first")
 	}
 	a := s.attempt()
-	a.User, a.Password = s.user, arg
+	a.User, a.Password, a.Mechanism = s.user, arg, "PASS"
 	s.user = ""
 	acc, err := s.srv.o.Gate.Login(ctx, a)
 	if err != nil {

@@ -92,6 +92,10 @@ const (
 	Failure
 )
 
+// End ends an attempt, and tells what a failure led to, also one that is not
+// counted.
+type End func(context.Context, Outcome) Failed
+
 // Attempt is one login before anybody looks at its password.
 type Attempt struct {
 	Door string // "imap", "submission" ...
@@ -115,10 +119,7 @@ type Options struct {
 	DB db.DB
 	// Limit is how many failures of a network are allowed in ten minutes; 0 lifts
 	// every limit, delay and ban.
-	Limit int
-	// Failed hears of every failure, also of those that are not counted; nil =
-	// nobody does. It is called by the goroutine of the attempt.
-	Failed func(context.Context, Failed)
+	Limit  int
 	Logger *slog.Logger
 }
 

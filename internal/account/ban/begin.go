@@ -45,7 +45,7 @@ func (t *trial) around() key           { return key{"", ratelimit.Around(t.pair.
 // it has earned. *ErrBanned and ErrBusy say that it may not be made; any other
 // error is that of ctx or of the database. Whoever gets no error calls end once.
 // A peer without an address (of a unix socket) is never counted.
-func (l *List) Begin(ctx context.Context, a Attempt) (end func(context.Context, Outcome), err error) {
+func (l *List) Begin(ctx context.Context, a Attempt) (end End, err error) {
 	t := newTrial(a)
 	if t.network().IsValid() {
 		if err := l.enter(ctx, t); err != nil {
@@ -53,7 +53,10 @@ func (l *List) Begin(ctx context.Context, a Attempt) (end func(context.Context, 
 		}
 	}
 	var once sync.Once
-	return func(ctx context.Context, o Outcome) { once.Do(func() { l.end(ctx, t, o) }) }, nil
+	return func(ctx context.Context, o Outcome) (f Failed) {
+		once.Do(func() { f = l.end(ctx, t, o) })
+		return f
+	}, nil
 }
 
 func (l *List) enter(ctx context.Context, t *trial) error {

@@ -7,18 +7,19 @@ import (
 
 // end takes an attempt back, or draws the consequences of how it ended. What has
 // to be kept is kept whether the peer is still there or not.
-func (l *List) end(ctx context.Context, t *trial, o Outcome) {
+func (l *List) end(ctx context.Context, t *trial, o Outcome) (f Failed) {
 	ctx = context.WithoutCancel(ctx)
 	switch o {
 	case Success:
 		l.succeeded(ctx, t)
 	case Failure:
-		l.failed(ctx, t)
+		return l.failed(ctx, t)
 	default:
 		l.mu.Lock()
 		l.leave(t)
 		l.mu.Unlock()
 	}
+	return f
 }
 
 // leave ends an attempt where it counted as under way. l.mu is held.
@@ -30,8 +31,8 @@ func (l *List) leave(t *trial) {
 	}
 }
 
-// failed counts a failure and tells of it.
-func (l *List) failed(ctx context.Context, t *trial) {
+// failed counts a failure.
+func (l *List) failed(ctx context.Context, t *trial) Failed {
 	f := Failed{Door: t.Door, Name: t.pair.name, Peer: t.Peer, Network: t.network()}
 	if len(t.taken) > 0 {
 		if ban := l.count(ctx, t, &f); ban != nil {
@@ -39,9 +40,7 @@ func (l *List) failed(ctx context.Context, t *trial) {
 			l.storeBan(ctx, t.pair, ban)
 		}
 	}
-	if l.o.Failed != nil {
-		l.o.Failed(ctx, f)
-	}
+	return f
 }
 
 // count counts a failure and returns the ban that it begins, or nil.

@@ -1,11 +1,9 @@
 package ban_test
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,8 +27,7 @@ type rig struct {
 	t  *testing.T
 	db db.DB
 
-	mu     sync.Mutex
-	failed []ban.Failed
+	failed []ban.Failed // of what try tried
 }
 
 func newRig(t *testing.T, engine db.DB, limit int) *rig {
@@ -51,11 +48,6 @@ func (r *rig) restart(limit int) {
 	r.t.Helper()
 	r.List = ban.New(ban.Options{
 		DB: r.db, Limit: limit, Logger: slog.New(slog.DiscardHandler),
-		Failed: func(_ context.Context, f ban.Failed) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.failed = append(r.failed, f)
-		},
 	})
 	if err := r.Load(r.t.Context()); err != nil {
 		r.t.Fatal(err)
@@ -78,7 +70,9 @@ func (r *rig) try(name, peer string, o ban.Outcome) time.Duration {
 	if err != nil {
 		r.t.Fatalf("%s from %s: %v", name, peer, err)
 	}
-	end(r.t.Context(), o)
+	if f := end(r.t.Context(), o); o == ban.Failure {
+		r.failed = append(r.failed, f)
+	}
 	return time.Since(began)
 }
 

@@ -1,5 +1,6 @@
 // Package event is the history of every message: one row for each stage that it
-// went through, written in the commit that made it so.
+// went through, written in the commit that made it so. Failed logins, which belong
+// to no message, are kept beside them.
 package event
 
 import (
@@ -36,10 +37,13 @@ const (
 	Deleted   Kind = "deleted"   // somebody took it out of the queue
 )
 
+// LoginFailed belongs to no message: somebody could not log in.
+const LoginFailed Kind = "login-failed"
+
 // Event is one row of a message's history.
 type Event struct {
 	ID        mail.ID `json:"id"`
-	Message   mail.ID `json:"message"`
+	Message   mail.ID `json:"message,omitzero"` // 0 = it is about none
 	Tenant    mail.ID `json:"-"`
 	Account   mail.ID `json:"-"`
 	At        int64   `json:"-"` // microseconds
@@ -74,10 +78,12 @@ type Detail struct {
 	Reply      string   `json:"reply,omitempty"`
 	Ours       bool     `json:"ours,omitempty"` // Reply is our own finding
 	Attempt    int      `json:"attempt,omitempty"`
-	Next       string   `json:"next,omitempty"`   // when the next attempt is due, RFC 3339
+	Next       string   `json:"next,omitempty"`   // when the next attempt is due, or is allowed after a failed login, RFC 3339
 	Millis     int64    `json:"millis,omitempty"` // how long the attempt took
 	Other      string   `json:"other,omitempty"`  // id of the message that this event made: a bounce
 	Reason     string   `json:"reason,omitempty"`
+	Mechanism  string   `json:"mechanism,omitempty"` // of a login
+	More       int      `json:"more,omitempty"`      // the event stands for so many that have none of their own
 }
 
 // Schema returns the tables of this package. On PostgreSQL, where transactions
@@ -103,7 +109,7 @@ CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL;
 	return db.Schema{Package: "event", Steps: []db.Stmt{{SQL: table, Postgres: table + `
 ALTER TABLE event ADD COLUMN writer xid8 NOT NULL DEFAULT pg_current_xact_id();
 CREATE INDEX event_writer ON event (writer, id);
-`}}}
+`}, db.SQL(`CREATE INDEX event_login ON event (account, id) WHERE message = 0`)}}
 }
 
 var insert = db.Insert{

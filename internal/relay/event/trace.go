@@ -48,7 +48,7 @@ func (l *Log) Trace(ctx context.Context, ref string) ([]Timeline, error) {
 	var out []Timeline
 	err := l.db.Read(ctx, func(tx *db.Tx) error {
 		out = nil
-		if id, err := mail.ParseID(ref); err == nil {
+		if id, err := mail.ParseID(ref); err == nil && id != 0 {
 			if out, err = read(tx, id); err != nil || len(out) > 0 {
 				return err
 			}
@@ -97,7 +97,7 @@ func find(tx *db.Tx, ref string) ([]mail.ID, error) {
 func read(tx *db.Tx, messages ...mail.ID) ([]Timeline, error) {
 	var out []Timeline
 	for _, m := range messages {
-		events, err := eventsOf(tx, m)
+		events, err := eventsOf(tx, sqlTrace, m, maxTimeline)
 		if err != nil {
 			return nil, err
 		}
@@ -108,8 +108,9 @@ func read(tx *db.Tx, messages ...mail.ID) ([]Timeline, error) {
 	return out, nil
 }
 
-func eventsOf(tx *db.Tx, message mail.ID) ([]Event, error) {
-	rows, err := tx.Query(sqlTrace, message, maxTimeline)
+// eventsOf returns what a query of the columns gives.
+func eventsOf(tx *db.Tx, query db.Stmt, args ...any) ([]Event, error) {
+	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}
