@@ -51,6 +51,7 @@ var tables = []struct{ name, columns, key string }{
 	{"alias", "key domain target", "key, target"},
 	{"app_password", "id account name verifier scopes networks expires created used used_from", "id"},
 	{"account_secret", "id secret", "id"},
+	{"account_identity", "account key", "account, key"},
 	{"mailbox_account", "account modseq uidvalidity used messages mailboxes inbox erased", "account"},
 	{"mailbox", "id account name role noselect uidvalidity uidnext recent messages unseen deleted size modseq changed created", "id"},
 	{"mailbox_content", "body header sent_day message_id subject structure", "body"},
@@ -58,9 +59,10 @@ var tables = []struct{ name, columns, key string }{
 	{"mailbox_expunged", "mailbox modseq uid account message", "mailbox, modseq, uid"},
 	{"mailbox_deleted", "account modseq mailbox", "account, modseq, mailbox"},
 	{"mailbox_subscription", "account name", "account, name"},
-	{"queue_message", "id tenant account stream tags body prefix size sender declared eightbit utf8 ret envid received expires", "id"},
+	{"queue_message", `id tenant account stream tags body prefix size sender declared eightbit utf8 ret envid received expires
+		deadline late priority requiretls longlines`, "id"},
 	{"queue_recipient", `id message address domain notify orcpt site state owner wish attempts next code enhanced reply ours host
-		expired delayed received`, "id"},
+		expired delayed received level tell`, "id"},
 	{"event", "id message tenant account at kind stream recipient key detail", "id"},
 	{"fingerprint", "mark message at", "mark"},
 }
@@ -245,6 +247,7 @@ func source(t *testing.T) move.Side {
 	a, b := s.Account("anna@a.test", 1<<30), s.Account("Ben@a.test", 0)
 	s.Account("早馬@例え.test", 0)
 	s.Alias("all@a.test", "anna@a.test", "ben@a.test", "far@b.test")
+	must(t, s.Directory.AddIdentity(t.Context(), a.Address, "*@elsewhere.test"))
 	_, err := s.Directory.AddAppPassword(t.Context(), a.Address, account.AppPassword{Name: "phone", Scopes: account.Scopes()})
 	must(t, err)
 	deliver(t, s, "one", "anna@a.test", "ben@a.test")
@@ -295,7 +298,7 @@ func many(t *testing.T, s *stack.Stack) {
 	wg.Wait()
 	rows, history := make([][]any, messages), make([][]any, events)
 	for i, b := range stored {
-		rows[i] = []any{b.ID, 1, 0, "", "", b.ID, []byte{0, 255, byte(i)}, b.Size, "", 0, 0, 0, "", "", int64(i), 1 << 60}
+		rows[i] = []any{b.ID, 1, 0, "", "", b.ID, []byte{0, 255, byte(i)}, b.Size, "", 0, 0, 0, "", "", int64(i), 1 << 60, int64(-i), 3, -9, 1, 1}
 	}
 	for i := range history {
 		history[i] = []any{s.IDs.Next(), 1, 1, 0, -i, "test", "", "", nil, "{}"}
