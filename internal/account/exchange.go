@@ -37,6 +37,8 @@ func (g *Gate) Begin(ctx context.Context, a Attempt, mechanism string) (*Exchang
 
 func (x *Exchange) server(ctx context.Context) sasl.Server {
 	s := sasl.Server{Passwords: true, Key: loginKey}
+	x.tokens(ctx, &s)
+	x.certificate(ctx, &s)
 	if !x.g.o.SCRAM() {
 		return s
 	}

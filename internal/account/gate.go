@@ -2,12 +2,14 @@ package account
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/account/bearer"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
@@ -30,6 +32,11 @@ type GateOptions struct {
 	Bans      *ban.List
 	// SCRAM tells whether its mechanisms are offered. nil = they are not.
 	SCRAM func() bool
+	// Tokens checks those of an OpenID issuer. nil = none count.
+	Tokens *bearer.Verifier
+	// ClientCAs vouch for certificates by which accounts log in. nil, or nil from it
+	// = nobody does.
+	ClientCAs func() *x509.CertPool
 	// Failed hears of every failure, once. It must not wait: the peer does. nil =
 	// only the log does.
 	Failed func(Failure)
@@ -40,6 +47,9 @@ type GateOptions struct {
 func NewGate(o GateOptions) *Gate {
 	if o.SCRAM == nil {
 		o.SCRAM = func() bool { return false }
+	}
+	if o.ClientCAs == nil {
+		o.ClientCAs = func() *x509.CertPool { return nil }
 	}
 	if o.Failed == nil {
 		o.Failed = func(Failure) {}
@@ -55,6 +65,8 @@ type Attempt struct {
 	Mechanism      string // "PLAIN" ..., or the protocol's own command, like "PASS"
 	// Binding is what ties SCRAM to the connection; empty = nothing does.
 	Binding sasl.Binding
+	// Certificates are what the client has shown and holds the key of, its own first.
+	Certificates []*x509.Certificate
 }
 
 // Login returns the account. *TooManyFailures and ErrCredentials are for the

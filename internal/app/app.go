@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,6 +69,7 @@ type app struct {
 	outbound  *outbound.Outbound
 	resolver  *dnsx.Resolver
 	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
+	clientCAs atomic.Pointer[x509.CertPool]      // nil = nobody logs in with a certificate
 	policy    *policy.Policy
 	rules     *rule.Store
 	rates     *rate.Limiter

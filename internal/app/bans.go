@@ -5,6 +5,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/account/bearer"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
 
@@ -20,6 +21,7 @@ func (a *app) buildBans(ctx context.Context) error {
 	})
 	a.gate = account.NewGate(account.GateOptions{
 		Directory: a.directory, Bans: a.bans, SCRAM: func() bool { return a.cfg.Load().Auth.SCRAM },
+		Tokens: bearer.New(bearer.Options{Settings: a.tokens}), ClientCAs: a.clientCAs.Load,
 		Failed: a.logins.Failed, Logger: a.log,
 	})
 	return a.bans.Load(ctx)

@@ -28,7 +28,12 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 		Limits: a.limits, Trusted: a.trusted, Proxies: a.proxies, Metrics: listen.NewMetrics(a.metrics), Logger: a.log,
 	})
 
-	secure := a.certs.Server()
+	authorities, err := cfg.Auth.ClientCAs()
+	if err != nil {
+		return nil, err
+	}
+	a.clientCAs.Store(authorities)
+	secure := a.asksForCertificates(a.certs.Server())
 	in := smtpd.New(smtpd.Options{
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Reverse: a.resolver.Reverse,
 		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts, Old: a.old,

@@ -95,6 +95,10 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 	if err != nil {
 		return err
 	}
+	authorities, err := cfg.Auth.ClientCAs()
+	if err != nil {
+		return err
+	}
 	useCertificate, err := a.certs.Prepare(certOptions(cfg))
 	if err != nil {
 		return err
@@ -104,6 +108,7 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 	}
 	useCertificate()
 	a.smartHost.Store(host)
+	a.clientCAs.Store(authorities)
 	a.resolver.Use(cfg.DNS.Resolver)
 	a.cfg.Store(cfg)
 	a.limits.SetLimits(connectionLimits(cfg))

@@ -36,7 +36,7 @@ func layerTable() []row {
 		{2, 2, []string{"blob/staging"}},
 		{2, 3, []string{"db/sqlite", "db/postgres", "blob/pack", "blob/s3", "blob/pg"}},
 		// 3 domain: the mail's way, in order
-		{3, 0, []string{"account/ban"}},
+		{3, 0, []string{"account/ban", "account/bearer"}},
 		{3, 1, []string{"account"}},
 		{3, 2, []string{"mailbox"}},
 		{3, 3, []string{"queue"}},

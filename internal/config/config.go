@@ -143,6 +143,19 @@ type Auth struct {
 	// get in with app passwords, and with passwords that were set by
 	// "hayauma account passwd --scram", but with no others.
 	SCRAM bool `toml:"scram"`
+	// The OpenID issuer whose tokens users may log in with (OAUTHBEARER, XOAUTH2): its
+	// URL, as its tokens have it. Empty: none.
+	OAuthIssuer string `toml:"oauth_issuer"`
+	// For whom a token must have been made out: one of these must be among its
+	// audiences. Without that a token for any program of that issuer would do.
+	OAuthAudience []string `toml:"oauth_audience"`
+	// What of a token names the account.
+	OAuthClaim string `toml:"oauth_claim"`
+	// A file with the certificates, in PEM form, of those who vouch for the
+	// certificates of users. A user whose certificate has the address of an account
+	// may log in with it (EXTERNAL). Empty: clients are not asked for certificates,
+	// and access rules about them hold for nobody.
+	ClientCA string `toml:"client_ca"`
 }
 
 // SMTP says how mail is taken.
@@ -174,10 +187,10 @@ type SMTP struct {
 	// with CRLF.CRLF alone, so that nothing can be smuggled in or out.
 	Normalize []netip.Prefix `toml:"normalize"`
 	// The highest priority that those who log in, or may relay without, can ask
-	// for by MT-PRIORITY, from -9 to 9. Above 0 a message overtakes others in the
+	// for by MT-PRIORITY. Above 0 a message overtakes others in the
 	// queue: 4 is what the policy MIXER calls urgent. Others may only ask for less
 	// than 0. What asks for more is taken with the highest.
-	HighestPriority int `toml:"highest_priority" min:"-9" max:"9"`
+	HighestPriority int `toml:"highest_priority" min:"0" max:"9"`
 }
 
 // Submission says how much an account may send.

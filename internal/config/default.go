@@ -26,6 +26,7 @@ func Default() *Config {
 			HTTPS:       []string{},
 		},
 		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}, Normalize: []netip.Prefix{}, HighestPriority: 4},
+		Auth: Auth{OAuthAudience: []string{}, OAuthClaim: "email"},
 		// Generous: who reaches them is ill more likely than busy.
 		Submission: Submission{
 			CheckFrom:       true,

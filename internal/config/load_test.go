@@ -75,15 +75,23 @@ cert_file = "/c"
 key_file = "/k"
 [dns]
 resolver = "[::1]:5353"
+trust_ad = true
 [auth]
 allow_cleartext = true
 scram = true
+oauth_issuer = "https://id.example.test"
+oauth_audience = ["mail"]
+oauth_claim = "sub"
+client_ca = "/ca"
 [smtp]
 junk_commands = 7
 tarpit = "1s"
 greeting_delay = "2s"
 vrfy = true
 fronts = ["127.0.0.1"]
+check_sender = true
+normalize = ["192.0.2.9"]
+highest_priority = 9
 [relay]
 networks = ["192.0.2.7"]
 [mail]
@@ -114,6 +122,9 @@ header_size = 65536
 memory_in_flight = "16MiB"
 errors_per_session = 3
 [submission]
+hold = "10s"
+check_from = false
+hide_client = true
 messages_per_minute = 1
 messages_per_hour = 2
 messages_per_day = 3

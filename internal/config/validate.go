@@ -50,6 +50,7 @@ func (c *Config) check() []*Problem {
 	c.walk(k.bounds)
 	k.listeners()
 	k.resolver()
+	k.oauth()
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		key, value := "tls.key_file", c.TLS.KeyFile
 		if c.TLS.CertFile == "" {
@@ -227,6 +228,9 @@ func (c *Config) checkFiles() []*Problem {
 		if _, err := c.Outbound.SmartHostPassword(); err != nil {
 			k.bad("outbound.smart_host_password_file", c.Outbound.SmartHostPasswordFile, err.Error())
 		}
+	}
+	if _, err := c.Auth.ClientCAs(); err != nil {
+		k.bad("auth.client_ca", c.Auth.ClientCA, err.Error())
 	}
 	k.storageFiles()
 	return k.problems

@@ -38,17 +38,12 @@ func auth(ctx context.Context, s *session, arg string) reply {
 
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
-	return account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Binding: s.binding()}
-}
-
-// binding is what SCRAM ties itself to.
-func (s *session) binding() sasl.Binding {
-	t, ok := s.conn.Conn.(*tls.Conn)
-	if !ok {
-		return sasl.Binding{}
+	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr()}
+	if t, ok := s.conn.Conn.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
 	}
-	state := t.ConnectionState()
-	return sasl.Bind(&state, s.srv.o.Certificate())
+	return a
 }
 
 // challenge feeds an answer to the exchange and asks on, or logs in.

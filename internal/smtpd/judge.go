@@ -14,7 +14,7 @@ func (s *session) judgeSender(ctx context.Context, o mail.Origin, env mail.Envel
 	f := rule.FactsOf(o, env)
 	if t, ok := s.conn.Conn.(*tls.Conn); ok {
 		state := t.ConnectionState()
-		f.Certificate = rule.CertificateOf(&state)
+		f.Certificate = rule.CertificateOf(&state, s.srv.o.Gate.Vouched(state.PeerCertificates))
 	}
 	if s.srv.o.Reverse != nil && s.peer.IsValid() {
 		f.Reverse = func(ctx context.Context) (string, error) { return s.srv.o.Reverse(ctx, s.peer.Addr()) }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -63,7 +64,8 @@ func (ca *CA) PEM() []byte { return ca.pem }
 // Pool trusts this authority and no other.
 func (ca *CA) Pool() *x509.CertPool { return ca.pool }
 
-// Certificate issues a server certificate for host names and IP addresses.
+// Certificate issues a certificate for host names and IP addresses, or one of a
+// user for mail addresses.
 func (ca *CA) Certificate(t testing.TB, names ...string) tls.Certificate {
 	t.Helper()
 	der, key := ca.issue(t, names)
@@ -124,9 +126,12 @@ func (ca *CA) issue(t testing.TB, names []string) ([]byte, *ecdsa.PrivateKey) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
+		switch ip := net.ParseIP(name); {
+		case ip != nil:
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
+		case strings.Contains(name, "@"):
+			template.EmailAddresses = append(template.EmailAddresses, name)
+		default:
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	Port    string       // "addr:port" whose port stands for 25 at others
 	Extra   string       // more of hayauma.toml, whole sections
 	Queue   string       // lines of [queue]
+	Env     []string     // added to its environment, "KEY=value"
 	NoUsers bool
 }
 
@@ -72,7 +73,7 @@ func (n *Node) Start(o Options) *Node {
 	t.Helper()
 	certificate, key := testkit.NewCA(t).Files(t, n.Host, "127.0.0.1", "localhost")
 	n.CA = filepath.Join(filepath.Dir(certificate), "ca.pem")
-	s, err := testkit.LaunchServer(t, testkit.ServerOptions{Config: n.config(o, certificate, key)})
+	s, err := testkit.LaunchServer(t, testkit.ServerOptions{Config: n.config(o, certificate, key), Env: o.Env})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,15 +16,16 @@ type Certificate struct {
 	Name string
 }
 
-// CertificateOf returns what a connection's client proved; nil = it has no TLS.
-func CertificateOf(cs *tls.ConnectionState) Certificate {
+// CertificateOf returns what a connection's client proved; nil = it has no TLS. Its
+// name counts only if an authority that we trust for this vouches for it.
+func CertificateOf(cs *tls.ConnectionState, vouched bool) Certificate {
 	if cs == nil || len(cs.PeerCertificates) == 0 {
 		return Certificate{}
 	}
 	leaf := cs.PeerCertificates[0]
 	sum := sha256.Sum256(leaf.Raw)
 	c := Certificate{Fingerprint: hex.EncodeToString(sum[:])}
-	if len(cs.VerifiedChains) > 0 {
+	if vouched {
 		c.Name = leaf.Subject.CommonName
 	}
 	return c

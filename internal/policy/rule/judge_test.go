@@ -211,17 +211,16 @@ func TestFactsOf(t *testing.T) {
 // A common name counts only where a CA vouches for it.
 func TestCertificateOf(t *testing.T) {
 	t.Parallel()
-	if !rule.CertificateOf(nil).IsZero() || !rule.CertificateOf(&tls.ConnectionState{}).IsZero() {
+	if !rule.CertificateOf(nil, true).IsZero() || !rule.CertificateOf(&tls.ConnectionState{}, true).IsZero() {
 		t.Error("a certificate out of nothing")
 	}
 	leaf := &x509.Certificate{Raw: []byte("abc"), Subject: pkix.Name{CommonName: "relay"}}
 	cs := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}
 	const sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // FIPS 180-4
-	if got := rule.CertificateOf(cs); got != (rule.Certificate{Fingerprint: sum}) {
+	if got := rule.CertificateOf(cs, false); got != (rule.Certificate{Fingerprint: sum}) {
 		t.Errorf("%+v", got)
 	}
-	cs.VerifiedChains = [][]*x509.Certificate{{leaf}}
-	if got := rule.CertificateOf(cs); got.Name != "relay" || got.String() != "relay" {
+	if got := rule.CertificateOf(cs, true); got.Name != "relay" || got.String() != "relay" {
 		t.Errorf("%+v", got)
 	}
 }

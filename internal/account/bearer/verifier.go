@@ -1,0 +1,147 @@
+// Package bearer finds out whom a token of an OpenID issuer names.
+package bearer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// ErrToken says that a token proves nothing here. Any other error is temporary: the
+// issuer could not be asked.
+var ErrToken = errors.New("the token is not valid here")
+
+// Settings say whose tokens count. They may change by a reload.
+type Settings struct {
+	Issuer   string   // URL, as its tokens have it; empty = nobody's count
+	Audience []string // of which a token must name one
+	Claim    string   // what names the login: "email", "preferred_username" ...
+}
+
+// Options are what a Verifier is made of.
+type Options struct {
+	Settings func() Settings
+	// Transport asks the issuer; nil = the network.
+	Transport http.RoundTripper
+}
+
+const (
+	// leeway is how far the issuer's clock may be from ours.
+	leeway = time.Minute
+	// timeout is for one question to the issuer.
+	timeout = 10 * time.Second
+	// forget is how old what the issuer says of itself may be.
+	forget = 24 * time.Hour
+	// rest is how long an issuer that cannot be reached is left alone.
+	rest = 5 * time.Second
+	// maxToken bounds a token in octets.
+	maxToken = 10 << 10
+)
+
+// algorithms are those of public keys: with others whoever checks a token could
+// make one.
+func algorithms() []string {
+	return []string{
+		oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.PS384, oidc.PS512,
+		oidc.ES256, oidc.ES384, oidc.ES512, oidc.EdDSA,
+	}
+}
+
+// Verifier checks tokens. It may be used by many goroutines.
+type Verifier struct {
+	o      Options
+	issuer *asking
+
+	mu       sync.Mutex
+	verifier *oidc.IDTokenVerifier // with the keys that are known; nil = none yet
+	of       string                // its issuer
+	since    time.Time
+	err      error // of the last question, if it failed
+}
+
+// New returns a verifier, which asks nobody before the first token.
+func New(o Options) *Verifier {
+	if o.Transport == nil {
+		o.Transport = http.DefaultTransport
+	}
+	return &Verifier{o: o, issuer: &asking{next: o.Transport}}
+}
+
+// Settings are those that hold now.
+func (v *Verifier) Settings() Settings { return v.o.Settings() }
+
+// Verify returns the login that a token names (RFC 7519, OpenID Connect Core §3.1.3.7).
+func (v *Verifier) Verify(ctx context.Context, token string) (login string, err error) {
+	set := v.o.Settings()
+	if set.Issuer == "" || len(token) > maxToken {
+		return "", ErrToken
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	verifier, err := v.known(ctx, set.Issuer)
+	if err != nil {
+		return "", fmt.Errorf("ask the issuer %s: %w", set.Issuer, err)
+	}
+	failed := v.issuer.failures()
+	id, err := verifier.Verify(ctx, token)
+	switch {
+	case err != nil && (v.issuer.failures() > failed || ctx.Err() != nil):
+		return "", fmt.Errorf("keys of the issuer %s: %w", set.Issuer, err)
+	case err != nil:
+		return "", ErrToken
+	}
+	return named(id, set, time.Now())
+}
+
+// named checks what the token is for.
+func named(id *oidc.IDToken, set Settings, now time.Time) (string, error) {
+	var claims map[string]any
+	if err := id.Claims(&claims); err != nil {
+		return "", ErrToken
+	}
+	begins, _ := claims["nbf"].(float64) // none = it holds at once
+	verified, told := claims["email_verified"].(bool)
+	login, _ := claims[set.Claim].(string)
+	switch {
+	case !slices.ContainsFunc(id.Audience, func(a string) bool { return slices.Contains(set.Audience, a) }):
+	case !now.Before(id.Expiry.Add(leeway)): // one without an end is over
+	case now.Add(leeway).Before(time.Unix(int64(begins), 0)):
+	case set.Claim == "email" && told && !verified:
+	case login == "":
+	default:
+		return login, nil
+	}
+	return "", ErrToken
+}
+
+// known is what the issuer says of itself.
+func (v *Verifier) known(ctx context.Context, issuer string) (*oidc.IDTokenVerifier, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.verifier != nil && v.of == issuer && time.Since(v.since) < forget {
+		return v.verifier, nil
+	}
+	if v.err != nil && v.of == issuer && time.Since(v.since) < rest {
+		return nil, v.err
+	}
+	provider, err := oidc.NewProvider(v.client(ctx), issuer)
+	v.verifier, v.of, v.since, v.err = nil, issuer, time.Now(), err
+	if err == nil {
+		v.verifier = provider.Verifier(&oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true, SupportedSigningAlgs: algorithms()})
+	}
+	return v.verifier, err
+}
+
+// client has the library ask as we want it to.
+func (v *Verifier) client(ctx context.Context) context.Context {
+	return oidc.ClientContext(ctx, &http.Client{
+		Transport: v.issuer, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+}
