@@ -33,9 +33,8 @@ type Target struct {
 // the way included.
 const maxExpansion = 1000
 
-// postmaster is the local part that every domain must accept
-// (RFC 5321 §4.5.1).
-const postmaster = "postmaster"
+// postmaster is mail's, as it stands in keys.
+const postmaster = mail.Postmaster
 
 // Resolve follows an address through tags, aliases, groups and catch-alls. The
 // result may be shared: callers must not write to it. ErrNobody says that it is
@@ -50,7 +49,7 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error)
 	if bare && key != postmaster {
 		return Target{Kind: Unknown}, nil
 	}
-	if strings.EqualFold(a.Local, postmaster) {
+	if mail.IsPostmaster(a.Local) {
 		// More than what is found under its key, which a tag may lead to as
 		// well: kept under a key that no address has.
 		key = postmaster + ":" + key
@@ -85,7 +84,7 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error)
 // literal is taken for ours: whoever asks us for its postmaster has reached us
 // by it, or has nobody better to ask.
 func (d *Directory) ownPostmaster(ctx context.Context, a mail.Address) (mail.Address, error) {
-	if !strings.EqualFold(a.Local, postmaster) || a.Domain.IsZero() {
+	if !mail.IsPostmaster(a.Local) || a.Domain.IsZero() {
 		return a, nil
 	}
 	bare := mail.Address{Local: postmaster}
@@ -136,7 +135,7 @@ func (x *expansion) start(a mail.Address, key string) (found string, got *answer
 			return "", nil, err
 		}
 	}
-	if strings.EqualFold(a.Local, postmaster) {
+	if mail.IsPostmaster(a.Local) {
 		got, err = x.answer(x.startPostmaster(a))
 		return key, got, err
 	}
@@ -186,7 +185,7 @@ func places(a mail.Address) []string {
 	if base, tagged := a.WithoutTag(); tagged {
 		keys = append(keys, base.Key())
 	}
-	if strings.EqualFold(a.Local, postmaster) {
+	if mail.IsPostmaster(a.Local) {
 		return keys
 	}
 	return append(keys, catchAll(a.Domain))
@@ -207,7 +206,7 @@ func (x *expansion) follow(a mail.Address) error {
 			return err
 		}
 	}
-	if strings.EqualFold(a.Local, postmaster) {
+	if mail.IsPostmaster(a.Local) {
 		return x.postmaster(a.Domain)
 	}
 	return nil

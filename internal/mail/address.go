@@ -172,6 +172,15 @@ func (a Address) Key() string {
 	return Address{Local: local, Domain: a.Domain}.ASCII()
 }
 
+// Postmaster is the local part that every domain must accept (RFC 5321 §4.5.1).
+const Postmaster = "postmaster"
+
+// IsPostmaster tells whether a local part is postmaster, in any case of ASCII:
+// letters that only look or fold alike are another's.
+func IsPostmaster(local string) bool {
+	return len(local) == len(Postmaster) && strings.EqualFold(local, Postmaster)
+}
+
 // WithoutTag cuts the sub-address off: user+tag becomes user. It tells whether
 // there was one.
 func (a Address) WithoutTag() (Address, bool) {

@@ -75,6 +75,18 @@ func (p *Policy) Rcpt(_ context.Context, o mail.Origin, _ mail.Address, t accoun
 	return mail.Final(mail.NotAuthorized, "We do not relay for strangers: log in on a submission port to send mail elsewhere")
 }
 
+// Another decides whether a message goes to one more recipient. One without a
+// sender is a report to the sender of another (RFC 5321 §6.1), and goes to one;
+// strangers who send it to many look for addresses, or for readers, and want no
+// answer. Who has a reason, as mail with NOTIFY=NEVER may (RFC 3461 §5.2), is
+// told to come with the rest in other transactions.
+func (p *Policy) Another(o mail.Origin, env mail.Envelope) *mail.Fault {
+	if !env.From.IsNull() || o.Door != mail.DoorSMTP || p.mayRelay(o) {
+		return nil
+	}
+	return mail.Temporary(mail.TooManyRecipients, "A message without a sender goes to one recipient: send the rest in other transactions")
+}
+
 func (p *Policy) mayRelay(o mail.Origin) bool {
 	if o.Account != 0 || o.Door == mail.DoorCommand || o.Door == mail.DoorBounce {
 		return true

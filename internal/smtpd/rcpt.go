@@ -21,6 +21,12 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 	if !s.tx.env.UTF8 && path.UTF8 {
 		return refuse(mail.Final(mail.UTF8AddressNeeded, "An address beyond ASCII needs SMTPUTF8"))
 	}
+	if s.tx.accepted > 0 {
+		// Before it is looked up: the reply tells nothing of the address.
+		if fault := s.srv.o.Policy.Another(s.tx.origin, s.tx.env); fault != nil {
+			return s.refused("recipient", fault)
+		}
+	}
 	t := s.tx.intake
 	target, fault := t.Resolve(ctx, r.Address)
 	if fault == nil {

@@ -18,7 +18,7 @@ type Chunk struct {
 // of content come behind the command: the session cannot go on.
 func ParseBdat(arg string) (Chunk, error) {
 	size, last, has := strings.Cut(arg, " ")
-	if has && !strings.EqualFold(strings.TrimLeft(last, " "), "LAST") {
+	if !isASCII(arg) || has && !strings.EqualFold(strings.TrimLeft(last, " "), "LAST") {
 		return Chunk{}, ErrArgument
 	}
 	if size == "" || len(size) > 19 || strings.Trim(size, "0123456789") != "" {

@@ -21,7 +21,7 @@ func TestParseBdat(t *testing.T) {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", " ", "LAST", "-1", "+1", "1x", "1 2", "1 LAST LAST", "0x10", "1,5", "9223372036854775808", "1 LASTS", "99999999999999999999"} {
+	for _, in := range []string{"", " ", "LAST", "-1", "+1", "1x", "1 2", "1 LAST LAST", "0x10", "1,5", "9223372036854775808", "1 LASTS", "1 LA\u017fT", "99999999999999999999"} {
 		if got, err := smtp.ParseBdat(in); !errors.Is(err, smtp.ErrArgument) {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}

@@ -96,7 +96,7 @@ func ParseRcpt(arg string) (Path, error) {
 		return Path{}, err
 	}
 	p := Path{UTF8: !isASCII(path)}
-	if strings.EqualFold(path, "postmaster") {
+	if mail.IsPostmaster(path) {
 		p.Address = mail.Address{Local: path}
 	} else if p.Address, err = parsePath(path); err != nil {
 		return Path{}, err
@@ -137,16 +137,16 @@ func cutPath(arg, keyword string) (path, rest string, err error) {
 // parsePath reads a Path without its brackets; a source route is dropped
 // (RFC 5321 §4.1.1.3).
 func parsePath(s string) (mail.Address, error) {
+	// RFC 5321 §4.5.3.1.3: 256 octets with the brackets.
+	if len(s) > 254 {
+		return mail.Address{}, mail.ErrAddress
+	}
 	if strings.HasPrefix(s, "@") {
 		_, after, found := strings.Cut(s, ":")
 		if !found {
 			return mail.Address{}, mail.ErrAddress
 		}
 		s = after
-	}
-	// RFC 5321 §4.5.3.1.3: 256 octets with the brackets.
-	if len(s) > 254 {
-		return mail.Address{}, mail.ErrAddress
 	}
 	return mail.ParseAddress(s)
 }
@@ -159,7 +159,7 @@ func parseParams(s string) ([]Param, error) {
 		// RFC 5321 §4.1.2 says nothing of one given twice; two hosts could each
 		// believe another one of them.
 		twice := slices.ContainsFunc(out, func(o Param) bool { return o.Key == p.Key })
-		if !validKeyword(key) || has && !validValue(value) || len(out) == maxParams || twice {
+		if !validKeyword(key) || has && !validValue(p) || len(out) == maxParams || twice {
 			return nil, ErrParam
 		}
 		out = append(out, p)
@@ -177,13 +177,16 @@ func validKeyword(s string) bool {
 	return s != ""
 }
 
-func validValue(s string) bool {
+// validValue takes octets beyond ASCII where an address may have them alone
+// (RFC 6533 §3): the letters of a word are ASCII's, whatever folds to them.
+func validValue(p Param) bool {
+	s := p.Value
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c == '=' || c == 0x7f {
 			return false
 		}
 	}
-	return s != "" && utf8.ValidString(s)
+	return s != "" && (isASCII(s) || p.Key == "ORCPT" && utf8.ValidString(s))
 }
 
 // ParseSize reads the SIZE parameter (RFC 1870 §3): up to 20 digits.

@@ -77,6 +77,8 @@ func TestParseMail(t *testing.T) {
 		{"FROM:<a@b.test> SIZE=1=2", "", nil, smtp.ErrParam},
 		{"FROM:<a@b.test> -X=1", "", nil, smtp.ErrParam},
 		{"FROM:<a@b.test> X_Y=1", "", nil, smtp.ErrParam},
+		{"FROM:<a@b.test> BODY=8B\u0131TMIME", "", nil, smtp.ErrParam}, // a letter that folds to I
+		{"FROM:<@" + strings.Repeat("b.", 121) + "test:a@b.test>", "", nil, mail.ErrAddress},
 		{"FROM:<a@b.test>" + strings.Repeat(" X", 21), "", nil, smtp.ErrParam},
 		{"FROM:<postmaster>", "", nil, mail.ErrAddress},
 		{"FROM:<a@>", "", nil, mail.ErrAddress},
@@ -111,6 +113,7 @@ func TestParseRcpt(t *testing.T) {
 		{"TO:<PostMaster>", "PostMaster", true},
 		{"TO:<postmaster@b.test>", "postmaster@b.test", true},
 		{"TO:<@hop.test:a@b.test>", "a@b.test", true},
+		{"TO:<po\u017ftmaster>", "", false},
 		{"TO:<user>", "", false},
 		{"TO:<>", "", false},
 		{"FROM:<a@b.test>", "", false},
