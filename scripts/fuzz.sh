@@ -10,7 +10,7 @@ for file in $(find . -name '*_test.go' -not -path './bin/*' -exec grep -l '^func
 		count=$((count + 1))
 		dir=$(dirname "$file")
 		echo "== $dir $target"
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10s}" "$dir" || failed="$failed $dir:$target"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10s}" -fuzzminimizetime 1s "$dir" || failed="$failed $dir:$target"
 	done
 done
 

@@ -153,7 +153,13 @@ func (s *session) hold(env *mail.Envelope, p smtp.Param) *mail.Fault {
 	return nil
 }
 
+// maxKeyShown is how much of a parameter's name a reply repeats.
+const maxKeyShown = 40
+
 func unknownParameter(key string) *mail.Fault {
+	if len(key) > maxKeyShown {
+		key = key[:maxKeyShown] + "..."
+	}
 	return mail.Final(mail.UnknownParameter, "The parameter "+key+" is not known here")
 }
 

@@ -31,9 +31,19 @@ func refuse(f *mail.Fault) reply {
 // failed tells whether the command did not do what it was asked for.
 func (r reply) failed() bool { return r.code >= 400 }
 
-// append writes the reply's lines (RFC 5321 §4.2.1).
+// maxReply is how long a line of a reply may be (RFC 5321 §4.5.3.1.5), and
+// maxChallenge one of a login (RFC 4954 §4), in octets with CRLF.
+const maxReply, maxChallenge = 512, 12288
+
+// append writes the reply's lines (RFC 5321 §4.2.1). What a text took from a peer
+// or a name, letters beyond ASCII or great length, does not get through.
 func (r reply) append(b []byte) []byte {
+	longest := maxReply
+	if r.code == 334 {
+		longest = maxChallenge
+	}
 	for i, line := range r.lines {
+		start := len(b)
 		b = strconv.AppendInt(b, int64(r.code), 10)
 		if i < len(r.lines)-1 {
 			b = append(b, '-')
@@ -43,10 +53,20 @@ func (r reply) append(b []byte) []byte {
 		if r.enhanced != "" {
 			b = append(append(b, r.enhanced...), ' ')
 		}
-		b = append(append(b, line...), "\r\n"...)
+		for j := 0; j < len(line) && len(b)-start < longest-2; j++ {
+			b = append(b, printable(line[j]))
+		}
+		b = append(b, "\r\n"...)
 	}
 	for _, e := range r.each {
 		b = e.append(b)
 	}
 	return b
+}
+
+func printable(c byte) byte {
+	if c < ' ' || c > '~' {
+		return '?'
+	}
+	return c
 }

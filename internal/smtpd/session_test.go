@@ -5,13 +5,11 @@ import (
 	"encoding/base64"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
@@ -267,48 +265,4 @@ func TestAccountRemovedDuringItsSession(t *testing.T) {
 	if got, err := c.reply(); err != nil || !strings.HasPrefix(got, "4") && !strings.HasPrefix(got, "5") {
 		t.Errorf("MAIL of a removed account: %q, %v", got, err)
 	}
-}
-
-var replyLine = regexp.MustCompile(`^[2345]\d\d[ -][ -~]*$`)
-
-// FuzzSession feeds a session with garbage: it ends, and until then every line
-// has its reply.
-func FuzzSession(f *testing.F) {
-	f.Add(byte(0), []byte("EHLO a\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\nDATA\r\nSubject: a\r\n\r\nx\r\n.\r\nQUIT\r\n"))
-	f.Add(byte(1), []byte("EHLO a\r\nAUTH LOGIN\r\n*\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\n\x16\x03\x01"))
-	f.Add(byte(2), []byte("LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n\n.\n\r.\r\r\n.\r\nRSET\r\n"))
-	f.Add(byte(0), []byte("\r\n\n\x00\r\nHELO\r\nHELP\r\nVRFY a\r\nNOOP\r\n"))
-	r := newRig(f, stack.Options{})
-	r.change(func(s *smtpd.Settings) { s.AllowCleartext = true })
-	doors := []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP}
-	f.Fuzz(func(t *testing.T, door byte, in []byte) {
-		conn, err := r.dial(r.server, doors[int(door)%len(doors)], stranger, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, ok := conn.(*testkit.MemConn)
-		if !ok {
-			t.Fatal("not a connection in memory")
-		}
-		if err := client.SetDeadline(time.Now().Add(8 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			_, _ = client.Write(in) // the server may have closed
-			_ = client.CloseWrite() // it may be closed already
-		}()
-		out, err := io.ReadAll(client)
-		if err != nil {
-			t.Fatalf("%q: heard %q and then %v", in, out, err)
-		}
-		lines := strings.Split(strings.TrimSuffix(string(out), "\r\n"), "\r\n")
-		for _, line := range lines {
-			if !replyLine.MatchString(line) {
-				t.Errorf("%q: not a reply: %q", in, line)
-			}
-		}
-		if bytes.ContainsRune(in, '\n') && len(lines) < 2 {
-			t.Errorf("%q: the server was silent", in)
-		}
-	})
 }

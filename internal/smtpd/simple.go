@@ -41,6 +41,10 @@ func vrfy(ctx context.Context, s *session, arg string) reply {
 
 // verify tells where an address leads (RFC 5321 §3.5).
 func (s *session) verify(ctx context.Context, arg string) reply {
+	const parameter = " SMTPUTF8" // RFC 6531 §3.7.4.2
+	if at := len(arg) - len(parameter); at > 0 && strings.EqualFold(arg[at:], parameter) {
+		arg = strings.TrimRight(arg[:at], " ")
+	}
 	a, err := mail.ParseAddress(strings.Trim(arg, "<>"))
 	if err != nil {
 		return refuse(mail.Final(mail.BadAddressSyntax, "This is not a valid address"))
@@ -49,6 +53,8 @@ func (s *session) verify(ctx context.Context, arg string) reply {
 	switch {
 	case fault != nil:
 		return refuse(fault)
+	case !a.IsASCII(): // our replies are ASCII
+		return ok(252, "2.5.0", "Cannot verify an address beyond ASCII, but will take the message and try")
 	case target.Kind == account.Here:
 		return reply{code: 250, enhanced: "2.1.5", lines: []string{"<" + a.ASCII() + ">"}}
 	case target.Kind == account.Unknown:
