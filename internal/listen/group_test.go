@@ -222,6 +222,32 @@ func TestProxyHeaderIsRequired(t *testing.T) {
 	})
 }
 
+// TestSlowProxyHeader: one that drips in is waited for no longer than one that does
+// not come, and the place among the connections is free again.
+func TestSlowProxyHeader(t *testing.T) {
+	t.Parallel()
+	const limit = 500 * time.Millisecond
+	limits := ratelimit.NewConnections(10, 10)
+	g, out := newGroup(t, Options{Proxies: loopback, ProxyTimeout: limit, Limits: limits})
+	start(t, g, service("smtp", "127.0.0.1:0"))
+	c := dial(t, first(g))
+	begun := time.Now()
+	a4, b4, _, _ := endpoints()
+	for _, octet := range []byte(printV1(a4, b4)) {
+		if _, err := c.Write([]byte{octet}); err != nil {
+			break // it is gone
+		}
+		pause := time.NewTimer(limit / 10)
+		<-pause.C
+	}
+	if took := time.Since(begun); took > 4*limit {
+		t.Errorf("it was waited for %v", took)
+	}
+	testkit.Eventually(t, 5*time.Second, "a log line and a free place", func() bool {
+		return out.has("timeout") && limits.Held() == 0
+	})
+}
+
 func TestStrangersSendNoProxyHeader(t *testing.T) {
 	t.Parallel()
 	g, _ := newGroup(t, Options{Proxies: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }})

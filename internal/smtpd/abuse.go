@@ -16,7 +16,7 @@ var errEarly = errors.New("the peer spoke before its turn")
 
 // listenFirst waits before the greeting.
 func (s *session) listenFirst(d time.Duration) error {
-	s.conn.expectLine(d)
+	s.conn.expectLine(d, time.Now().Add(d))
 	err := s.in.ReadAhead()
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) && !s.conn.stopping():
@@ -29,14 +29,33 @@ func (s *session) listenFirst(d time.Duration) error {
 
 // tooMuchJunk counts since the last accepted message.
 func (s *session) tooMuchJunk(r reply) bool {
-	if r.junk || r.failed() && r.enhanced != tooManyRecipients {
+	if r.enhanced == tooManyRecipients {
+		s.overshoot++
+	}
+	if r.junk || r.failed() && (r.enhanced != tooManyRecipients || s.overshoot > maxOvershoot) {
 		s.junk++
 	}
 	return s.junk >= s.settings().Junk
 }
 
-// tooManyRecipients is an answer that honest hosts get in great number.
-const tooManyRecipients = "4.5.3"
+// tooManyRecipients is an answer that honest hosts get in great number, those that
+// send all of a message's recipients before they read: maxOvershoot of them.
+const (
+	tooManyRecipients = "4.5.3"
+	maxOvershoot      = 1000
+)
+
+// fruitless is how long a session may go on without a message. It ends those that
+// send what is no junk, a recipient at a time, for as long as each is waited for.
+const fruitless = 2 * time.Hour
+
+// patience is until when the next command has to be here.
+func (s *session) patience() time.Time {
+	if s.tx != nil && s.tx.chunks != nil {
+		return s.conn.contentEnds()
+	}
+	return s.fruit.Add(fruitless)
+}
 
 const (
 	// patient is how many refusals are not slowed down.

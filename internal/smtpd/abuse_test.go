@@ -99,6 +99,18 @@ func TestManyRecipientsAreNoJunk(t *testing.T) {
 	}
 	c.say("DATA", "354")
 	c.say("Subject: x\r\n\r\nx\r\n.", "250")
+
+	// Who goes on and on does not listen. The first 1000 are forgiven.
+	c.say("MAIL FROM:<a@b.test>", "250")
+	for range 3 {
+		c.say("RCPT TO:<alice@hayauma.test>", "250")
+	}
+	for range 1004 {
+		c.say("RCPT TO:<alice@hayauma.test>", "452 4.5.3")
+	}
+	c.say("RCPT TO:<alice@hayauma.test>", "452 4.5.3")
+	c.expect("421 4.7.0")
+	c.expectEnd()
 }
 
 // TestVerify: by setting, VRFY tells the truth.

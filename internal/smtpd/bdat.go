@@ -31,7 +31,8 @@ func bdat(ctx context.Context, s *session, arg string) reply {
 	}
 	if s.tx.chunks == nil {
 		s.tx.chunks = &smtp.Chunks{}
-		s.conn.expectContent(set.DataTimeout)
+		// The next chunk's command comes out of the same time.
+		s.conn.expectContent(max(set.DataTimeout, set.CommandTimeout))
 	} else {
 		s.conn.resumeContent()
 	}

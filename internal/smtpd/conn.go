@@ -16,18 +16,18 @@ type conn struct {
 	net.Conn // the socket, or TLS over it
 
 	mu       sync.Mutex
-	wait     time.Duration // for one block of a content
+	wait     time.Duration // how long a content may pause at the most
 	line     time.Time     // until when a whole line may take
-	until    time.Time     // until when the content may take, but for what its octets earn it
-	octets   int64         // of the content so far
+	until    time.Time     // until when the content may take, but for what its next octets earn it
 	busy     bool          // a content is being read: not to be cut off by drain
 	draining bool
 }
 
 const (
 	writeTimeout = 2 * time.Minute
-	// minRate is the slowest a content may come, in octets a second, beyond the
-	// time-out for one block: else one slow peer holds a session for days.
+	// minRate is the slowest a content may come, in octets a second. What is sent
+	// faster saves up pauses, one time-out of them at the most: else an octet now
+	// and then holds a session, and a message in memory, for hours.
 	minRate = 256
 	// closeTimeout is how long a peer may take to close after QUIT while we
 	// want to know whether it saw our replies.
@@ -37,26 +37,41 @@ const (
 // past is a deadline that is over.
 func past() time.Time { return time.Unix(1, 0) }
 
-// expectLine gives a whole command line its time, however slowly it drips.
-func (c *conn) expectLine(d time.Duration) {
+// expectLine gives a whole command line its time, however slowly it drips, but
+// not beyond a limit.
+func (c *conn) expectLine(d time.Duration, limit time.Time) {
 	c.mu.Lock()
-	c.line, c.busy = time.Now().Add(d), false
+	c.line, c.busy = earlier(time.Now().Add(d), limit), false
 	c.mu.Unlock()
 }
 
-// expectContent gives each block of a content its time, as long as the whole
-// comes at minRate.
+// expectContent gives a content its time.
 func (c *conn) expectContent(d time.Duration) {
 	c.mu.Lock()
-	c.wait, c.until, c.octets, c.busy = d, time.Now().Add(d), 0, true
+	c.wait, c.until, c.busy = d, time.Now().Add(d), true
 	c.mu.Unlock()
 }
 
-// resumeContent goes on with a content that is interrupted by commands.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// resumeContent goes on with a content that is interrupted by commands. Its time
+// has gone on.
 func (c *conn) resumeContent() {
 	c.mu.Lock()
 	c.busy = true
 	c.mu.Unlock()
+}
+
+// contentEnds is when a content that is interrupted is over.
+func (c *conn) contentEnds() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.until
 }
 
 // drain ends a wait for a command at once, and all later ones.
@@ -91,7 +106,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	if c.busy {
-		c.octets += int64(n)
+		earned := time.Duration(n) * time.Second / minRate
+		c.until = earlier(c.until.Add(earned), time.Now().Add(c.wait))
 	}
 	c.mu.Unlock()
 	return n, err
@@ -100,18 +116,13 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) deadline() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.busy {
-		if c.draining {
-			return past()
-		}
-		return c.line
+	switch {
+	case c.busy:
+		return c.until
+	case c.draining:
+		return past()
 	}
-	block := time.Now().Add(c.wait)
-	slowest := c.until.Add(time.Duration(c.octets/minRate) * time.Second)
-	if slowest.Before(block) {
-		return slowest
-	}
-	return block
+	return c.line
 }
 
 // Write implements io.Writer.

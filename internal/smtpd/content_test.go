@@ -208,7 +208,12 @@ func TestOverlongCommand(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, stack.Options{})
 	c := r.open("1")
-	c.say("NOOP "+strings.Repeat("x", 12_000), "250")
+	// RFC 5321 §4.5.3.1.4 and RFC 4954 §4: with CRLF 512 octets, 1000 to be safe,
+	// 12288 where AUTH is.
+	for _, octets := range []int{511, 512, 513, 999, 1000, 1001, 2048, 12_287, 12_288} {
+		c.say("NOOP "+strings.Repeat("x", octets-len("NOOP \r\n")), "250")
+	}
+	c.say("NOOP "+strings.Repeat("x", 12_289-len("NOOP \r\n")), "500 5.5.2")
 	c.say("NOOP "+strings.Repeat("x", 13_000), "500 5.5.2")
 	c.say("NOOP "+strings.Repeat("x", 1_000_000), "500 5.5.2")
 	c.say("EHLO "+strings.Repeat("x", 256), "501 5.5.4")

@@ -62,6 +62,7 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 		t.Abort()
 		return s.unfit(mail.AsFault(err), false)
 	}
+	s.fruit = time.Now()
 	// Any other error is the intake's own and stands in its result. The commit
 	// does not end with the session.
 	result := t.Commit(context.WithoutCancel(ctx))
@@ -69,7 +70,7 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 		s.refused("content", result.Fault)
 		return s.final(result)
 	}
-	s.junk = 0
+	s.junk, s.overshoot = 0, 0
 	if result.Receipt != 0 && len(s.unconfirmed) < maxUnconfirmed {
 		s.unconfirmed = append(s.unconfirmed, result.Receipt)
 	}

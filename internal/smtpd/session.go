@@ -28,18 +28,20 @@ type session struct {
 	out  []byte // replies not yet written
 	log  *slog.Logger
 
-	id       mail.ID
-	door     mail.Door
-	peer     netip.AddrPort // the client, whoever speaks for it
-	front    netip.AddrPort // who is at the other end
-	claims   claims         // of the front about the client
-	tls      string         // empty = cleartext
-	helo     string         // as the peer named itself, empty = not yet
-	extended bool           // EHLO or LHLO, not HELO
-	account  account.Account
-	junk     int  // commands since the last accepted message that brought none nearer
-	answered bool // nothing of the peer's was waiting when we last wrote
-	tx       *tx  // nil between messages
+	id        mail.ID
+	door      mail.Door
+	peer      netip.AddrPort // the client, whoever speaks for it
+	front     netip.AddrPort // who is at the other end
+	claims    claims         // of the front about the client
+	tls       string         // empty = cleartext
+	helo      string         // as the peer named itself, empty = not yet
+	extended  bool           // EHLO or LHLO, not HELO
+	account   account.Account
+	junk      int       // commands since the last accepted message that brought none nearer
+	overshoot int       // recipients beyond what a message may have, since then
+	fruit     time.Time // when the last content was read, or the session began
+	answered  bool      // nothing of the peer's was waiting when we last wrote
+	tx        *tx       // nil between messages
 
 	forwarded map[string]string // what XFORWARD said of the next message's client
 
@@ -64,7 +66,7 @@ type tx struct {
 
 func newSession(srv *Server, c net.Conn, door mail.Door) *session {
 	id := srv.o.IDs.Next()
-	s := &session{srv: srv, conn: &conn{Conn: c}, id: id, door: door}
+	s := &session{srv: srv, conn: &conn{Conn: c}, id: id, door: door, fruit: time.Now()}
 	s.in = smtp.NewReader(s.conn)
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
@@ -154,7 +156,7 @@ func (s *session) run(ctx context.Context) {
 
 // readLine waits for a command.
 func (s *session) readLine() ([]byte, error) {
-	s.conn.expectLine(s.settings().CommandTimeout)
+	s.conn.expectLine(s.settings().CommandTimeout, s.patience())
 	fresh := s.answered && s.in.Buffered() == 0
 	line, err := s.in.ReadLine()
 	if fresh && err == nil {

@@ -1,14 +1,9 @@
 package smtpd_test
 
 import (
-	"bytes"
 	"encoding/base64"
-	"io"
-	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/internal/testkit"
@@ -65,69 +60,6 @@ func TestShutdown(t *testing.T) {
 		if got := r.Inbox("alice@hayauma.test"); len(got) != 1 || !strings.Contains(got[0], "other half") {
 			t.Errorf("INBOX: %q", got)
 		}
-	})
-}
-
-// Times of RFC 5321 §4.5.3.2 in a bubble: minutes take no time.
-func TestSlowPeers(t *testing.T) {
-	t.Parallel()
-	slow := func(s *smtpd.Settings) { s.CommandTimeout, s.DataTimeout = 5*time.Minute, 3*time.Minute }
-	start := func(t *testing.T) (*rig, net.Conn) {
-		r := newRig(t, stack.Options{})
-		r.change(slow)
-		conn, err := r.dialDoor("1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() }) // may be closed already
-		return r, conn
-	}
-	tests := []struct {
-		name, say string
-		after     time.Duration
-		last      string // of what was heard
-	}{
-		{"says nothing", "", 5 * time.Minute, "421 4.4.2 "},
-		{"half a command", "EHLO a\r\nMAIL FR", 5 * time.Minute, "421 4.4.2 "},
-		{"stops before the dot", "EHLO a\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\nDATA\r\nSubject: a\r\n\r\nx\r\n", 3 * time.Minute, "421 4.4.2 "},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				r, conn := start(t)
-				begun := time.Now()
-				if _, err := io.WriteString(conn, test.say); err != nil {
-					t.Fatal(err)
-				}
-				heard, err := io.ReadAll(conn)
-				lines := strings.Split(strings.TrimSpace(string(heard)), "\r\n")
-				if err != nil || !strings.HasPrefix(lines[len(lines)-1], test.last) {
-					t.Errorf("heard %q, %v", heard, err)
-				}
-				if took := time.Since(begun); took < test.after || took > test.after+time.Minute {
-					t.Errorf("after %v, want %v", took, test.after)
-				}
-				if got := r.Inbox("alice@hayauma.test"); len(got) != 0 {
-					t.Errorf("filed: %q", got)
-				}
-			})
-		})
-	}
-	t.Run("never reads", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			r, conn := start(t)
-			begun := time.Now()
-			err := conn.SetWriteDeadline(begun.Add(time.Hour))
-			for err == nil && time.Since(begun) < time.Hour {
-				_, err = conn.Write(bytes.Repeat([]byte("HELP\r\n"), 1000))
-			}
-			r.served.Wait()
-			if took := time.Since(begun); took > 10*time.Minute {
-				t.Errorf("the session lived for %v", took)
-			}
-		})
 	})
 }
 
