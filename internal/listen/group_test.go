@@ -227,7 +227,7 @@ func TestProxyHeaderIsRequired(t *testing.T) {
 func TestSlowProxyHeader(t *testing.T) {
 	t.Parallel()
 	const limit = 500 * time.Millisecond
-	limits := ratelimit.NewConnections(10, 10)
+	limits := ratelimit.NewConnections(ratelimit.Limits{Total: 10, PerAddress: 10})
 	g, out := newGroup(t, Options{Proxies: loopback, ProxyTimeout: limit, Limits: limits})
 	start(t, g, service("smtp", "127.0.0.1:0"))
 	c := dial(t, first(g))
