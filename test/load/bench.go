@@ -21,6 +21,7 @@ type benchConfig struct {
 	postgres string // URL of a database for the rows with other engines
 	s3       string // storage.bodies of those with S3
 	dir      string
+	profiles string // folder for the profile of accepting
 	keep     bool
 	limit    time.Duration // for one run of one row
 }
@@ -49,6 +50,7 @@ func (c *command) bench(ctx context.Context) error {
 	f.StringVar(&b.postgres, "postgres", os.Getenv("HAYAUMA_TEST_POSTGRES"), "URL of a PostgreSQL database for the rows that use one; empty = without them")
 	f.StringVar(&b.s3, "s3", os.Getenv("HAYAUMA_TEST_S3"), "storage.bodies for the rows with S3, its \"*\" a name of each run; empty = without them")
 	f.StringVar(&b.dir, "dir", os.TempDir(), "where the peers keep their data while they run")
+	f.StringVar(&b.profiles, "profiles", "", "folder for the CPU profile of accepting, cpu.pprof; empty = none is taken")
 	f.BoolVar(&b.keep, "keep", false, "leave data and logs of the peers there")
 	f.DurationVar(&b.limit, "limit", 3*time.Minute, "for one run of one row")
 	f.BoolVar(&markdown, "markdown", false, "print tables in Markdown")
@@ -90,7 +92,7 @@ func (b *bench) run(ctx context.Context) (*benchReport, error) {
 	rows := b.chosenRows()
 	rep := &benchReport{}
 	for _, r := range rows {
-		rep.Rows = append(rep.Rows, &benchRow{Name: r.name, Memory: r.memory, Missing: r.missing})
+		rep.Rows = append(rep.Rows, &benchRow{Name: r.name, Kind: r.kind, Missing: r.missing})
 	}
 	for round := range b.rounds {
 		for i, r := range rows {
@@ -136,6 +138,7 @@ type drive struct {
 	pids    []int
 	every   time.Duration                                // between two looks at memory
 	settled func(ctx context.Context, total int64) error // returns when all arrived; nil = at the final 250
+	kept    func(ctx context.Context) (int64, error)     // how many the server has in the end; nil = not asked
 }
 
 // run sends the warm-up, then the measured messages until the last one is where
@@ -160,7 +163,7 @@ func (d drive) run(ctx context.Context) (*Result, error) {
 	if d.every == 0 {
 		d.every = sampleEvery
 	}
-	return measure(func() (*Result, error) {
+	out, err := measure(func() (*Result, error) {
 		began := time.Now()
 		res, err := d.source.Send(ctx)
 		if err != nil {
@@ -175,4 +178,13 @@ func (d drive) run(ctx context.Context) (*Result, error) {
 		res.close(time.Since(began))
 		return res, nil
 	}, d.every, d.pids...)
+	if err != nil || d.kept == nil {
+		return out, err
+	}
+	// A 250 for what is not there must not win, nor one that keeps it twice.
+	n, err := d.kept(ctx)
+	if want := int64(d.warm + out.Messages); err == nil && n != want {
+		err = fmt.Errorf("%d messages got 250, the server has %d", want, n)
+	}
+	return out, err
 }

@@ -101,7 +101,7 @@ func startDovecot(ctx context.Context, dir string) (*dovecot, error) {
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	if d.process, err = startProcess(ctx, dir, program, "-F", "-c", conf); err != nil {
+	if d.process, err = startProcess(ctx, launch{dir: dir, program: program, args: []string{"-F", "-c", conf}}); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(d.greets(ctx, d.lmtp), d.greets(ctx, d.imap)); err != nil {

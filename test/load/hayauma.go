@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 type hayauma struct {
 	*process
 	smtp, imap string
+	conf, data string
 }
 
 type hayaumaSetup struct {
@@ -23,6 +25,8 @@ type hayaumaSetup struct {
 	remote   string // address of the next hop: its port is what all MXs get
 	seed     string // data to begin with; empty = none
 	storage  string // lines of [storage]
+	pair     pair   // for STARTTLS; zero = its own
+	env      []string
 }
 
 const (
@@ -59,6 +63,9 @@ login_failures_per_address = 0
 hold = %[6]t
 [storage]
 %[7]s
+[tls]
+cert_file = %[8]q
+key_file = %[9]q
 `
 
 // findHayauma takes the named program, else bin/hayauma, else this program itself
@@ -90,16 +97,17 @@ func startHayauma(ctx context.Context, dir string, setup hayaumaSetup) (*hayauma
 		}
 	}
 	data, conf := filepath.Join(dir, "data"), filepath.Join(dir, "hayauma.toml")
+	h.data, h.conf = data, conf
 	if setup.seed != "" {
 		if err := runCommand(ctx, "", "cp", "-a", setup.seed, data); err != nil {
 			return nil, err
 		}
 	}
-	text := fmt.Sprintf(hayaumaConf, data, h.smtp, h.imap, setup.resolver, port, setup.hold, setup.storage)
+	text := fmt.Sprintf(hayaumaConf, data, h.smtp, h.imap, setup.resolver, port, setup.hold, setup.storage, setup.pair.cert, setup.pair.key)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	if h.process, err = startProcess(ctx, dir, setup.program, "serve", "--config", conf); err != nil {
+	if h.process, err = startProcess(ctx, launch{dir: dir, program: setup.program, args: []string{"serve", "--config", conf}, env: setup.env}); err != nil {
 		return nil, err
 	}
 	if err := h.ready(ctx); err != nil {
@@ -114,7 +122,7 @@ func startHayauma(ctx context.Context, dir string, setup hayaumaSetup) (*hayauma
 func makeAccounts(ctx context.Context, dir string, setup hayaumaSetup, mailboxes int) (string, error) {
 	program := setup.program
 	data, conf := filepath.Join(dir, "data"), filepath.Join(dir, "hayauma.toml")
-	text := fmt.Sprintf(hayaumaConf, data, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:53", "25", false, setup.storage)
+	text := fmt.Sprintf(hayaumaConf, data, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:53", "25", false, setup.storage, "", "")
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return "", err
 	}
@@ -136,6 +144,20 @@ func (h *hayauma) count(ctx context.Context, mailboxes int) (int64, error) {
 	r := h.reader(mailboxes)
 	return r.CountIMAP(ctx)
 }
+
+// held counts what is in the queue, all of it on hold.
+func (h *hayauma) held(ctx context.Context) (int64, error) {
+	out, err := exec.CommandContext(ctx, h.cmd.Path, "queue", "list", "--state", "held", "--limit", strconv.Itoa(maxHeld), "--json", "--config", h.conf).Output()
+	if err != nil {
+		return 0, fmt.Errorf("queue list: %w", err)
+	}
+	var list []struct{}
+	err = json.Unmarshal(out, &list)
+	return int64(len(list)), err
+}
+
+// maxHeld is the most that the command lists.
+const maxHeld = 100000
 
 func (h *hayauma) reader(mailboxes int) *Reader {
 	return &Reader{Addr: h.imap, Mailboxes: mailboxes, Domain: localDomain, Password: hayaumaPassword}

@@ -152,13 +152,19 @@ func (s *readSession) goIdle() error {
 
 func (s *readSession) imapLogin() error {
 	return s.timed("login", func() error {
-		if l, err := s.line(); err != nil {
+		if err := s.imapGreeting(); err != nil {
 			return err
-		} else if !bytes.HasPrefix(l, []byte("* OK")) {
-			return &ReplyError{Step: "greeting", Text: string(l)}
 		}
 		return s.imapCommand("LOGIN "+s.login+" "+s.cfg.Password, nil)
 	})
+}
+
+func (s *readSession) imapGreeting() error {
+	l, err := s.line()
+	if err == nil && !bytes.HasPrefix(l, []byte("* OK")) {
+		err = &ReplyError{Step: "greeting", Text: string(l)}
+	}
+	return err
 }
 
 func (s *readSession) imapSelect() (exists int, err error) {

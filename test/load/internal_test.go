@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -206,17 +207,23 @@ func TestReportTables(t *testing.T) {
 		{Name: "hayauma-accept", Runs: runs(8000, 5500, 6000)},
 		{Name: "postfix-relay", Missing: "not installed"},
 		{Name: "hayauma-relay", Runs: runs(3000)},
-		{Name: "dovecot-memory-idle", Memory: true, Runs: runs(1)},
-		{Name: "hayauma-memory-idle", Memory: true, Runs: runs(1)},
+		{Name: "dovecot-memory-idle", Kind: kindMemory, Runs: runs(1)},
+		{Name: "hayauma-memory-idle", Kind: kindMemory, Runs: runs(1)},
+		{Name: "hayauma-calls", Kind: kindCalls, Runs: []*Result{{Calls: []call{
+			{Name: allCalls, Counted: 21.5, Strace: 24}, {Name: "read", Counted: 8, Strace: 5, Errors: 1.25}}}}},
+		{Name: "hayauma-allocs", Kind: kindAllocs, Runs: []*Result{{Allocs: []alloc{
+			{Site: "smtpd.data", Count: 2, Bytes: 64}, {Site: "smtpd.ehlo", Count: 0.01, Bytes: 8}}}}},
 	}}
 	for _, markdown := range []bool{false, true} {
 		var out bytes.Buffer
 		rep.print(&out, markdown)
 		flat := strings.Join(strings.Fields(strings.ReplaceAll(out.String(), "|", " ")), " ")
 		for _, want := range []string{
-			"hayauma-accept postfix-accept 6.00 5.00 4", "postfix-relay not installed",
-			"hayauma-relay postfix-relay not run 4", "hayauma-memory-idle dovecot-memory-idle 2.00 2.00 40 MiB at most",
-			"postfix-accept 900 1000 1100",
+			"hayauma-accept postfix-accept 6.00 5.00 7 short by 14 %", "postfix-relay not installed",
+			"hayauma-relay postfix-relay not run 4", "hayauma-memory-idle dovecot-memory-idle 2.00 2.00",
+			"postfix-accept 900 1000 1100", "hayauma-memory-idle RSS, MiB 50.0 40 short by 20 %",
+			"hayauma-calls system calls for a message 21.5 20 short by 7 %", "all 21.50 24.00", "read 8.00 5.00 (1.2)",
+			"hayauma-accept p99, ms 0.0 0.0 20 met", "smtpd.data 2.0 64 the rest 0.0 8 all 2.0 72",
 		} {
 			if !strings.Contains(flat, want) {
 				t.Errorf("markdown %v: %q is not in\n%s", markdown, want, out.String())
@@ -229,5 +236,49 @@ func TestReportTables(t *testing.T) {
 	rep.Rows[0].Error = strconv.Quote("boom")
 	if rep.failure() == nil {
 		t.Error("a failed row is a failure")
+	}
+}
+
+func TestParseCalls(t *testing.T) {
+	t.Parallel()
+	table := "    calls    errors syscall\n--------- --------- ----------------\n   600        20 read\n   400           write\n" +
+		"--------- --------- ----------------\n  1000        20 total\n"
+	got, err := parseCalls([]byte(table), 100)
+	want := []call{{Name: "read", Strace: 6, Errors: 0.2}, {Name: "write", Strace: 4}, {Name: allCalls, Strace: 10, Errors: 0.2}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := parseCalls([]byte("attach: Operation not permitted"), 1); err == nil {
+		t.Error("no table is no error")
+	}
+}
+
+func TestParseAllocs(t *testing.T) {
+	t.Parallel()
+	got := parseAllocs(`heap profile: 1: 8 [9: 99] @ heap/2
+0: 0 [3: 96] @ 0x1 0x2
+#	0x1	strings.Clone+0x1	/usr/local/go/src/strings/clone.go:23
+#	0x2	github.com/hayauma/hayauma/internal/smtpd.data+0x2	/x/data.go:9
+#	0x3	github.com/hayauma/hayauma/internal/smtpd.(*session).run+0x3	/x/session.go:9
+
+1: 8 [2: 16] @ 0x2
+#	0x2	github.com/hayauma/hayauma/internal/smtpd.data+0x9	/x/data.go:11
+
+0: 0 [5: 500] @ 0x4 0x5
+#	0x4	github.com/hayauma/hayauma/internal/app.x+0x1	/x.go:1
+#	0x5	net/http/pprof.Index+0x1	/x.go:1
+
+0: 0 [1: 7] @ 0x6
+#	0x6	net.read+0x1	/x.go:1
+#	0x7	runtime.main+0x1	/x.go:1
+
+# runtime.MemStats
+# Alloc = 5
+`)
+	want := map[string]alloc{
+		"smtpd.data": {Site: "smtpd.data", Count: 5, Bytes: 112}, "(runtime.main)": {Site: "(runtime.main)", Count: 1, Bytes: 7},
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%+v", got)
 	}
 }

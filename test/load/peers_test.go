@@ -63,6 +63,9 @@ func TestDovecotTakesAndServes(t *testing.T) {
 	if res, err := r.ReadIMAP(t.Context()); err != nil || len(res.Errors) > 0 || res.Messages != 60 || res.Bytes < 60*5120 {
 		t.Errorf("%+v, %v", res, err)
 	}
+	if res, err := r.LogIn(t.Context()); err != nil || len(res.Errors) > 0 || res.Sessions != 5 {
+		t.Errorf("%+v, %v", res, err)
+	}
 	if res, err := r.HoldIdle(t.Context(), func() error { return nil }); err != nil || len(res.Errors) > 0 {
 		t.Errorf("%+v, %v", res, err)
 	}
@@ -80,12 +83,30 @@ func TestPostfixRelayRow(t *testing.T) {
 	}
 }
 
+func TestPostfixAcceptRows(t *testing.T) {
+	t.Parallel()
+	needs(t, postfixMissing())
+	for _, a := range acceptances() {
+		if a.suffix == "-200" {
+			continue // too many processes for a test
+		}
+		res, err := smallBench().postfixAccept(t.Context(), peerDir(t), a)
+		if err != nil || res.Messages != 30 || res.Failed != 0 {
+			t.Errorf("accept%s: %+v, %v", a.suffix, res, err)
+		}
+	}
+	res, err := smallBench().smtpSinkAccept(t.Context(), peerDir(t))
+	if err != nil || res.Messages != 30 || res.Usage.Processes != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 func TestRowsAreChosenByWord(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		only string
 		want int
-	}{{"", 16}, {"ceiling", 1}, {"hayauma", 9}, {"relay, ceiling", 3}, {"nothing", 0}} {
+	}{{"", 32}, {"ceiling", 1}, {"hayauma", 17}, {"relay, ceiling", 3}, {"nothing", 0}} {
 		b := smallBench()
 		b.only = tc.only
 		if got := b.chosenRows(); len(got) != tc.want {

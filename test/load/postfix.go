@@ -122,7 +122,7 @@ func startPostfix(ctx context.Context, dir string, setup postfixSetup) (*postfix
 		return nil, err
 	}
 	// -d: stays in the foreground, so that it is ours to end.
-	p, err := startProcess(ctx, dir, filepath.Join(daemons, "master"), "-c", conf, "-d")
+	p, err := startProcess(ctx, launch{dir: dir, program: filepath.Join(daemons, "master"), args: []string{"-c", conf, "-d"}})
 	if err != nil {
 		return nil, err
 	}

@@ -31,23 +31,31 @@ type process struct {
 	ended chan struct{}
 }
 
+// launch says what process to start.
+type launch struct {
+	dir     string // where it runs
+	program string
+	args    []string
+	env     []string // besides our own
+}
+
 // startProcess runs a program in the foreground; what it says goes to
 // dir/NAME.log.
-func startProcess(ctx context.Context, dir, program string, args ...string) (*process, error) {
-	log, err := os.Create(filepath.Join(dir, filepath.Base(program)+".log"))
+func startProcess(ctx context.Context, l launch) (*process, error) {
+	log, err := os.Create(filepath.Join(l.dir, filepath.Base(l.program)+".log"))
 	if err != nil {
 		return nil, err
 	}
 	p := &process{log: log, lines: &lineWatch{to: log, want: "ready", seen: make(chan struct{})}, ended: make(chan struct{})}
 	// The end of ctx must not kill one process of a tree: stop does it in order.
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), program, args...)
-	p.cmd.Dir = dir
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), l.program, l.args...)
+	p.cmd.Dir, p.cmd.Env = l.dir, append(os.Environ(), l.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.lines, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = stopLimit
 	if err := p.cmd.Start(); err != nil {
 		_ = log.Close() // nothing was written
-		return nil, fmt.Errorf("start %s: %w", program, err)
+		return nil, fmt.Errorf("start %s: %w", l.program, err)
 	}
 	go func() {
 		defer close(p.ended)

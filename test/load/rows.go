@@ -18,10 +18,18 @@ const (
 	memoryEvery    = 50 * time.Millisecond
 )
 
-// row is one line of the table: a peer doing one thing.
+// The tables that rows stand in; that of rates is the empty one.
+const (
+	kindMemory  = "memory"
+	kindCalls   = "calls"
+	kindAllocs  = "allocs"
+	kindProfile = "profile" // none: the profile is left as a file
+)
+
+// row is one line of a table: a peer doing one thing.
 type row struct {
 	name    string
-	memory  bool   // what counts is the memory, not the rate
+	kind    string // the table that it stands in
 	missing string // why it cannot run here; empty if it can
 	run     func(ctx context.Context, dir string) (*Result, error)
 }
@@ -52,10 +60,7 @@ func (b *bench) allRows() []row {
 		ours = err.Error()
 	}
 	h := &hayaumaRows{bench: b, program: hayauma}
-	return []row{
-		{name: "ceiling", run: b.ceiling},
-		{name: "postfix-accept", missing: pf, run: b.postfixAccept},
-		{name: "hayauma-accept", missing: ours, run: h.accept},
+	return append(b.acceptRows(h, pf, ours), []row{
 		{name: "postfix-relay", missing: pf, run: b.postfixRelay},
 		{name: "hayauma-relay", missing: ours, run: h.relay},
 		{name: "postfix+dovecot-local", missing: both, run: b.postfixLocal},
@@ -65,11 +70,17 @@ func (b *bench) allRows() []row {
 		{name: "hayauma-postgres-local", missing: cmp.Or(ours, b.postgresMissing()), run: h.on(b.inPostgres).local},
 		{name: "hayauma-s3-accept", missing: cmp.Or(ours, b.s3Missing()), run: h.on(b.inS3).accept},
 		{name: "hayauma-s3-local", missing: cmp.Or(ours, b.s3Missing()), run: h.on(b.inS3).local},
-		{name: "postfix-memory-accept", memory: true, missing: pf, run: b.postfixMemory},
-		{name: "hayauma-memory-accept", memory: true, missing: ours, run: h.memoryAccept},
-		{name: "dovecot-memory-idle", memory: true, missing: dc, run: b.dovecotIdle},
-		{name: "hayauma-memory-idle", memory: true, missing: ours, run: h.memoryIdle},
-	}
+		{name: "dovecot-logins", missing: dc, run: b.dovecotLogins},
+		{name: "hayauma-logins", missing: ours, run: h.logins},
+		{name: "postfix-memory-accept", kind: kindMemory, missing: pf, run: b.postfixMemory},
+		{name: "hayauma-memory-accept", kind: kindMemory, missing: ours, run: h.memoryAccept},
+		{name: "dovecot-memory-idle", kind: kindMemory, missing: dc, run: b.dovecotIdle},
+		{name: "hayauma-memory-idle", kind: kindMemory, missing: ours, run: h.memoryIdle},
+		{name: "postfix-calls", kind: kindCalls, missing: cmp.Or(pf, callsMissing()), run: b.postfixCalls},
+		{name: "hayauma-calls", kind: kindCalls, missing: cmp.Or(ours, callsMissing()), run: h.calls},
+		{name: "hayauma-allocs", kind: kindAllocs, missing: ours, run: h.allocs},
+		{name: "hayauma-profile", kind: kindProfile, missing: cmp.Or(ours, b.profileMissing()), run: h.profile},
+	}...)
 }
 
 // to is the source for a row, with the row's own count unless one was asked for.
@@ -97,15 +108,6 @@ func (b *bench) ceiling(ctx context.Context, _ string) (*Result, error) {
 func startSink(ctx context.Context) (*Sink, error) {
 	s := &Sink{Addr: "127.0.0.1:0"}
 	return s, s.Start(ctx)
-}
-
-func (b *bench) postfixAccept(ctx context.Context, dir string) (*Result, error) {
-	p, err := startPostfix(ctx, dir, postfixHold())
-	if err != nil {
-		return nil, err
-	}
-	defer p.stop()
-	return drive{source: b.to(p.smtp, remoteDomain, 6000), warm: b.warm(), pids: []int{p.pid()}}.run(ctx)
 }
 
 func (b *bench) postfixRelay(ctx context.Context, dir string) (*Result, error) {
@@ -274,15 +276,6 @@ func (h *hayaumaRows) start(ctx context.Context, dir string, setup hayaumaSetup)
 		return nil, nil, err
 	}
 	return s, func() { s.stop(); ns.stop() }, nil
-}
-
-func (h *hayaumaRows) accept(ctx context.Context, dir string) (*Result, error) {
-	s, stop, err := h.start(ctx, dir, hayaumaSetup{hold: true})
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
-	return drive{source: h.to(s.smtp, remoteDomain, 20000), warm: h.warm(), pids: []int{s.pid()}}.run(ctx)
 }
 
 func (h *hayaumaRows) relay(ctx context.Context, dir string) (*Result, error) {

@@ -80,6 +80,8 @@ type Result struct {
 	Usage       Usage   `json:"usage"`
 	CPUPer1000  float64 `json:"cpu_seconds_per_1000"`
 	Errors      tally   `json:"errors,omitempty"`
+	Calls       []call  `json:"calls,omitempty"`
+	Allocs      []alloc `json:"allocs,omitempty"`
 	// Unconfirmed names, in repeat mode, the messages whose final reply never came.
 	Unconfirmed []string `json:"unconfirmed,omitempty"`
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -24,7 +25,7 @@ type benchReport struct {
 // benchRow holds the runs of one row.
 type benchRow struct {
 	Name    string    `json:"name"`
-	Memory  bool      `json:"memory"`
+	Kind    string    `json:"kind,omitempty"`
 	Missing string    `json:"missing,omitempty"`
 	Error   string    `json:"error,omitempty"`
 	Runs    []*Result `json:"runs"`
@@ -80,7 +81,7 @@ type table struct {
 
 func (b *benchReport) print(w io.Writer, markdown bool) {
 	_, _ = fmt.Fprintf(w, "%s\n%s\n%s\n", b.Machine, b.Date, b.Command)
-	for _, t := range []table{b.rates(), b.memory(), b.ratios()} {
+	for _, t := range []table{b.rates(), b.memory(), b.ratios(), b.limits(), b.calls(), b.allocs()} {
 		if len(t.lines) < 2 {
 			continue
 		}
@@ -125,10 +126,10 @@ func (r *benchRow) absent(columns int) []string {
 }
 
 func (b *benchReport) rates() table {
-	t := table{title: "messages a second; the other columns are of the median run", lines: [][]string{{
+	t := table{title: "messages (or logins) a second; the other columns are of the median run", lines: [][]string{{
 		"row", "min", "median", "max", "MB/s", "p50 ms", "p95 ms", "p99 ms", "CPU s/1000", "RSS MiB", "PSS MiB", "others, cores"}}}
 	for _, r := range b.Rows {
-		if r.Memory {
+		if r.Kind != "" {
 			continue
 		}
 		if len(r.Runs) == 0 {
@@ -154,7 +155,7 @@ func (b *benchReport) memory() table {
 		title: fmt.Sprintf("memory in MiB: accepting on %d connections; %d idle IMAP sessions", memoryConns, memoryIdle),
 		lines: [][]string{{"row", "RSS min", "RSS median", "RSS max", "PSS median", "processes", "messages or logins/s"}}}
 	for _, r := range b.Rows {
-		if !r.Memory {
+		if r.Kind != kindMemory {
 			continue
 		}
 		if len(r.Runs) == 0 {
@@ -171,32 +172,49 @@ func (b *benchReport) memory() table {
 // ratios: rates as ours over theirs; memory as theirs (PSS) over ours (RSS).
 func (b *benchReport) ratios() table {
 	t := table{title: "Hayauma against the peer (more is better for Hayauma)", lines: [][]string{{
-		"what", "peer", "median / median", "our worst / their best", "wanted"}}}
-	for _, c := range []struct{ ours, theirs, wanted string }{
-		{"hayauma-accept", "postfix-accept", "4"},
-		{"hayauma-relay", "postfix-relay", "4"},
-		{"hayauma-local", "postfix+dovecot-local", "12"},
-		{"hayauma-local", "dovecot-lmtp", ""},
-		{"hayauma-postgres-accept", "postfix-accept", "2"},
-		{"hayauma-postgres-local", "postfix+dovecot-local", "4"},
-		{"hayauma-s3-accept", "postfix-accept", "2"},
-		{"hayauma-s3-local", "postfix+dovecot-local", "4"},
-		{"hayauma-accept", "ceiling", ""},
-		{"hayauma-memory-accept", "postfix-memory-accept", "60 MiB at most"},
-		{"hayauma-memory-idle", "dovecot-memory-idle", "40 MiB at most"},
+		"what", "peer", "median / median", "our worst / their best", "at least", "verdict of the medians"}}}
+	for _, c := range []struct {
+		ours, theirs string
+		least        float64 // 0 = nothing is asked
+	}{
+		{"hayauma-accept", "postfix-accept", 7},
+		{"hayauma-accept", "sink-accept", 0.65},
+		{"hayauma-accept", "smtp-sink-accept", 0.65},
+		{"hayauma-accept", "ceiling", 0},
+		{"hayauma-accept-once", "postfix-accept-once", 4.5},
+		{"hayauma-accept-50k", "postfix-accept-50k", 5},
+		{"hayauma-accept-tls", "postfix-accept-tls", 5},
+		{"hayauma-accept-200", "hayauma-accept", 1},
+		{"hayauma-accept-200", "postfix-accept-200", 0},
+		{"hayauma-relay", "postfix-relay", 4},
+		{"hayauma-local", "postfix+dovecot-local", 12},
+		{"hayauma-local", "dovecot-lmtp", 0},
+		{"hayauma-postgres-accept", "postfix-accept", 2},
+		{"hayauma-postgres-local", "postfix+dovecot-local", 4},
+		{"hayauma-s3-accept", "postfix-accept", 2},
+		{"hayauma-s3-local", "postfix+dovecot-local", 4},
+		{"hayauma-logins", "dovecot-logins", 0},
+		{"hayauma-memory-accept", "postfix-memory-accept", 0},
+		{"hayauma-memory-idle", "dovecot-memory-idle", 0},
 	} {
 		ours, theirs := b.row(c.ours), b.row(c.theirs)
 		if ours == nil || theirs == nil {
 			continue
 		}
-		line := []string{c.ours, c.theirs, "not run", "", c.wanted}
+		line := []string{c.ours, c.theirs, "not run", "", "", ""}
+		if c.least > 0 {
+			line[4] = strconv.FormatFloat(c.least, 'f', -1, 64)
+		}
 		if len(ours.Runs) > 0 && len(theirs.Runs) > 0 {
 			o, p := ours.spread(rateOf), theirs.spread(rateOf)
-			if ours.Memory {
+			if ours.Kind == kindMemory {
 				// More memory is worse, so the peer is the one above the line.
 				p, o = ours.spread(rssOf), theirs.spread(pssOf)
 			}
 			line[2], line[3] = ratio(o.Median, p.Median), ratio(o.Min, p.Max)
+			if c.least > 0 && p.Median > 0 {
+				line[5] = verdict(o.Median / p.Median / c.least)
+			}
 		}
 		t.lines = append(t.lines, line)
 	}
