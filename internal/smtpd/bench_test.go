@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/test/stack"
 )
 
@@ -48,6 +50,31 @@ func BenchmarkAccept(b *testing.B) {
 	b.ResetTimer()
 	before := cpuTime(b)
 	run(b.N)
+	b.StopTimer()
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-µs/op")
+}
+
+// BenchmarkCommand is one command and its reply over TCP.
+func BenchmarkCommand(b *testing.B) {
+	r := newRig(b, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.Junk = math.MaxInt })
+	c, err := newBenchClient(r.listen(b).Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = c.conn.Close() }()
+	noop := []byte("NOOP\r\n")
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := cpuTime(b)
+	for b.Loop() {
+		if _, err := c.conn.Write(noop); err != nil {
+			b.Fatal(err)
+		}
+		if err := c.reply('2'); err != nil {
+			b.Fatal(err)
+		}
+	}
 	b.StopTimer()
 	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-µs/op")
 }
