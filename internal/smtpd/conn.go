@@ -100,7 +100,7 @@ func (c *conn) cut() {
 
 // Read implements io.Reader.
 func (c *conn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(c.deadline()); err != nil {
+	if err := c.arm(); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
@@ -113,9 +113,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) deadline() time.Time {
+// arm sets the deadline of the coming read. It holds mu, as drain does, so that
+// it cannot put a later one over drain's.
+func (c *conn) arm() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.SetReadDeadline(c.deadline())
+}
+
+// deadline is when the coming read ends. mu is held.
+func (c *conn) deadline() time.Time {
 	switch {
 	case c.busy:
 		return c.until

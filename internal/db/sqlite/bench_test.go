@@ -98,3 +98,45 @@ func usage() (time.Duration, int64) {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss
 }
+
+// BenchmarkInsert adds ten rows at a time to a table with indexes, as a commit of
+// ten messages does; a step is one row.
+func BenchmarkInsert(b *testing.B) {
+	d, err := sqlite.Open(b.Context(), sqlite.Options{Path: filepath.Join(b.TempDir(), "bench.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	const table = `CREATE TABLE event (id INTEGER PRIMARY KEY, message INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, key INTEGER, detail TEXT NOT NULL);
+CREATE INDEX event_message ON event (message, id); CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL`
+	if err := d.Migrate(b.Context(), db.Schema{Package: "bench", Steps: []db.Stmt{db.SQL(table)}}); err != nil {
+		b.Fatal(err)
+	}
+	ins := db.Insert{Into: "event", Columns: []string{"id", "message", "at", "kind", "key", "detail"}}
+	detail := fmt.Sprintf("%0300d", 1)
+	const rows = 10
+	b.ReportAllocs()
+	cpu, _ := usage()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 100 * rows {
+		err := d.Write(b.Context(), func(tx *db.Tx) error {
+			for at := n; at < n+100*rows; at += rows {
+				list := make([][]any, rows)
+				for i := range list {
+					id := int64(at + i + 1)
+					list[i] = []any{id, id, id, "accepted", id, detail}
+				}
+				if err := tx.Insert(ins, list...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	used, _ := usage()
+	b.ReportMetric(float64((used-cpu).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}
