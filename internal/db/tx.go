@@ -174,17 +174,13 @@ func (t *Tx) Insert(ins Insert, rows ...[]any) error {
 	if in, ok := t.conn.(Inserter); ok {
 		return in.Insert(ins, rows)
 	}
-	limit := t.conn.MaxArgs() / len(ins.Columns)
 	for len(rows) > 0 {
-		n := 1
-		for n*2 <= len(rows) && n*2 <= limit && n < 64 {
-			n *= 2
-		}
+		n := ins.Together(len(rows), t.conn.MaxArgs())
 		args := make([]any, 0, n*len(ins.Columns))
 		for _, row := range rows[:n] {
 			args = append(args, row...)
 		}
-		if _, err := t.Exec(SQL(ins.text(n)), args...); err != nil {
+		if _, err := t.Exec(SQL(ins.Text(n)), args...); err != nil {
 			return err
 		}
 		rows = rows[n:]
@@ -192,7 +188,18 @@ func (t *Tx) Insert(ins Insert, rows ...[]any) error {
 	return nil
 }
 
-func (ins Insert) text(n int) string {
+// Together is for engines: it returns how many of some rows one statement adds.
+func (ins Insert) Together(rows, maxArgs int) int {
+	limit := maxArgs / len(ins.Columns)
+	n := 1
+	for n*2 <= rows && n*2 <= limit && n < 64 {
+		n *= 2
+	}
+	return n
+}
+
+// Text is for engines: it returns the statement that adds n rows.
+func (ins Insert) Text(n int) string {
 	row := "(" + strings.Repeat("?, ", len(ins.Columns)-1) + "?)"
 	columns := strings.Join(ins.Columns, ", ")
 	var b strings.Builder

@@ -81,6 +81,8 @@ func parsePlace(text string, size int64) (place, error) {
 	return p, nil
 }
 
+var insertBody = db.Insert{Into: "body", Columns: []string{"id", "pack", "start", "length", "size", "codec", "created"}}
+
 // Record implements blob.Store.
 func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 	now := mail.Micros(time.Now())
@@ -97,8 +99,7 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 		found[i] = p
 		rows[i] = []any{int64(b.ID), p.pack, p.start, p.length, p.size, int64(codecNone), now}
 	}
-	insert := db.Insert{Into: "body", Columns: []string{"id", "pack", "start", "length", "size", "codec", "created"}}
-	if err := tx.Insert(insert, rows...); err != nil {
+	if err := tx.Insert(insertBody, rows...); err != nil {
 		return fmt.Errorf("record bodies: %w", err)
 	}
 	tx.OnCommit(func() {

@@ -21,6 +21,9 @@ type conn struct {
 	last  error   // what SQLite last complained of
 	wrote bool    // a statement changed something since it was last cleared
 
+	inserts map[insertion]string // texts of insertions
+	args    []any                // room for their arguments
+
 	walFrames uintptr // library memory: frames in the log after the last commit
 }
 
@@ -36,7 +39,7 @@ type connOptions struct {
 const outWords = 16
 
 func openConn(o connOptions) (*conn, error) {
-	c := &conn{tls: libc.NewTLS()}
+	c := &conn{tls: libc.NewTLS(), inserts: map[insertion]string{}}
 	if err := c.open(o); err != nil {
 		_ = c.close() // the error that matters is the one of open
 		return nil, err

@@ -68,3 +68,51 @@ func (t *txConn) List(ids []int64) (string, []any) {
 func (t *txConn) MaxArgs() int { return maxArgs }
 
 func (t *txConn) Shared() bool { return false }
+
+// Insert is db.Inserter's: as db.Tx would, but with texts and room for arguments
+// that are kept.
+func (t *txConn) Insert(ins db.Insert, rows [][]any) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	for len(rows) > 0 {
+		n := ins.Together(len(rows), maxArgs)
+		args := t.c.args[:0]
+		for _, row := range rows[:n] {
+			args = append(args, row...)
+		}
+		_, err := t.c.exec(t.c.insertText(ins, n), args)
+		clear(args) // what they point to is not kept
+		t.c.args = args
+		if err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// insertion names the text of an insertion of a number of rows.
+type insertion struct {
+	into, conflict string
+	columns, rows  int
+	first          *string // the columns themselves, of which a table has several lists
+}
+
+// insertText returns ins.Text(n), which is put together once.
+func (c *conn) insertText(ins db.Insert, n int) string {
+	key := insertion{ins.Into, ins.Conflict, len(ins.Columns), n, &ins.Columns[0]}
+	text, known := c.inserts[key]
+	if !known {
+		if len(c.inserts) >= maxInserts {
+			clear(c.inserts) // columns of a call's own fill it
+		}
+		text = ins.Text(n)
+		c.inserts[key] = text
+	}
+	return text
+}
+
+// maxInserts bounds the texts that are kept: there are seven for each list of
+// columns.
+const maxInserts = 512
