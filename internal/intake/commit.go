@@ -100,8 +100,9 @@ const streamMain = "main"
 const maxShown = 100
 
 func (t *Transaction) acceptedEvent() event.Event {
+	id := t.messageID()
 	d := event.Detail{
-		From: t.env.From.String(), MessageID: t.messageID(), Size: t.stored.Size,
+		From: t.env.From.String(), MessageID: id, Size: t.stored.Size,
 		Door: t.origin.Door.String(), Helo: t.origin.Helo, TLS: t.origin.TLS,
 		Login: t.origin.Login.String(), Forwarded: t.origin.Forwarded,
 		Wishes: wishes(t.env),
@@ -120,7 +121,7 @@ func (t *Transaction) acceptedEvent() event.Event {
 	}
 	return event.Event{
 		Message: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
-		Kind: event.Accepted, Key: event.KeyOf(t.messageID()), Detail: d,
+		Kind: event.Accepted, Key: event.KeyOf(id), Detail: d,
 	}
 }
 

@@ -250,16 +250,14 @@ func (t *Transaction) mayRepeat() bool {
 // forward-paths, Message-ID and content.
 func (t *Transaction) fingerprint() Receipt {
 	h := t.content.sum
-	part := func(s string) {
-		_, _ = h.Write([]byte{0})
-		_, _ = h.Write([]byte(s))
-	}
-	part(t.env.From.ASCII())
+	b := append(make([]byte, 0, 256), 0)
+	b = append(b, t.env.From.ASCII()...)
 	for _, r := range t.recipients {
-		part(r.Address.ASCII())
+		b = append(append(b, 0), r.Address.ASCII()...)
 	}
-	part(t.messageID())
-	return Receipt(max(1, binary.BigEndian.Uint64(h.Sum(nil))>>1))
+	b = append(append(b, 0), t.messageID()...)
+	_, _ = h.Write(b) // a hash never fails
+	return Receipt(max(1, binary.BigEndian.Uint64(h.Sum(b[:0]))>>1))
 }
 
 // storeFault is the public side of what a store or the database says.

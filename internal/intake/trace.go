@@ -10,34 +10,32 @@ import (
 
 // trace returns our Received field (RFC 5321 §4.4).
 func (t *Transaction) trace() []byte {
-	var b strings.Builder
 	o := &t.origin
-	b.WriteString("Received: ")
+	b := append(make([]byte, 0, 512), "Received: "...)
 	if !t.settings.HideClient || o.Account == 0 {
-		b.WriteString("from " + helo(o.Helo))
+		b = append(append(b, "from "...), helo(o.Helo)...)
 		if o.Peer.IsValid() {
-			b.WriteString(" (" + literal(o) + ")")
+			b = append(appendLiteral(append(b, " ("...), o), ')')
 		}
-		b.WriteString("\r\n\t")
+		b = append(b, "\r\n\t"...)
 	}
-	b.WriteString("by " + t.settings.Hostname)
+	b = append(append(b, "by "...), t.settings.Hostname...)
 	if o.Protocol != "" {
-		b.WriteString(" with " + o.Protocol)
+		b = append(append(b, " with "...), o.Protocol...)
 	}
-	b.WriteString(" id " + t.id.String())
+	b = append(append(b, " id "...), t.id.String()...)
 	if o.TLS != "" {
-		b.WriteString("\r\n\t(" + o.TLS + ")")
+		b = append(append(append(b, "\r\n\t("...), o.TLS...), ')')
 	}
 	// RFC 5321 §7.2: one recipient may be named, several would tell each of
 	// the others.
 	if len(t.recipients) == 1 {
-		b.WriteString("\r\n\tfor <" + t.recipients[0].Address.ASCII() + ">")
+		b = append(append(append(b, "\r\n\tfor <"...), t.recipients[0].Address.ASCII()...), '>')
 	}
 	if p := t.env.Priority; p != 0 {
-		b.WriteString("\r\n\tpriority " + strconv.Itoa(int(p))) // RFC 6710 §7
+		b = strconv.AppendInt(append(b, "\r\n\tpriority "...), int64(p), 10) // RFC 6710 §7
 	}
-	b.WriteString(";\r\n\t" + t.started.Format(time.RFC1123Z) + "\r\n")
-	return []byte(b.String())
+	return append(t.started.AppendFormat(append(b, ";\r\n\t"...), time.RFC1123Z), "\r\n"...)
 }
 
 // helo keeps what a peer said of itself from forging the rest of the field.
@@ -54,12 +52,14 @@ func helo(s string) string {
 	return s
 }
 
-func literal(o *mail.Origin) string {
+func appendLiteral(b []byte, o *mail.Origin) []byte {
 	a := o.Peer.Addr().Unmap()
 	if a.Is6() {
-		return "[IPv6:" + a.WithZone("").String() + "]"
+		b = a.WithZone("").AppendTo(append(b, "[IPv6:"...))
+	} else {
+		b = a.AppendTo(append(b, '['))
 	}
-	return "[" + a.String() + "]"
+	return append(b, ']')
 }
 
 // prefix is what stands before the shared body in an account's copy

@@ -4,6 +4,8 @@
 package event
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -123,23 +125,27 @@ var insert = db.Insert{
 func Append(tx *db.Tx, ids *mail.IDs, events []Event) error {
 	now := mail.Micros(time.Now())
 	rows := make([][]any, 0, len(events))
-	for _, e := range events {
-		if e.ID == 0 {
-			e.ID = ids.Next()
-		}
-		if e.At == 0 {
-			e.At = now
-		}
-		detail, err := json.Marshal(e.Detail)
-		if err != nil {
+	values := make([]any, 0, len(events)*len(insert.Columns))
+	var text bytes.Buffer
+	details := json.NewEncoder(&text)
+	for i := range events {
+		e := &events[i] // stays as it is: the transaction may run again
+		text.Reset()
+		if err := details.Encode(&e.Detail); err != nil {
 			return fmt.Errorf("event detail: %w", err)
+		}
+		id := e.ID
+		if id == 0 {
+			id = ids.Next()
 		}
 		var key any
 		if e.Key != 0 {
 			key = e.Key
 		}
-		rows = append(rows, []any{int64(e.ID), int64(e.Message), int64(e.Tenant), int64(e.Account), e.At,
-			string(e.Kind), e.Stream, e.Recipient, key, string(detail)})
+		first := len(values)
+		values = append(values, int64(id), int64(e.Message), int64(e.Tenant), int64(e.Account), cmp.Or(e.At, now),
+			string(e.Kind), e.Stream, e.Recipient, key, strings.TrimSuffix(text.String(), "\n"))
+		rows = append(rows, values[first:len(values):len(values)])
 	}
 	return tx.Insert(insert, rows...)
 }
