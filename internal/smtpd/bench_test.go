@@ -110,7 +110,7 @@ type benchClient struct {
 }
 
 func newBenchClient(addr string) (*benchClient, error) {
-	conn, err := net.Dial("tcp", addr) //nolint:noctx // ends with the benchmark
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
