@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
@@ -214,6 +215,9 @@ func (s *session) send(r reply) error {
 	s.answered = len(s.unconfirmed) > 0 && s.in.Buffered() == 0 && !s.conn.waiting()
 	_, err := s.conn.Write(s.out)
 	s.out = s.out[:0]
+	// Others that are ready go first: meanwhile the peer may answer, and the next
+	// read finds something at its first try.
+	runtime.Gosched()
 	return err
 }
 
