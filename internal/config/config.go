@@ -279,6 +279,9 @@ type Outbound struct {
 	// Messages sent over one connection before a new one is made. Many
 	// receivers refuse more than a hundred.
 	MessagesPerConnection int `toml:"messages_per_connection" min:"1" max:"1000000"`
+	// Whether hosts that offer CHUNKING get a message as one chunk (BDAT). Turn it off
+	// for those behind a firewall that does not know it.
+	Chunking bool `toml:"chunking"`
 }
 
 // Limits holds what peers can make us hold.

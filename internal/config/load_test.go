@@ -108,6 +108,7 @@ per_destination = 3
 connect_timeout = "20s"
 idle_timeout = "0"
 messages_per_connection = 9
+chunking = false
 [limits]
 connections = 1
 connections_per_address = 0

@@ -53,6 +53,18 @@ func TestChunking(t *testing.T) {
 	}
 }
 
+// TestByData: where the settings want it, CHUNKING is not used.
+func TestByData(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set.ByData = true
+	m := w.mx(testkit.MXOptions{Keywords: []string{"PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING"}})
+	w.want(w.send("a@x.test"), good)
+	if m.Messages()[0].Chunked {
+		t.Error("it came by BDAT")
+	}
+}
+
 // TestChunkingRefused: each reply is taken as it is behind DATA.
 func TestChunkingRefused(t *testing.T) {
 	t.Parallel()

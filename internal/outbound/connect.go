@@ -170,6 +170,7 @@ func (w *worker) tls(host string, verify bool) *tls.Config {
 
 func (w *worker) hello(c *client) *problem {
 	reply, err := c.hello(w.o.o.Hostname())
+	c.ext.chunking = c.ext.chunking && !w.set.ByData
 	if err != nil {
 		return trouble(target{host: c.host, addr: c.addr}, "EHLO to", err)
 	}

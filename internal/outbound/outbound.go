@@ -31,6 +31,7 @@ type Settings struct {
 	Port                  int // on the destination's MX
 	SmartHost             SmartHost
 	MessagesPerConnection int
+	ByData                bool          // CHUNKING is not used
 	ConnectTimeout        time.Duration // to one address
 	IdleTimeout           time.Duration // a connection without work is kept; 0 = not
 	Grace                 time.Duration // for a running transaction when the server stops
