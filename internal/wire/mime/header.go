@@ -24,6 +24,9 @@ type Field struct {
 // Value is the raw value: all that stands behind the colon, folding kept.
 func (f Field) Value() []byte { return f.Raw[f.colon+1:] }
 
+// Is tells whether the field has a name, in any case.
+func (f Field) Is(name string) bool { return equalFold(f.Name, name) }
+
 // Text is the unfolded value without white space around it.
 func (f Field) Text() string { return Unfold(f.Value()) }
 
@@ -46,7 +49,7 @@ func (h Header) All() iter.Seq[Field] {
 // Get is the Text of the first field of a name, in any case.
 func (h Header) Get(name string) (string, bool) {
 	for f := range h.All() {
-		if equalFold(f.Name, name) {
+		if f.Is(name) {
 			return f.Text(), true
 		}
 	}
@@ -60,7 +63,7 @@ func Fields(raw []byte, names []string, not bool) []byte {
 	out := make([]byte, 0, min(len(raw), 1024))
 	end := 0
 	for f := range Header(raw).All() {
-		listed := slices.ContainsFunc(names, func(n string) bool { return equalFold(f.Name, n) })
+		listed := slices.ContainsFunc(names, f.Is)
 		if listed != not {
 			out = append(out, f.Raw...)
 		}
