@@ -1,11 +1,9 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
-	stdmime "mime"
-	netmail "net/mail"
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/account"
@@ -13,81 +11,102 @@ import (
 	"github.com/hayauma/hayauma/internal/wire/mime"
 )
 
-// Header decides on what the header of a submission says of its author and sender
-// (RFC 6409 §6.1): that is what its readers see. Each mailbox must be one that the
-// login may send as. A field that is not there says nothing.
+// maxAuthors bounds the mailboxes of one From field: each may cost a look into
+// the directory.
+const maxAuthors = 20
+
+// Header decides on the header of a message that an account sends: people read
+// From, not the envelope, so whoever is named there or in Sender must be one that
+// the account may send as (RFC 6409 §6.1). Each field may stand there once
+// (RFC 5322 §3.6), since of two every reader takes another one. What we cannot
+// read for sure is refused: others might read it. A header without From says nothing,
+// and passes.
 func (p *Policy) Header(ctx context.Context, o mail.Origin, h mime.Header) *mail.Fault {
 	if o.Account == 0 || p.o.CheckFrom == nil || !p.o.CheckFrom() {
 		return nil
 	}
-	acc := account.Account{ID: o.Account, Address: o.Login}
-	for _, name := range []string{"From", "Sender"} {
-		if fault := p.authors(ctx, acc, name, h); fault != nil {
+	acc := account.Account{ID: o.Account, Address: o.Login} // MAIL has found it there
+	seen := map[string]bool{}
+	for f := range h.All() {
+		name, fault := author(f)
+		if fault != nil {
+			return fault
+		}
+		if name == "" {
+			continue
+		}
+		if seen[name] {
+			return mail.Final(mail.ContentOther, "The message has two "+name+" fields: leave one of them")
+		}
+		seen[name] = true
+		if fault := p.authors(ctx, acc, name, f); fault != nil {
 			return fault
 		}
 	}
 	return nil
 }
 
-func (p *Policy) authors(ctx context.Context, acc account.Account, name string, h mime.Header) *mail.Fault {
-	seen := 0
-	for f := range h.All() {
-		if !strings.EqualFold(string(f.Name), name) {
-			continue
+// author is From or Sender if a field is one of them. A field that some reader
+// could take for one, but for octets that no name may have, is refused.
+func author(f mime.Field) (string, *mail.Fault) {
+	for _, name := range []string{"From", "Sender"} {
+		if f.Is(name) {
+			return name, nil
 		}
-		// Two readers could each believe another one (RFC 5322 §3.6).
-		if seen++; seen > 1 {
-			return mail.Final(mail.ContentOther, "The message has more than one "+name+" field")
+		before, _, _ := bytes.Cut(f.Raw, []byte{':'})
+		if len(before) < len(f.Raw) && strings.EqualFold(string(visible(before)), name) {
+			return "", mail.Final(mail.ContentOther, "The name of a "+name+" field in the header holds octets that no name may have")
 		}
-		list, err := mailboxes(f.Text())
+	}
+	return "", nil
+}
+
+// visible is what is left of a name without white space, line ends, control
+// characters and all beyond ASCII.
+func visible(name []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return -1
+		}
+		return r
+	}, name)
+}
+
+func (p *Policy) authors(ctx context.Context, acc account.Account, name string, f mime.Field) *mail.Fault {
+	most := maxAuthors
+	if name == "Sender" {
+		most = 1 // RFC 5322 §3.6.2
+	}
+	list, err := mime.ParseMailboxes(f.Value(), most)
+	if err != nil {
+		return mail.Final(mail.ContentOther, "The "+name+" field cannot be read for sure: write it like \""+name+": Name <user@example.org>\"")
+	}
+	for _, a := range list {
+		may, err := p.o.Directory.MaySendAs(ctx, acc, a)
 		if err != nil {
-			return mail.Final(mail.ContentOther, "The "+name+" field of the message cannot be read: write it like Name <user@example.org>")
+			return mail.AsFault(err)
 		}
-		for _, a := range list {
-			may, err := p.o.Directory.MaySendAs(ctx, acc, a)
-			if err != nil {
-				return mail.AsFault(err)
-			}
-			if !may {
-				return mail.Final(mail.NotAuthorized, fmt.Sprintf("You are logged in as %s, which may not send as %s, the %s of the message",
-					acc.Address.ASCII(), a.ASCII(), name))
-			}
+		if !may {
+			return mail.Final(mail.NotAuthorized, fmt.Sprintf("The %s field names %s, and your login may not send as this address", name, public(a)))
 		}
 	}
 	return nil
 }
 
-// mailboxes reads a list of mailboxes, of which there must be one at least.
-func mailboxes(text string) ([]mail.Address, error) {
-	// What names say in which charset does not matter here.
-	p := netmail.AddressParser{WordDecoder: &stdmime.WordDecoder{
-		CharsetReader: func(_ string, r io.Reader) (io.Reader, error) { return r, nil },
-	}}
-	list, err := p.ParseList(text)
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, mail.ErrAddress // an empty group
-	}
-	out := make([]mail.Address, len(list))
-	for i, a := range list {
-		if out[i], err = mail.ParseAddress(written(a.Address)); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
+// maxShown is how much of an address a reply shows, so that its line stays within
+// RFC 5321 §4.5.3.1.5.
+const maxShown = 300
 
-// written quotes a local part that needs it: the parser has taken its quotes away.
-func written(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
-		return address
+// public is an address as a reply can show it, in ASCII.
+func public(a mail.Address) string {
+	s := strings.Map(func(r rune) rune {
+		if r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, a.ASCII())
+	if len(s) > maxShown {
+		return s[:maxShown] + "..."
 	}
-	if _, err := mail.ParseAddress(address); err == nil {
-		return address
-	}
-	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(address[:at])
-	return `"` + quoted + `"` + address[at:]
+	return s
 }
