@@ -81,9 +81,9 @@ type Writer interface {
 	io.Writer
 	// Size is how many octets were written.
 	Size() int64
-	// Reader reads what was written so far, from the start. It is valid until
+	// Reader reads what was written so far, from any place. It is valid until
 	// the next Write, Commit or Abort.
-	Reader() (io.Reader, error)
+	Reader() (*io.SectionReader, error)
 	// Commit returns once the bytes are durable. Many commits share a sync.
 	Commit(ctx context.Context, m Meta) (Body, error)
 	Abort()

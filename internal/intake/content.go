@@ -14,6 +14,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/wire/mime"
+	"github.com/hayauma/hayauma/internal/wire/mime/sevenbit"
 )
 
 // maxReceived is how many hosts a message may have passed: more is a loop
@@ -32,6 +33,7 @@ type content struct {
 	head    []byte    // a submission's header, held until it is complete
 	size    int64     // as the peer sent it
 	ruler   ruler     // of the lines as the peer sent them
+	high    bool      // of our own users: what is to be stored has octets beyond ASCII
 	fault   *mail.Fault
 }
 
@@ -112,12 +114,16 @@ func (t *Transaction) open() *mail.Fault {
 	c.sum = sha256.New()
 	c.writer = t.in.o.Blobs.Create()
 	if len(t.accounts) > 0 {
-		c.parser = mime.NewParser(mime.Limits{HeaderBytes: int(t.settings.HeaderSize)})
+		c.parser = t.newParser()
 	}
 	if t.origin.Door == mail.DoorBounce {
 		return nil
 	}
 	return t.put(t.trace())
+}
+
+func (t *Transaction) newParser() *mime.Parser {
+	return mime.NewParser(mime.Limits{HeaderBytes: int(t.settings.HeaderSize)})
 }
 
 // separate keeps a content that begins with a folded line from becoming a part
@@ -136,6 +142,7 @@ func (t *Transaction) separate(first byte) *mail.Fault {
 
 func (t *Transaction) put(p []byte) *mail.Fault {
 	c := &t.content
+	c.high = c.high || t.ours() && sevenbit.High(p)
 	if c.parser != nil {
 		_, _ = c.parser.Write(p) // never fails
 	}
@@ -221,6 +228,9 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	}
 	if c.fault == nil && t.completes() && !c.scanner.Done() {
 		c.fault = t.putHead()
+	}
+	if c.fault == nil && t.ours() {
+		c.fault = t.toSevenBit()
 	}
 	if c.fault != nil {
 		return c.fault

@@ -72,8 +72,10 @@ type memoryWriter struct {
 
 func (w *memoryWriter) Write(p []byte) (int, error) { return w.buf.Write(p) }
 func (w *memoryWriter) Size() int64                 { return int64(w.buf.Len()) }
-func (w *memoryWriter) Reader() (io.Reader, error)  { return bytes.NewReader(w.buf.Bytes()), nil }
 func (w *memoryWriter) Abort()                      {}
+func (w *memoryWriter) Reader() (*io.SectionReader, error) {
+	return io.NewSectionReader(bytes.NewReader(w.buf.Bytes()), 0, w.Size()), nil
+}
 func (w *memoryWriter) Commit(context.Context, blob.Meta) (blob.Body, error) {
 	id := w.m.put(bytes.Clone(w.buf.Bytes()))
 	return blob.Body{ID: id, Size: w.Size()}, nil

@@ -49,6 +49,7 @@ func Run(t *testing.T, open Opener) {
 		{"a body of any size comes back as it was written", testSizes},
 		{"many writers get their own bodies", testConcurrent},
 		{"what is written so far can be read before Commit", testWriterReader},
+		{"a body can be made of one that is not committed", testRewrite},
 		{"an aborted body leaves nothing", testAbort},
 		{"a body is not found before it is recorded", testUnrecorded},
 		{"a transaction that fails records nothing", testRollback},

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/wire/mime/sevenbit"
 )
 
 // sizes are those at which stores change their ways.
@@ -80,7 +80,7 @@ func testWriterReader(t *testing.T, open Opener) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := iotest.TestReader(struct{ io.Reader }{r}, p); err != nil {
+		if err := iotest.TestReader(r, p); err != nil {
 			t.Fatalf("size %d: %v", n, err)
 		}
 		b, err := w.Commit(t.Context(), blob.Meta{})
@@ -90,6 +90,41 @@ func testWriterReader(t *testing.T, open Opener) {
 		w.Abort()
 		Record(t, f, b)
 		Want(t, f.Store, b.ID, p)
+	}
+}
+
+// testRewrite does what intake does with 8-bit mail.
+func testRewrite(t *testing.T, open Opener) {
+	f := open(t, Options{Grace: time.Hour})
+	for _, n := range []int{1, 5 << 10, blob.InMemory / 2, blob.InMemory + 1, 3 << 20} {
+		msg := []byte("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" +
+			"Content-Type: text/plain; charset=utf-8\r\n\r\nGr\u00fc\u00dfe\r\n--b\r\nContent-Type: image/png\r\n\r\n\xff")
+		msg = append(append(msg, Bytes(n, uint64(n))...), "\r\n--b--\r\n"...)
+		var want bytes.Buffer
+		if err := sevenbit.Convert(&want, bytes.NewReader(msg), int64(len(msg))); err != nil {
+			t.Fatal(err)
+		}
+		from, to := f.Store.Create(), f.Store.Create()
+		if _, err := from.Write(msg); err != nil {
+			t.Fatal(err)
+		}
+		src, err := from.Reader()
+		if err == nil {
+			err = sevenbit.Convert(to, src, src.Size())
+		}
+		from.Abort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := to.Commit(t.Context(), blob.Meta{})
+		if err != nil || b.Size != int64(want.Len()) {
+			t.Fatalf("%d octets, %v", b.Size, err)
+		}
+		Record(t, f, b)
+		Want(t, f.Store, b.ID, want.Bytes())
+	}
+	if faults := Faults(t, f.Store); len(faults) > 0 {
+		t.Fatalf("check: %q", faults)
 	}
 }
 

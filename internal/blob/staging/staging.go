@@ -256,33 +256,39 @@ func (b *Body) Disown() {
 	b.blocks = nil
 }
 
-// Reader reads what was written so far, from the start. It is valid until the
+// Reader reads what was written so far, from any place. It is valid until the
 // next Write, Finish or Abort.
-func (b *Body) Reader() (io.Reader, error) {
+func (b *Body) Reader() (*io.SectionReader, error) {
 	if b.ended {
 		return nil, ErrEnded
 	}
 	if b.err != nil {
 		return nil, b.err
 	}
-	return &reader{b: b}, nil
+	return io.NewSectionReader(reader{b}, 0, b.size), nil
 }
 
 // reader reads a body that is still being written.
-type reader struct {
-	b  *Body
-	at int64
+type reader struct{ b *Body }
+
+// ReadAt implements io.ReaderAt.
+func (r reader) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = r.some(p[n:], off+int64(n))
+		n += more
+	}
+	return n, err
 }
 
-func (r *reader) Read(p []byte) (n int, err error) {
-	switch in := r.at - r.b.moved; {
-	case r.at >= r.b.size:
+// some reads as much as lies in one piece.
+func (r reader) some(p []byte, off int64) (int, error) {
+	switch in := off - r.b.moved; {
+	case off >= r.b.size:
 		return 0, io.EOF
 	case in < 0:
-		n, err = r.b.large.ReadAt(p[:min(int64(len(p)), -in)], r.at)
+		return r.b.large.ReadAt(p[:min(int64(len(p)), -in)], off)
 	default:
-		n = copy(p, r.b.blocks[in/BlockLen][in%BlockLen:])
+		return copy(p, r.b.blocks[in/BlockLen][in%BlockLen:]), nil
 	}
-	r.at += int64(n)
-	return n, err
 }

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hayauma/hayauma/internal/wire/mime"
+	"github.com/hayauma/hayauma/test/letters"
 )
 
 // FuzzConvert takes any octets: either there is an obstacle, or our own parser
@@ -43,7 +44,7 @@ func FuzzConvert(f *testing.F) {
 			t.Fatalf("%+v of\n%q", report, got)
 		}
 		want, have := ownLeaves(t, msg, before.root), ownLeaves(t, got, after.root)
-		if diff := cmp.Diff(want, have, cmp.AllowUnexported(leaf{})); diff != "" {
+		if diff := cmp.Diff(want, have); diff != "" {
 			t.Fatalf("leaves (-before +after):\n%s\nof\n%q\nas\n%q", diff, msg, got)
 		}
 		plan, err := before.Plan(strings.NewReader(msg))
@@ -53,9 +54,9 @@ func FuzzConvert(f *testing.F) {
 	})
 }
 
-func ownLeaves(t rapid.TB, msg string, q *mime.Part) []leaf {
+func ownLeaves(t rapid.TB, msg string, q *mime.Part) []letters.Leaf {
 	if !isLeaf(q) {
-		list := []leaf{{q.Type + "/" + q.Subtype, fmt.Sprint(len(q.Children))}}
+		list := []letters.Leaf{{Kind: q.Type + "/" + q.Subtype, Body: fmt.Sprint(len(q.Children))}}
 		for i := range q.Children {
 			list = append(list, ownLeaves(t, msg, &q.Children[i])...)
 		}
@@ -69,7 +70,7 @@ func ownLeaves(t rapid.TB, msg string, q *mime.Part) []leaf {
 	if kind == "message" {
 		kind = "application" // what the parser says of a message that is encoded
 	}
-	return []leaf{{kind, string(body)}}
+	return []letters.Leaf{{Kind: kind, Body: string(body)}}
 }
 
 func BenchmarkConvert(b *testing.B) {

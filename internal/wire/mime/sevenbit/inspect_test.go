@@ -113,3 +113,20 @@ func (f *failing) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func TestHigh(t *testing.T) {
+	t.Parallel()
+	for n := range 100 {
+		p := bytes.Repeat([]byte{0x7f}, n)
+		if High(p) {
+			t.Errorf("%d octets of ASCII", n)
+		}
+		for i := range p {
+			p[i] = 0x80
+			if !High(p) {
+				t.Errorf("octet %d of %d", i, n)
+			}
+			p[i] = 0x7f
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package sevenbit
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // maxLine is what a line may have without its CRLF (RFC 5321 §4.5.3.1.6,
 // RFC 5322 §2.1.1).
@@ -26,7 +29,7 @@ type meter struct {
 }
 
 func (m *meter) Write(p []byte) (int, error) {
-	m.seen.High = m.seen.High || high(p)
+	m.seen.High = m.seen.High || High(p)
 	m.seen.NUL = m.seen.NUL || bytes.IndexByte(p, 0) >= 0
 	for rest := p; ; {
 		i := bytes.IndexByte(rest, '\n')
@@ -65,7 +68,17 @@ func (m *meter) end() Octets {
 	return m.seen
 }
 
-func high(p []byte) bool {
+// High tells whether there are octets beyond ASCII. It looks at many at once, as
+// most mail has none.
+func High(p []byte) bool {
+	const mask = 0x8080808080808080
+	for ; len(p) >= 32; p = p[32:] {
+		a, b := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
+		c, d := binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
+		if (a|b|c|d)&mask != 0 {
+			return true
+		}
+	}
 	for _, c := range p {
 		if c >= 0x80 {
 			return true
