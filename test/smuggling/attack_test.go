@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"mime/quotedprintable"
 	"regexp"
 	"strings"
 	"sync"
@@ -213,9 +214,24 @@ func TestOneInOneOut(t *testing.T) {
 	out := map[string][]string{}
 	for _, m := range r.check(t) {
 		id, _, _ := strings.Cut(m.from, "@")
-		out[id] = append(out[id], unstuffed(m.content+"\r\n"))
+		out[id] = append(out[id], decoded(t, unstuffed(m.content+"\r\n")))
 	}
 	compare(t, "the next host", relayed, out)
+}
+
+// decoded is a message as it was before its lines were too long to be relayed.
+func decoded(t *testing.T, text string) string {
+	t.Helper()
+	const added = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+	head, body, encoded := strings.Cut(text, added)
+	if !encoded {
+		return text
+	}
+	b, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(body)))
+	if err != nil {
+		t.Errorf("%q: %v", text, err)
+	}
+	return head + "\r\n" + string(b)
 }
 
 // byWay gives the trials of each way, in order.
