@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,12 +92,13 @@ func (o *observer) count(part string) (n int) {
 
 // world is a queue over a real engine.
 type world struct {
-	t   testing.TB
-	db  db.DB
-	ids *mail.IDs
-	obs *observer
-	set Settings
-	q   *Queue
+	t    testing.TB
+	db   db.DB
+	ids  *mail.IDs
+	obs  *observer
+	set  Settings    // before open
+	hold atomic.Bool // new messages, whatever set says
+	q    *Queue
 }
 
 func defaults() Settings {
@@ -129,8 +131,14 @@ func newWorldOn(t testing.TB, engine db.DB, d Deliverer, change ...func(*Setting
 
 // open makes a new queue over the same database, as a new process does.
 func (w *world) open(d Deliverer) {
-	w.q = New(Options{DB: w.db, IDs: w.ids, Settings: func() Settings { return w.set }, Deliverer: d,
+	w.q = New(Options{DB: w.db, IDs: w.ids, Settings: w.settings, Deliverer: d,
 		Observer: w.obs, Logger: slog.New(slog.DiscardHandler)})
+}
+
+func (w *world) settings() Settings {
+	set := w.set
+	set.Hold = set.Hold || w.hold.Load()
+	return set
 }
 
 // run starts the queue and returns what stops it.

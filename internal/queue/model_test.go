@@ -93,7 +93,8 @@ func TestModel(t *testing.T) {
 		}
 		r.Repeat(map[string]func(*rapid.T){
 			"insert": func(r *rapid.T) {
-				w.set.Hold = rapid.IntRange(0, 3).Draw(r, "hold") == 0
+				hold := rapid.IntRange(0, 3).Draw(r, "hold") == 0
+				w.hold.Store(hold)
 				var to []string
 				for i := range rapid.IntRange(1, 6).Draw(r, "recipients") {
 					to = append(to, fmt.Sprintf("u%d@d%d.test", i, rapid.IntRange(1, 3).Draw(r, "site")))
@@ -104,7 +105,7 @@ func TestModel(t *testing.T) {
 					far.fate[rcpt.ID] = rapid.SampledFrom([]Result{Delivered, Delivered, TryLater, Refused}).Draw(r, "fate")
 					far.mu.Unlock()
 					model[rcpt.ID] = Queued
-					if w.set.Hold {
+					if hold {
 						model[rcpt.ID] = Held
 					}
 				}

@@ -349,12 +349,15 @@ func (q *Queue) choose(due []dueRow) (ids []int64, seen int) {
 		if s != nil {
 			have += s.rows
 		}
-		if have >= q.limit() {
+		// As soon as it is full: what room its deliveries make while the next page
+		// is read belongs to the most urgent rows, not to the oldest.
+		if have+1 >= q.limit() {
 			q.siteOf(d.site).more = true
-			continue
 		}
-		taken[d.site]++
-		ids = append(ids, int64(d.id))
+		if have < q.limit() {
+			taken[d.site]++
+			ids = append(ids, int64(d.id))
+		}
 	}
 	return ids, seen
 }
