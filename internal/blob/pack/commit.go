@@ -73,15 +73,31 @@ func (j *job) release() {
 	}
 }
 
+const (
+	// Where so many bodies shared a sync, the next one begins no sooner than syncEvery
+	// behind it: the machine is busy then, a sync costs as much as a message, and who
+	// waits for it waits for the database next.
+	manyShare = 4
+	syncEvery = time.Millisecond
+)
+
 // commitLoop is the committer. While one group is being synced the next one
-// gathers in the queue; nothing waits on purpose.
+// gathers in the queue.
 func (s *Store) commitLoop() {
 	defer close(s.gone)
 	w := &groupWriter{buf: make([]byte, 0, writeLen)}
 	group := make([]*job, 0, groupJobs)
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	var began time.Time // of the group before
 	for {
 		select {
 		case j := <-s.queue:
+			if d := time.Until(began.Add(syncEvery)); d > 0 && len(group) >= manyShare {
+				pause.Reset(d)
+				<-pause.C
+			}
+			began = time.Now()
 			group = s.gather(append(group[:0], j))
 			s.commitGroup(w, group)
 			clear(group)
