@@ -45,7 +45,7 @@ func (c *command) bench(ctx context.Context) error {
 	f.DurationVar(&b.source.Ramp, "ramp", 0, "pause between the starts of two connections")
 	f.IntVar(&b.messages, "messages", 0, "messages per run; 0 = by row, some seconds each")
 	f.IntVar(&b.rounds, "rounds", 3, "runs of each row, interleaved")
-	f.StringVar(&b.only, "only", "", "run only rows whose names contain one of these words: accept,ceiling")
+	f.StringVar(&b.only, "only", "", "run only rows whose names contain one of these words (accept,ceiling), or are one (hayauma-accept)")
 	f.StringVar(&b.hayauma, "hayauma", "", "the binary; bin/hayauma if empty")
 	f.StringVar(&b.postgres, "postgres", os.Getenv("HAYAUMA_TEST_POSTGRES"), "URL of a PostgreSQL database for the rows that use one; empty = without them")
 	f.StringVar(&b.s3, "s3", os.Getenv("HAYAUMA_TEST_S3"), "storage.bodies for the rows with S3, its \"*\" a name of each run; empty = without them")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,11 +35,15 @@ type row struct {
 	run     func(ctx context.Context, dir string) (*Result, error)
 }
 
+// chosenRows: a word that is the name of a row chooses it alone.
 func (b *bench) chosenRows() []row {
+	all := b.allRows()
 	var chosen []row
-	for _, r := range b.allRows() {
+	for _, r := range all {
 		for word := range strings.SplitSeq(b.only, ",") {
-			if strings.Contains(r.name, strings.TrimSpace(word)) {
+			word = strings.TrimSpace(word)
+			whole := slices.ContainsFunc(all, func(r row) bool { return r.name == word })
+			if r.name == word || !whole && strings.Contains(r.name, word) {
 				chosen = append(chosen, r)
 				break
 			}
