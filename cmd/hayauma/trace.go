@@ -72,6 +72,7 @@ func facts(e event.Event) []fact {
 	if brought {
 		add("sender", senderText(d.From))
 		add("to", strings.Join(d.Recipients, ", "))
+		add("queued", queuedText(d))
 		add("peer", peerText(d))
 		add("login", d.Login)
 		add("tls", cmp.Or(d.TLS, noTLS(d)))
@@ -103,6 +104,14 @@ func facts(e event.Event) []fact {
 		add("report", fmt.Sprintf("message %s ('hayauma trace %s' tells its story)", d.Other, d.Other))
 	}
 	return out
+}
+
+// queuedText tells how many recipients wait for their way out.
+func queuedText(d *event.Detail) string {
+	if d.Queued == 0 {
+		return ""
+	}
+	return fmt.Sprintf("for %d of them", d.Queued)
 }
 
 // decoded is a header's text as its writer meant it (RFC 2047), or as it stands

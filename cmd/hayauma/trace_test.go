@@ -20,9 +20,8 @@ func TestTimeline(t *testing.T) {
 	events := []event.Event{
 		{At: at(5), Kind: event.Accepted, Detail: event.Detail{
 			From: "a@one.test", Recipients: []string{"b@two.test"}, Door: "submission", Peer: "127.0.0.1:999", Helo: "me.test",
-			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m",
+			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m", Queued: 1,
 		}},
-		{At: at(6), Kind: event.Queued, Detail: event.Detail{Recipients: []string{"b@two.test"}}},
 		{At: at(7), Kind: event.Deferred, Recipient: "b@two.test", Detail: event.Detail{
 			Host: "mx.two.test", Peer: "127.0.0.3:25", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Attempt: 1, Millis: 25, Next: next,
 		}},
@@ -35,14 +34,13 @@ func TestTimeline(t *testing.T) {
 2026-01-02 03:04:05.000  accepted
     sender      a@one.test
     to          b@two.test
+    queued      for 1 of them
     peer        127.0.0.1:999 helo me.test by submission
     login       a@one.test
     tls         TLSv1.3 X
     message-id  <m@x>
     subject     bad �[31m
     size        5.1 KB
-2026-01-02 03:04:06.000  queued
-    to          b@two.test
 2026-01-02 03:04:07.000  deferred b@two.test
     host        mx.two.test [127.0.0.3:25]
     tls         none

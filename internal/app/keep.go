@@ -9,6 +9,7 @@ import (
 // How often the house is kept.
 const (
 	sweepEvery = time.Hour
+	keysEvery  = 10 * time.Second
 	certsEvery = 12 * time.Hour
 	firstSweep = 5 * time.Minute
 )
@@ -17,6 +18,8 @@ const (
 func (a *app) keep(ctx context.Context) {
 	sweep := time.NewTimer(firstSweep)
 	defer sweep.Stop()
+	keys := time.NewTicker(keysEvery)
+	defer keys.Stop()
 	renew := time.NewTicker(certsEvery)
 	defer renew.Stop()
 	for {
@@ -24,6 +27,10 @@ func (a *app) keep(ctx context.Context) {
 		case <-sweep.C:
 			a.sweep(ctx)
 			sweep.Reset(sweepEvery)
+		case <-keys.C:
+			if _, err := a.history.SortKeys(ctx); err != nil && ctx.Err() == nil {
+				a.log.Warn("finding messages by their Message-ID gets slower", "error", err)
+			}
 		case <-renew.C:
 			if err := a.certs.Reload(); err != nil {
 				a.log.Error("certificate not renewed, the old one stays", "error", err)

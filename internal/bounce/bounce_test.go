@@ -119,7 +119,7 @@ func TestBounce(t *testing.T) {
 	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused)})
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@elsewhere.test", mail.NotifyFailure))
-	settled(t, s, id, "accepted queued failed failed bounced bounced")
+	settled(t, s, id, "accepted failed failed bounced bounced")
 	got := s.Inbox("alice@hayauma.test")
 	if len(got) != 1 {
 		t.Fatalf("INBOX: %q", got)
@@ -151,7 +151,7 @@ func TestOurOwnFinding(t *testing.T) {
 	})})
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted queued failed bounced")
+	settled(t, s, id, "accepted failed bounced")
 	r := read(t, s.Inbox("alice@hayauma.test")[0])
 	wantAll(t, "text", r.text, "cannot be delivered:\r\n    The domain takes no mail")
 	wantAll(t, "status", r.status, "Status: 5.1.10", "Diagnostic-Code: x-hayauma; The domain takes no mail")
@@ -169,10 +169,10 @@ func TestSilence(t *testing.T) {
 		notify     mail.Notify
 		events     string
 	}{
-		{"never a bounce of a bounce", "", 0, "accepted queued failed bounced"},
-		{"NOTIFY=NEVER", "alice@hayauma.test", mail.NotifyNever, "accepted queued failed"},
-		{"only success wanted", "alice@hayauma.test", mail.NotifySuccess, "accepted queued failed"},
-		{"the sender does not exist here", "nobody@hayauma.test", 0, "accepted queued failed bounced"},
+		{"never a bounce of a bounce", "", 0, "accepted failed bounced"},
+		{"NOTIFY=NEVER", "alice@hayauma.test", mail.NotifyNever, "accepted failed"},
+		{"only success wanted", "alice@hayauma.test", mail.NotifySuccess, "accepted failed"},
+		{"the sender does not exist here", "nobody@hayauma.test", 0, "accepted failed bounced"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -200,8 +200,8 @@ func TestSenderOverQuota(t *testing.T) {
 	send(t, s, "bob@hayauma.test", rcpt(s, "alice@hayauma.test", 0)) // fills it
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
 	other := send(t, s, "bob@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted queued failed bounced")
-	settled(t, s, other, "accepted queued failed bounced")
+	settled(t, s, id, "accepted failed bounced")
+	settled(t, s, other, "accepted failed bounced")
 	if got := s.Inbox("alice@hayauma.test"); len(got) != 2 {
 		t.Errorf("INBOX: %q", got)
 	}
@@ -219,7 +219,7 @@ func TestSenderElsewhere(t *testing.T) {
 	})})
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "me@far.test", rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted queued failed bounced")
+	settled(t, s, id, "accepted failed bounced")
 	testkit.Eventually(t, patience, "an empty queue", func() bool { return len(s.Queued()) == 0 })
 	if reports.Load() != 1 {
 		t.Errorf("%d reports", reports.Load())
@@ -232,15 +232,15 @@ func TestDelayNoticeOnce(t *testing.T) {
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@elsewhere.test", mail.NotifyFailure))
 	s.WakeQueue()
-	settled(t, s, id, "accepted queued deferred deferred")
+	settled(t, s, id, "accepted deferred deferred")
 	s.WakeReporter()
-	settled(t, s, id, "accepted queued deferred deferred delayed")
+	settled(t, s, id, "accepted deferred deferred delayed")
 	// The next attempt fails as well; nobody hears of it a second time.
 	if n, err := s.Queue.Retry(t.Context(), queue.Filter{All: true}); err != nil || n != 2 {
 		t.Fatalf("retry: %d, %v", n, err)
 	}
 	testkit.Eventually(t, patience, "the second attempt", func() bool {
-		return strings.HasPrefix(s.Events(id.String()), "accepted queued deferred deferred delayed deferred deferred")
+		return strings.HasPrefix(s.Events(id.String()), "accepted deferred deferred delayed deferred deferred")
 	})
 	if late, err := s.Queue.Delayed(t.Context(), 10); err != nil || len(late) != 0 {
 		t.Errorf("still to be told: %+v, %v", late, err)
@@ -262,7 +262,7 @@ func TestExpired(t *testing.T) {
 	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), Lifetime: time.Microsecond})
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted queued expired bounced")
+	settled(t, s, id, "accepted expired bounced")
 	r := read(t, s.Inbox("alice@hayauma.test")[0])
 	wantAll(t, "text", r.text, "given up: the time for delivery is over:\r\n    451 4.7.1 Greylisted, come again")
 	wantAll(t, "status", r.status, "Action: failed\r\nStatus: 5.4.7\r\n", "Diagnostic-Code: smtp; 451 4.7.1 Greylisted")
@@ -298,7 +298,7 @@ func TestCrashBeforeTheReport(t *testing.T) {
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
 	on.Store(true)
 	s.WakeQueue()
-	settled(t, s, id, "accepted queued failed")
+	settled(t, s, id, "accepted failed")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -313,7 +313,7 @@ func TestCrashBeforeTheReport(t *testing.T) {
 	}
 	on.Store(false)
 	s.WakeReporter() // as after the next start
-	settled(t, s, id, "accepted queued failed bounced")
+	settled(t, s, id, "accepted failed bounced")
 	if got := s.Inbox("alice@hayauma.test"); len(got) != 1 || len(s.Queued()) != 0 {
 		t.Errorf("%d reports, queue %+v", len(got), s.Queued())
 	}
@@ -327,7 +327,7 @@ func TestReportRefusedHere(t *testing.T) {
 		Messages: func(s *intake.Settings) { s.MessageSize = int64(len(hello)) }})
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted queued failed bounced")
+	settled(t, s, id, "accepted failed bounced")
 	events := s.Timeline(id.String())
 	if got := events[len(events)-1].Detail; got.Reason == "" || got.Other != "" {
 		t.Errorf("last event: %+v", got)

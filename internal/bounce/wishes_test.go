@@ -41,9 +41,9 @@ func TestNotDeliveredInTime(t *testing.T) {
 		id := sendWith(t, s, mail.Envelope{From: s.Address("alice@hayauma.test"), By: mail.DeliverBy{At: mail.Micros(time.Now()) + 1, Return: giveBack}},
 			rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@elsewhere.test", mail.NotifyNever))
 		s.WakeQueue()
-		events, action, status, text := "accepted queued deferred deferred delayed", "delayed", "4.4.7", "not delivered by the time that you gave"
+		events, action, status, text := "accepted deferred deferred delayed", "delayed", "4.4.7", "not delivered by the time that you gave"
 		if giveBack {
-			events, action, status, text = "accepted queued expired expired bounced", "failed", "5.4.7", "given up: the time for delivery is over"
+			events, action, status, text = "accepted expired expired bounced", "failed", "5.4.7", "given up: the time for delivery is over"
 		}
 		settled(t, s, id, strings.TrimSuffix(strings.TrimSuffix(events, " delayed"), " bounced"))
 		s.WakeReporter()
@@ -67,7 +67,7 @@ func TestNobodyWatchesTheTime(t *testing.T) {
 	s.Account("alice@hayauma.test", 0)
 	id := sendWith(t, s, mail.Envelope{From: s.Address("alice@hayauma.test"), By: mail.DeliverBy{At: mail.Micros(time.Now().Add(time.Hour))}},
 		rcpt(s, "x@elsewhere.test", mail.NotifyFailure), rcpt(s, "y@elsewhere.test", mail.NotifyNever))
-	settled(t, s, id, "accepted queued delivered delivered relayed")
+	settled(t, s, id, "accepted delivered delivered relayed")
 	r := read(t, s.Inbox("alice@hayauma.test")[0])
 	wantAll(t, "text", r.text, "taken by mx.elsewhere.test, which goes on with it")
 	wantAll(t, "status", r.status, "\r\nDeliver-By-Date: ", "Final-Recipient: rfc822; x@elsewhere.test\r\nAction: relayed")
@@ -88,7 +88,7 @@ func TestReportOfASecret(t *testing.T) {
 	s.Account("alice@hayauma.test", 0)
 	secret := mail.Envelope{From: s.Address("alice@hayauma.test"), RequireTLS: true, Priority: 3, Ret: "FULL"}
 	id := sendWith(t, s, secret, rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted queued failed bounced")
+	settled(t, s, id, "accepted failed bounced")
 	if r := read(t, s.Inbox("alice@hayauma.test")[0]); strings.Contains(r.original, "Hello") || r.originalType != "text/rfc822-headers" {
 		t.Errorf("%s: %q", r.originalType, r.original)
 	}

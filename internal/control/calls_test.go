@@ -117,7 +117,7 @@ func TestTraceAndCheck(t *testing.T) {
 			Recipients: []string{"alice@hayauma.test", "x@elsewhere.test"}, Message: strings.NewReader(letter)})
 		for _, ref := range []string{sent.Message, "one@hayauma.test", "<one@hayauma.test>"} {
 			lines := ask(t, w, control.Trace, control.MessageName{Message: ref})
-			if len(lines) != 1 || lines[0].Message.String() != sent.Message || len(lines[0].Events) != 3 {
+			if len(lines) != 1 || lines[0].Message.String() != sent.Message || len(lines[0].Events) != 2 {
 				t.Fatalf("%s: %+v", ref, lines)
 			}
 			first := lines[0].Events[0]

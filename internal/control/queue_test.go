@@ -123,7 +123,7 @@ func TestQueueVerbs(t *testing.T) {
 		touched(control.QueueRetry, all, 0, "x@a.test queued, x@a.test held, y@b.test held, z@b.test held")
 		touched(control.QueueBounce, control.QueueFilter{Sender: "bob@hayauma.test"}, 1, "x@a.test queued, x@a.test held, y@b.test held, z@b.test failed")
 		touched(control.QueueDelete, control.QueueFilter{State: "held"}, 2, "x@a.test queued, z@b.test failed")
-		if got := w.stack.Events(ids[1]); got != "accepted queued released held deleted deleted" {
+		if got := w.stack.Events(ids[1]); got != "accepted released held deleted deleted" {
 			t.Errorf("events %s", got)
 		}
 		w.stack.WakeReporter()
@@ -138,7 +138,7 @@ func TestRecall(t *testing.T) {
 		if got := ask(t, w, control.Recall, control.MessageName{Message: ids[1]}).Recipients; got != 2 {
 			t.Errorf("%d recipients", got)
 		}
-		if got := w.stack.Events(ids[1]); got != "accepted queued recalled recalled" {
+		if got := w.stack.Events(ids[1]); got != "accepted recalled recalled" {
 			t.Errorf("events %s", got)
 		}
 		refused(t, w, control.Recall, control.MessageName{Message: ids[1]}, "no message with this id waits: it has arrived everywhere, was never taken, or was taken back already; see 'hayauma trace'")

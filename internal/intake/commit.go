@@ -53,6 +53,9 @@ func (t *Transaction) entry() *entry {
 	e.reports = t.reports(len(now))
 	e.message = t.queued(append(t.accounts[len(now):], t.full...), len(e.reports) > 0)
 	e.accepted = t.acceptedEvent()
+	if e.message != nil {
+		e.accepted.Detail.Queued = len(e.message.Recipients)
+	}
 	return e
 }
 
@@ -303,13 +306,14 @@ func vanished(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Deli
 	return false
 }
 
-// events tells the story of a group in the order of its entries.
+// events tells the story of a group in the order of its entries: what waits has no
+// event of its own, which would cost as much as the one it follows.
 func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) []event.Event {
 	out := make([]event.Event, 0, 2*len(group))
 	for _, e := range group {
 		if id, repeat := repeats[e]; repeat {
 			again := e.accepted
-			again.Message, again.Kind, again.Key = id, event.Duplicate, 0
+			again.Message, again.Kind, again.Key, again.Detail.Queued = id, event.Duplicate, 0, 0
 			out = append(out, again)
 			continue
 		}
@@ -317,9 +321,6 @@ func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delive
 		for range e.copies {
 			out = append(out, filed(e, copies[0]))
 			copies = copies[1:]
-		}
-		if e.waits() {
-			out = append(out, queuedEvent(e))
 		}
 	}
 	return out
@@ -331,14 +332,6 @@ func filed(e *entry, c *mailbox.Delivery) event.Event {
 	v.Detail = event.Detail{Mailbox: "INBOX", UID: c.UID}
 	if c.Err != nil {
 		v.Kind, v.Detail = event.Failed, event.Detail{Ours: true, Reason: "the account was removed before its copy was filed"}
-	}
-	return v
-}
-
-func queuedEvent(e *entry) event.Event {
-	v := event.Event{Message: e.id, Tenant: e.accepted.Tenant, Account: e.accepted.Account, Stream: e.accepted.Stream, Kind: event.Queued}
-	for _, r := range e.message.Recipients[:min(len(e.message.Recipients), maxShown)] {
-		v.Detail.Recipients = append(v.Detail.Recipients, r.Address.String())
 	}
 	return v
 }

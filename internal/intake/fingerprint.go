@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -19,13 +20,13 @@ CREATE TABLE fingerprint (
 	at      INTEGER NOT NULL
 );
 CREATE INDEX fingerprint_at ON fingerprint (at);
-`)}}
+`), db.SQL("DROP INDEX fingerprint_at")}}
 }
 
 var (
 	sqlKnown  = db.SQL("SELECT mark, message FROM fingerprint WHERE mark IN (@ids)")
 	sqlLift   = db.SQL("DELETE FROM fingerprint WHERE mark IN (@ids)")
-	sqlPrune  = db.SQL("DELETE FROM fingerprint WHERE mark IN (SELECT mark FROM fingerprint WHERE at < ? LIMIT ?)")
+	sqlOld    = db.SQL("SELECT mark FROM fingerprint WHERE mark > ? AND at < ? ORDER BY mark LIMIT ?")
 	insertNew = db.Insert{Into: "fingerprint", Columns: []string{"mark", "message", "at"}}
 )
 
@@ -120,19 +121,46 @@ func (in *Intake) lift(ctx context.Context) {
 	}
 }
 
-// pruneFingerprints forgets what no sender repeats any more, in small writes.
+// pruneFingerprints forgets what no sender repeats any more, in small writes. It
+// looks at all of them, which are few: most are lifted soon after they were made.
 func (in *Intake) pruneFingerprints(ctx context.Context) {
 	before := mail.Micros(time.Now().Add(-keepFingerprint))
-	for n := int64(pruneChunk); n == pruneChunk && ctx.Err() == nil; {
-		err := in.o.DB.Write(ctx, func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(sqlPrune, before, pruneChunk)
-			return err
-		})
+	after := int64(math.MinInt64)
+	for ctx.Err() == nil {
+		old, err := in.oldFingerprints(ctx, after, before)
+		if err == nil && len(old) > 0 {
+			after = old[len(old)-1]
+			err = in.o.DB.Write(ctx, func(tx *db.Tx) error {
+				_, err := tx.ExecIn(sqlLift, db.In{IDs: old})
+				return err
+			})
+		}
 		if err != nil {
 			in.o.Logger.Warn("old fingerprints stay for now", "error", err)
 			return
 		}
+		if len(old) < pruneChunk {
+			return
+		}
 	}
+}
+
+func (in *Intake) oldFingerprints(ctx context.Context, after, before int64) ([]int64, error) {
+	var marks []int64
+	err := in.o.DB.Read(ctx, func(tx *db.Tx) error {
+		marks = marks[:0]
+		rows, err := tx.Query(sqlOld, after, before, pruneChunk)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var mark int64
+			err := r.Scan(&mark)
+			marks = append(marks, mark)
+			return err
+		})
+	})
+	return marks, err
 }
 
 // pruneChunk keeps one write well under 20 ms.

@@ -64,6 +64,8 @@ var tables = []struct{ name, columns, key string }{
 	{"queue_recipient", `id message address domain notify orcpt site state owner wish attempts next code enhanced reply ours host
 		expired delayed received level tell`, "id"},
 	{"event", "id message tenant account at kind stream recipient key detail", "id"},
+	{"event_key", "key event", "key, event"},
+	{"event_key_fresh", "event key", "event"},
 	{"fingerprint", "mark message at", "mark"},
 }
 
@@ -296,12 +298,14 @@ func many(t *testing.T, s *stack.Stack) {
 		})
 	}
 	wg.Wait()
-	rows, history := make([][]any, messages), make([][]any, events)
+	rows, history, keys := make([][]any, messages), make([][]any, events), make([][]any, events)
 	for i, b := range stored {
 		rows[i] = []any{b.ID, 1, 0, "", "", b.ID, []byte{0, 255, byte(i)}, b.Size, "", 0, 0, 0, "", "", int64(i), 1 << 60, int64(-i), 3, -9, 1, 1}
 	}
 	for i := range history {
-		history[i] = []any{s.IDs.Next(), 1, 1, 0, -i, "test", "", "", nil, "{}"}
+		id := s.IDs.Next()
+		history[i] = []any{id, 1, 1, 0, -i, "test", "", "", nil, "{}"}
+		keys[i] = []any{i % 7, id}
 	}
 	must(t, s.DB.Write(t.Context(), func(tx *db.Tx) error {
 		if err := s.Blobs.Record(tx, stored...); err != nil {
@@ -309,7 +313,8 @@ func many(t *testing.T, s *stack.Stack) {
 		}
 		return errors.Join(
 			tx.Insert(db.Insert{Into: "queue_message", Columns: columns("queue_message")}, rows...),
-			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...))
+			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...),
+			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...))
 	}))
 }
 

@@ -260,7 +260,7 @@ func TestRemoteRecipientsAreQueued(t *testing.T) {
 	if strings.Join(to, " ") != "x@elsewhere.test X@elsewhere.test me@elsewhere.test" {
 		t.Errorf("queued recipients: %q", to)
 	}
-	if got := r.Events(id); got != "accepted filed queued" {
+	if got := r.Events(id); got != "accepted filed" {
 		t.Errorf("events: %s", got)
 	}
 }

@@ -84,7 +84,7 @@ func TestUndo(t *testing.T) {
 	if n, err := r.Queue.Recall(t.Context(), id(kept), 0); n != 2 || err != nil {
 		t.Errorf("recall: %d, %v", n, err)
 	}
-	if got := r.Events(id(kept).String()); got != "accepted queued recalled recalled" {
+	if got := r.Events(id(kept).String()); got != "accepted recalled recalled" {
 		t.Errorf("events %q", got)
 	}
 	own := send(" HOLDFOR=7200")

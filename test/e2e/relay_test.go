@@ -32,14 +32,14 @@ func TestTwoServersRelayToEachOther(t *testing.T) {
 		}
 	}
 	b.WaitInbox("alice", 1)
-	a.WaitEvents(there, "accepted queued delivered delivered")
+	a.WaitEvents(there, "accepted delivered delivered")
 	b.WaitEvents(there, "accepted filed filed")
 	if story := a.Trace(there); !strings.Contains(story, "mx.b.test") || !strings.Contains(story, "250") || !strings.Contains(story, "TLSv1.3") {
 		t.Errorf("the trace does not tell of the host, its words and TLS:\n%s", story)
 	}
 	back := b.Submit("back", "alice@a.test")
 	a.WaitInbox("alice", 1)
-	b.WaitEvents(back, "accepted queued delivered")
+	b.WaitEvents(back, "accepted delivered")
 	a.WaitQueue("")
 	b.WaitQueue("")
 }
@@ -99,7 +99,7 @@ func TestTemporaryFailureThenRetry(t *testing.T) {
 	t.Parallel()
 	n, far, _ := withMX(t, node.Options{}, testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Reply: "451 4.7.1 Greylisted, come back", Times: 1})
 	id := n.Submit("later", "x@far.test")
-	n.WaitEvents(id, "accepted queued deferred")
+	n.WaitEvents(id, "accepted deferred")
 	waiting := n.WaitQueue("deferred")[0]
 	if waiting.Attempts != 1 || waiting.Code != 451 || !strings.Contains(waiting.Reply, "Greylisted, come back") || waiting.Sender != "alice@a.test" {
 		t.Errorf("queue: %+v", waiting)
@@ -109,7 +109,7 @@ func TestTemporaryFailureThenRetry(t *testing.T) {
 	}
 	n.Run("", "queue", "retry", waiting.Message)
 	far.WaitMessages(1, node.Patience)
-	n.WaitEvents(id, "accepted queued deferred delivered")
+	n.WaitEvents(id, "accepted deferred delivered")
 	n.WaitQueue("")
 }
 
@@ -146,7 +146,7 @@ func TestEncryptionTowardsTheRemote(t *testing.T) {
 	if !got[0].TLS || got[0].Helo != "mx.a.test" {
 		t.Errorf("the message came with TLS %v, as %q", got[0].TLS, got[0].Helo)
 	}
-	n.WaitEvents(id, "accepted queued delivered")
+	n.WaitEvents(id, "accepted delivered")
 	if story := n.Trace(id); !strings.Contains(story, "TLSv1.3") {
 		t.Errorf("the trace does not tell of TLS:\n%s", story)
 	}
@@ -158,10 +158,10 @@ func TestRemoteDropsAfterTheDot(t *testing.T) {
 	t.Parallel()
 	n, far, _ := withMX(t, node.Options{}, testkit.MXOptions{}, testkit.MXRule{Command: "END", Drop: true, Times: 1})
 	id := n.Submit("dropped", "x@far.test")
-	n.WaitEvents(id, "accepted queued deferred")
+	n.WaitEvents(id, "accepted deferred")
 	n.Run("", "queue", "retry", "--all")
 	far.WaitMessages(1, node.Patience)
-	n.WaitEvents(id, "accepted queued deferred delivered")
+	n.WaitEvents(id, "accepted deferred delivered")
 }
 
 func TestNullMX(t *testing.T) {
@@ -173,7 +173,7 @@ func TestNullMX(t *testing.T) {
 	if !strings.Contains(report, "Status: 5.1.10") || strings.Contains(report, "Remote-MTA") {
 		t.Errorf("report:\n%s", report)
 	}
-	n.WaitEvents(id, "accepted queued failed bounced")
+	n.WaitEvents(id, "accepted failed bounced")
 }
 
 func TestUnknownDomainAndDNSFailure(t *testing.T) {
@@ -187,7 +187,7 @@ func TestUnknownDomainAndDNSFailure(t *testing.T) {
 		t.Errorf("report:\n%s", report)
 	}
 	id := n.Submit("broken", "x@broken.test")
-	n.WaitEvents(id, "accepted queued deferred")
+	n.WaitEvents(id, "accepted deferred")
 	n.WaitQueue("deferred")
 }
 
@@ -201,7 +201,7 @@ func TestExpiry(t *testing.T) {
 		t.Errorf("report:\n%s", report)
 	}
 	events := n.Events(id)
-	if !strings.HasPrefix(events, "accepted queued deferred") || !strings.HasSuffix(events, "deferred expired bounced") {
+	if !strings.HasPrefix(events, "accepted deferred") || !strings.HasSuffix(events, "deferred expired bounced") {
 		t.Errorf("events: %s", events)
 	}
 	n.WaitQueue("")
@@ -256,11 +256,11 @@ func TestQueueByCommandLine(t *testing.T) {
 	if got := far.WaitMessages(1, node.Patience); got[0].Recipients[0].Address != "one@far.test" {
 		t.Errorf("released: %+v", got[0].Recipients)
 	}
-	n.WaitEvents(ids["one"], "accepted queued released delivered")
+	n.WaitEvents(ids["one"], "accepted released delivered")
 	n.Run("", "queue", "delete", message["two@far.test"])
-	n.WaitEvents(ids["two"], "accepted queued deleted")
+	n.WaitEvents(ids["two"], "accepted deleted")
 	n.Run("", "queue", "bounce", message["three@far.test"])
-	n.WaitEvents(ids["three"], "accepted queued failed bounced")
+	n.WaitEvents(ids["three"], "accepted failed bounced")
 	n.WaitInbox("alice", 1)
 	n.WaitQueue("held")
 	far.SetRules(testkit.MXRule{Command: "MAIL", Reply: "450 4.3.2 Busy"})
@@ -287,7 +287,7 @@ func TestQueueSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	n, far, _ := withMX(t, node.Options{}, testkit.MXOptions{}, testkit.MXRule{Command: "MAIL", Reply: "450 4.3.2 Not now"})
 	id := n.Submit("kept", "x@far.test")
-	n.WaitEvents(id, "accepted queued deferred")
+	n.WaitEvents(id, "accepted deferred")
 	if err := n.Stop(); err != nil {
 		t.Fatalf("SIGTERM: %v", err)
 	}
@@ -298,7 +298,7 @@ func TestQueueSurvivesARestart(t *testing.T) {
 	n.Server = n.Again()
 	n.Run("", "queue", "retry", "--all")
 	far.WaitMessages(1, node.Patience)
-	n.WaitEvents(id, "accepted queued deferred delivered")
+	n.WaitEvents(id, "accepted deferred delivered")
 }
 
 // A pipe between a group here and an address elsewhere.

@@ -14,14 +14,14 @@ func (w *world) eventLine(e event.Event) string {
 	d := e.Detail
 	line := string(e.Kind)
 	switch e.Kind {
-	case event.Accepted, event.Duplicate:
+	case event.Accepted:
+		line += fmt.Sprintf(" from %q to %v, %d queued", d.From, d.Recipients, d.Queued)
+	case event.Duplicate:
 		line += fmt.Sprintf(" from %q to %v", d.From, d.Recipients)
 	case event.Rejected:
 		line += fmt.Sprintf(" %d", d.Code)
 	case event.Filed:
 		line += fmt.Sprintf(" in %s as %d", d.Mailbox, d.UID)
-	case event.Queued:
-		line += fmt.Sprintf(" for %v", d.Recipients)
 	case event.Held, event.Released, event.Deleted:
 		line += " " + d.Reason
 	default:

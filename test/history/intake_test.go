@@ -201,7 +201,7 @@ func (m *model) take(s *sending, p *plan) (answer string, number int, l *letter)
 	l = &letter{message: number, print: print, from: s.from, to: p.accepted, content: c}
 	m.prints[print] = l
 	m.known[c.messageID] = append(m.known[c.messageID], fmt.Sprintf("m%d", number))
-	m.event(number, "", fmt.Sprintf("accepted from %q to %v", address(s.from), shown(p.accepted)))
+	m.event(number, "", fmt.Sprintf("accepted from %q to %v, %d queued", address(s.from), shown(p.accepted), len(p.remote)+len(p.full)))
 	step := 0
 	for _, copyFor := range p.served {
 		if step == 0 {
@@ -242,11 +242,6 @@ func (m *model) enqueueOwn(l *letter, p *plan) {
 	if len(list) == 0 {
 		return
 	}
-	var to []string
-	for _, r := range list {
-		to = append(to, r.address)
-	}
-	m.event(l.message, "", fmt.Sprintf("queued for %v", to))
 	m.enqueue(list)
 }
 

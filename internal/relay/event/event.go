@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"strings"
 	"time"
 
@@ -25,7 +24,6 @@ const (
 	Rejected  Kind = "rejected"  // we refused it after DATA
 	Duplicate Kind = "duplicate" // the sender repeated what we have already
 	Filed     Kind = "filed"     // it is in a mailbox
-	Queued    Kind = "queued"    // it waits for its way out
 	Delivered Kind = "delivered" // the next host took responsibility
 	Deferred  Kind = "deferred"  // an attempt failed for now
 	Failed    Kind = "failed"    // an attempt failed for good
@@ -60,6 +58,7 @@ type Event struct {
 type Detail struct {
 	From       string   `json:"from,omitempty"`       // reverse-path
 	Recipients []string `json:"recipients,omitempty"` // of the transaction
+	Queued     int      `json:"queued,omitempty"`     // how many of them are in the queue, for their way out or for later
 	MessageID  string   `json:"message_id,omitempty"`
 	Subject    string   `json:"subject,omitempty"`
 	Size       int64    `json:"size,omitempty"`
@@ -111,7 +110,19 @@ CREATE INDEX event_key ON event (key) WHERE key IS NOT NULL;
 	return db.Schema{Package: "event", Steps: []db.Stmt{{SQL: table, Postgres: table + `
 ALTER TABLE event ADD COLUMN writer xid8 NOT NULL DEFAULT pg_current_xact_id();
 CREATE INDEX event_writer ON event (writer, id);
-`}, db.SQL(`CREATE INDEX event_login ON event (account, id) WHERE message = 0`)}}
+`}, db.SQL(`CREATE INDEX event_login ON event (account, id) WHERE message = 0`), db.SQL(`
+DROP INDEX event_key;
+CREATE TABLE event_key (
+	key   INTEGER NOT NULL,
+	event INTEGER NOT NULL,
+	PRIMARY KEY (key, event)
+) WITHOUT ROWID;
+INSERT INTO event_key (key, event) SELECT key, id FROM event WHERE key IS NOT NULL ORDER BY key, id;
+CREATE TABLE event_key_fresh (
+	event INTEGER PRIMARY KEY,
+	key   INTEGER NOT NULL
+);
+`)}}
 }
 
 var insert = db.Insert{
@@ -125,6 +136,7 @@ var insert = db.Insert{
 func Append(tx *db.Tx, ids *mail.IDs, events []Event) error {
 	now := mail.Micros(time.Now())
 	rows := make([][]any, 0, len(events))
+	var fresh [][]any
 	values := make([]any, 0, len(events)*len(insert.Columns))
 	var text bytes.Buffer
 	details := json.NewEncoder(&text)
@@ -141,27 +153,15 @@ func Append(tx *db.Tx, ids *mail.IDs, events []Event) error {
 		var key any
 		if e.Key != 0 {
 			key = e.Key
+			fresh = append(fresh, []any{int64(id), e.Key})
 		}
 		first := len(values)
 		values = append(values, int64(id), int64(e.Message), int64(e.Tenant), int64(e.Account), cmp.Or(e.At, now),
 			string(e.Kind), e.Stream, e.Recipient, key, strings.TrimSuffix(text.String(), "\n"))
 		rows = append(rows, values[first:len(values):len(values)])
 	}
-	return tx.Insert(insert, rows...)
-}
-
-// KeyOf returns the hash by which a Message-ID is found, 0 for none.
-func KeyOf(messageID string) int64 {
-	id := bare(messageID)
-	if id == "" {
-		return 0
+	if err := tx.Insert(insertFresh, fresh...); err != nil {
+		return err
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(id)) // a hash never fails
-	return max(1, int64(h.Sum64()>>1))
-}
-
-// bare is a Message-ID without its brackets and the space around it.
-func bare(messageID string) string {
-	return strings.TrimSpace(strings.Trim(strings.TrimSpace(messageID), "<>"))
+	return tx.Insert(insert, rows...)
 }

@@ -36,10 +36,7 @@ const (
 
 const columns = "id, message, tenant, account, at, kind, stream, recipient, detail"
 
-var (
-	sqlTrace = db.SQL("SELECT " + columns + " FROM event WHERE message = ? ORDER BY id LIMIT ?")
-	sqlByKey = db.SQL("SELECT message, detail FROM event WHERE key = ? ORDER BY id DESC LIMIT ?")
-)
+var sqlTrace = db.SQL("SELECT " + columns + " FROM event WHERE message = ? ORDER BY id LIMIT ?")
 
 // Trace returns the timelines of a message id (13 letters and digits) or of
 // every message with a Message-ID, newest message first. ErrNoMessage if there
@@ -69,8 +66,8 @@ func (l *Log) Trace(ctx context.Context, ref string) ([]Timeline, error) {
 
 // find returns the messages with a Message-ID.
 func find(tx *db.Tx, ref string) ([]mail.ID, error) {
-	want := bare(ref)
-	rows, err := tx.Query(sqlByKey, KeyOf(ref), maxTimelines)
+	want, key := bare(ref), KeyOf(ref)
+	rows, err := tx.Query(sqlByKey, key, key, maxTimelines)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +151,7 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-var sqlPrune = db.SQL("DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id < ? ORDER BY id LIMIT ?)")
+var sqlPrune = db.SQL("DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id < ? ORDER BY id LIMIT ?) RETURNING COALESCE(key, 0)")
 
 // pruneChunk keeps one write of Prune well under 20 ms.
 const pruneChunk = 500
@@ -165,14 +162,30 @@ func (l *Log) Prune(ctx context.Context, before time.Time) (int64, error) {
 	var total int64
 	limit := mail.FirstID(before)
 	for ctx.Err() == nil {
-		var n int64
-		err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(sqlPrune, limit, pruneChunk)
-			return err
+		var keys []int64
+		err := l.db.Write(ctx, func(tx *db.Tx) error {
+			keys = keys[:0]
+			rows, err := tx.Query(sqlPrune, int64(limit), pruneChunk)
+			if err != nil {
+				return err
+			}
+			err = db.Each(rows, func(r db.Rows) error {
+				var key int64
+				err := r.Scan(&key)
+				keys = append(keys, key)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return pruneKeys(tx, limit, keys)
 		})
-		total += n
-		if err != nil || n < pruneChunk {
+		if err != nil {
 			return total, err
+		}
+		total += int64(len(keys))
+		if len(keys) < pruneChunk {
+			return total, nil
 		}
 	}
 	return total, ctx.Err()

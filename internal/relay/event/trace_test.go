@@ -65,8 +65,8 @@ func TestAppendKeepsTheOrderGiven(t *testing.T) {
 	h := newHistory(t)
 	message := h.ids.Next()
 	h.append(event.Event{Message: message, Kind: event.Accepted}, event.Event{Message: message, Kind: event.Filed},
-		event.Event{Message: message, Kind: event.Queued}, event.Event{Message: message, Kind: event.Delivered})
-	if got := h.kinds(message); got != "[accepted filed queued delivered]" {
+		event.Event{Message: message, Kind: event.Deferred}, event.Event{Message: message, Kind: event.Delivered})
+	if got := h.kinds(message); got != "[accepted filed deferred delivered]" {
 		t.Errorf("the timeline is %s", got)
 	}
 	h.append() // none is none, not an error
@@ -109,7 +109,7 @@ func TestTraceTellsEqualKeysApart(t *testing.T) {
 	h.append(mine, theirs)
 	// No two texts with one hash are at hand, so a row gets the other's by hand.
 	h.write(func(tx *db.Tx) error {
-		_, err := tx.Exec(db.SQL("UPDATE event SET key = ? WHERE message = ?"), mine.Key, theirs.Message)
+		_, err := tx.Exec(db.SQL("UPDATE event_key_fresh SET key = ?"), mine.Key)
 		return err
 	})
 	if lines := h.trace("<mine@hayauma.test>"); len(lines) != 1 || lines[0].Message != mine.Message {
