@@ -36,7 +36,7 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 	secure := a.asksForCertificates(a.certs.Server())
 	in := smtpd.New(smtpd.Options{
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Reverse: a.resolver.Reverse,
-		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts, Old: a.old,
+		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts, Old: a.old, Pressed: a.store.memory.Wanted,
 		Settings: a.smtpSettings, Metrics: smtpd.NewMetrics(a.metrics), Logger: a.log,
 	})
 	imap := imapd.New(imapd.Options{

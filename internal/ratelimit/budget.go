@@ -78,6 +78,14 @@ func (b *Budget) wake() {
 	}
 }
 
+// Wanted tells whether somebody waits for octets, or has done so in vain since any
+// were given back.
+func (b *Budget) Wanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.freed != nil
+}
+
 // Held is how many octets are taken.
 func (b *Budget) Held() int {
 	b.mu.Lock()

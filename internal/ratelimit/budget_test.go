@@ -73,7 +73,13 @@ func TestBudgetGivesUp(t *testing.T) {
 		if b.Held() != 100 {
 			t.Errorf("who gave up holds something: %d, want 100", b.Held())
 		}
+		if !b.Wanted() {
+			t.Error("nobody has waited, it says")
+		}
 		b.Give(100)
+		if b.Wanted() {
+			t.Error("somebody waits, it says")
+		}
 		mustTake(t, b, 100)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,12 @@ type conn struct {
 	line     time.Time     // until when a whole line may take
 	until    time.Time     // until when the content may take, but for what its next octets earn it
 	busy     bool          // a content is being read: not to be cut off by drain
+	holds    bool          // some of a content was read, and memory is held for it
+	waited   time.Duration // for the peer, since its speed was looked at
+	since    int           // octets that came meanwhile
 	draining bool
+
+	pressed func() bool
 }
 
 const (
@@ -29,6 +35,9 @@ const (
 	// faster saves up pauses, one time-out of them at the most: else an octet now
 	// and then holds a session, and a message in memory, for hours.
 	minRate = 256
+	// While other messages wait for memory, one has to come at pressedRate, in octets
+	// a second, looked at every lookEvery.
+	pressedRate, lookEvery = 4096, 5 * time.Second
 	// closeTimeout is how long a peer may take to close after QUIT while we
 	// want to know whether it saw our replies.
 	closeTimeout = 2 * time.Second
@@ -48,7 +57,16 @@ func (c *conn) expectLine(d time.Duration, limit time.Time) {
 // expectContent gives a content its time.
 func (c *conn) expectContent(d time.Duration) {
 	c.mu.Lock()
-	c.wait, c.until, c.busy = d, time.Now().Add(d), true
+	now := time.Now()
+	c.wait, c.until, c.busy = d, now.Add(d), true
+	c.holds, c.waited, c.since = true, 0, 0
+	c.mu.Unlock()
+}
+
+// contentOver says that nothing is held any longer.
+func (c *conn) contentOver() {
+	c.mu.Lock()
+	c.holds = false
 	c.mu.Unlock()
 }
 
@@ -100,25 +118,61 @@ func (c *conn) cut() {
 
 // Read implements io.Reader.
 func (c *conn) Read(p []byte) (int, error) {
-	if err := c.arm(); err != nil {
-		return 0, err
+	for {
+		begun := time.Now()
+		if err := c.arm(begun); err != nil {
+			return 0, err
+		}
+		n, err := c.Conn.Read(p)
+		if c.count(n, begun) && c.pressed() {
+			c.cut()
+		}
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.late() {
+			return n, err
+		}
 	}
-	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	if c.busy {
-		earned := time.Duration(n) * time.Second / minRate
-		c.until = earlier(c.until.Add(earned), time.Now().Add(c.wait))
-	}
-	c.mu.Unlock()
-	return n, err
 }
 
-// arm sets the deadline of the coming read. It holds mu, as drain does, so that
-// it cannot put a later one over drain's.
-func (c *conn) arm() error {
+// arm sets the deadline of the next read, or when its speed is to be looked at. It
+// holds mu, as drain does, so that it cannot put a later one over drain's.
+func (c *conn) arm(now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.SetReadDeadline(c.deadline())
+	at := c.deadline()
+	if c.holds {
+		at = earlier(at, now.Add(lookEvery-c.waited))
+	}
+	return c.SetReadDeadline(at)
+}
+
+// late tells whether the time for what is read is over.
+func (c *conn) late() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !time.Now().Before(c.deadline())
+}
+
+// count adds octets, and tells whether a content comes too slowly for others to
+// wait for it.
+func (c *conn) count(n int, begun time.Time) (slow bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.holds {
+		return false
+	}
+	now := time.Now()
+	if c.busy {
+		earned := time.Duration(n) * time.Second / minRate
+		c.until = earlier(c.until.Add(earned), now.Add(c.wait))
+	}
+	c.since += n
+	// Not the time that we let the peer wait: for memory, perhaps.
+	if c.waited += now.Sub(begun); c.waited < lookEvery {
+		return false
+	}
+	slow = time.Duration(c.since)*time.Second/pressedRate < c.waited
+	c.waited, c.since = 0, 0
+	return slow
 }
 
 // deadline is when the coming read ends. mu is held.

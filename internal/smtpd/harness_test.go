@@ -33,6 +33,7 @@ type rig struct {
 	ctx    context.Context
 	served sync.WaitGroup
 
+	pressed  atomic.Bool  // messages wait for memory
 	reverse  atomic.Value // func(context.Context, netip.Addr) (string, error)
 	mu       sync.Mutex
 	settings smtpd.Settings
@@ -60,7 +61,7 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	}
 	options := smtpd.Options{
 		Intake: r.Intake, Policy: r.Policy, Rules: r.Rules, Rates: r.Rates, Reverse: r.nameOf, Gate: r.Gate, IDs: r.IDs, TLS: r.secure, Settings: r.current, Fronts: func(a netip.Addr) bool { return a == front.Addr() },
-		Old:     func(a netip.Addr) bool { return a == printer.Addr() },
+		Old: func(a netip.Addr) bool { return a == printer.Addr() }, Pressed: r.pressed.Load,
 		Metrics: smtpd.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
 	r.server = smtpd.New(options)

@@ -54,7 +54,10 @@ type Options struct {
 	// XFORWARD. nil = none may.
 	Fronts func(netip.Addr) bool
 	// Old tells whether a host cannot do better than bare newlines. nil = all can.
-	Old      func(netip.Addr) bool
+	Old func(netip.Addr) bool
+	// Pressed tells whether messages wait for memory that others hold: those that
+	// come slowly are cut off then. nil = they never do.
+	Pressed  func() bool
 	Settings func() Settings
 	Metrics  *Metrics
 	Logger   *slog.Logger
@@ -77,6 +80,9 @@ func New(o Options) *Server {
 	}
 	if o.Old == nil {
 		o.Old = func(netip.Addr) bool { return false }
+	}
+	if o.Pressed == nil {
+		o.Pressed = func() bool { return false }
 	}
 	s := &Server{o: o, buffers: smtp.NewBuffers(), verbs: map[mail.Door][]string{}}
 	for _, d := range []mail.Door{mail.DoorSMTP, mail.DoorSubmission, mail.DoorLMTP} {

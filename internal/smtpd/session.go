@@ -67,7 +67,7 @@ type tx struct {
 
 func newSession(srv *Server, c net.Conn, door mail.Door) *session {
 	id := srv.o.IDs.Next()
-	s := &session{srv: srv, conn: &conn{Conn: c}, id: id, door: door, fruit: time.Now()}
+	s := &session{srv: srv, conn: &conn{Conn: c, pressed: srv.o.Pressed}, id: id, door: door, fruit: time.Now()}
 	s.in = smtp.NewReader(s.conn)
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
@@ -247,6 +247,7 @@ func (s *session) end() {
 // drop ends the message under way.
 func (s *session) drop() {
 	s.forwarded = nil
+	s.conn.contentOver()
 	if s.tx != nil {
 		s.tx.intake.Abort()
 		s.tx.room.Release()

@@ -50,10 +50,10 @@ func (r *rig) dialed(door string) net.Conn {
 }
 
 // slowly writes text at once, and then the octets of more, again and again, each
-// a while after the one before, until the server is gone, or gives up on it.
-func slowly(conn net.Conn, text, more string, every time.Duration) {
+// a while after the one before, until the server is gone, or lives too long.
+func slowly(conn net.Conn, text, more string, every, most time.Duration) {
 	_, err := io.WriteString(conn, text)
-	giveUp := time.Now().Add(2 * fruitless)
+	giveUp := time.Now().Add(most)
 	for i := 0; err == nil && more != ""; i = (i + 1) % len(more) {
 		if time.Now().After(giveUp) {
 			_ = conn.Close()
@@ -113,7 +113,7 @@ func TestSlowPeers(t *testing.T) {
 				r := slowRig(t)
 				conn := r.dialed(test.door)
 				begun := time.Now()
-				finish := r.aside(conn, func() { slowly(conn, test.say, test.more, test.every) })
+				finish := r.aside(conn, func() { slowly(conn, test.say, test.more, test.every, test.after+time.Minute) })
 				heard, err := io.ReadAll(conn)
 				r.served.Wait()
 				took := time.Since(begun)
@@ -167,7 +167,7 @@ func TestHonestSlowPeers(t *testing.T) {
 				conn := r.dialed("1")
 				say := strings.Replace(strings.Replace(test.say, " SIZE=400", "", 1), "tiny", "alice", 1)
 				finish := r.aside(conn, func() {
-					slowly(conn, say, "", 0)
+					slowly(conn, say, "", 0, 0)
 					for _, part := range test.parts {
 						pause := time.NewTimer(test.every)
 						<-pause.C
@@ -185,6 +185,72 @@ func TestHonestSlowPeers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPressedForMemory: where messages wait for memory, those that come slowly are
+// cut off, and no others.
+func TestPressedForMemory(t *testing.T) {
+	t.Parallel()
+	const some = "DATA\r\n\r\nx"
+	tests := []struct {
+		name, say, more string
+		every           time.Duration
+		pressed         bool
+		after           time.Duration
+	}{
+		{"a message that stops", reserving + some, "", 0, true, 5 * time.Second},
+		{"a message that stops, without need", reserving + some, "", 0, false, block + time.Second},
+		{"an octet a second", reserving + some, "x", time.Second, true, 6 * time.Second},
+		{"a chunk that stops", reserving + "BDAT 1000\r\n\r\nx", "", 0, true, 5 * time.Second},
+		{"nothing behind a chunk", reserving + "BDAT 3\r\n\r\nx", "", 0, true, 5 * time.Second},
+		{"chunks of one octet", reserving, "BDAT 1\r\nx", time.Second, true, 16 * time.Second},
+		{"no message", reserving, "", 0, true, command},
+		{"a message that was dropped", reserving + "BDAT 3\r\n\r\nxRSET\r\n", "", 0, true, command},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := slowRig(t)
+				r.pressed.Store(test.pressed)
+				conn := r.dialed("1")
+				begun := time.Now()
+				finish := r.aside(conn, func() { slowly(conn, test.say, test.more, test.every, test.after+time.Minute) })
+				heard, err := io.ReadAll(conn)
+				r.served.Wait()
+				took := time.Since(begun)
+				finish()
+				if err != nil || !bytes.Contains(heard, []byte("\r\n421 4.4.2 ")) {
+					t.Errorf("heard %q, %v", heard, err)
+				}
+				if took < test.after-5*time.Second || took > test.after {
+					t.Errorf("after %v, want %v", took, test.after)
+				}
+				r.roomAgain(t)
+			})
+		})
+	}
+	t.Run("8 KiB a second", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			r := slowRig(t)
+			r.pressed.Store(true)
+			conn := r.dialed("1")
+			finish := r.aside(conn, func() {
+				slowly(conn, "EHLO a\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\nDATA\r\n\r\n", "", 0, 0)
+				for range 100 {
+					slowly(conn, strings.Repeat("x", 8190)+"\r\n", "", 0, 0)
+					pause := time.NewTimer(time.Second)
+					<-pause.C
+				}
+				slowly(conn, ".\r\nQUIT\r\n", "", 0, 0)
+			})
+			defer finish()
+			if heard, err := io.ReadAll(conn); err != nil || !bytes.Contains(heard, []byte("Accepted as")) {
+				t.Errorf("heard %q, %v", heard, err)
+			}
+		})
+	})
 }
 
 func repeated(s string, n int) []string {
@@ -205,7 +271,7 @@ func TestSlowTLS(t *testing.T) {
 			client, server := testkit.MemPipe(stranger, here)
 			r.served.Go(func() { r.server.Serve(r.ctx, tls.Server(server, r.secure), mail.DoorSubmission) })
 			begun := time.Now()
-			finish := r.aside(client, func() { slowly(client, "", "\x16\x03\x01\x40\x00", time.Second) })
+			finish := r.aside(client, func() { slowly(client, "", "\x16\x03\x01\x40\x00", time.Second, 2*command) })
 			defer finish()
 			_, _ = io.ReadAll(client) // an alert perhaps
 			r.served.Wait()
@@ -226,7 +292,7 @@ func TestSlowTLS(t *testing.T) {
 			}
 			begun := time.Now()
 			// Below TLS: the head of a record whose octets then drip in.
-			finish := r.aside(client, func() { slowly(client, "\x17\x03\x03\x40\x00", "x", time.Second) })
+			finish := r.aside(client, func() { slowly(client, "\x17\x03\x03\x40\x00", "x", time.Second, 2*command) })
 			defer finish()
 			heard, err := io.ReadAll(secured)
 			r.served.Wait()
@@ -289,7 +355,7 @@ func TestHalfOpenPeers(t *testing.T) {
 					t.Fatal("not a connection in memory")
 				}
 				begun := time.Now()
-				slowly(conn, say, "", 0)
+				slowly(conn, say, "", 0, 0)
 				if err := conn.CloseWrite(); err != nil {
 					t.Fatal(err)
 				}
