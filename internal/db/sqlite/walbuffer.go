@@ -148,7 +148,14 @@ func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if rc := w.flush(tls, file, base); rc != lib.SQLITE_OK {
 		return rc
 	}
-	return method[flagCall](base.FxSync)(tls, file, flags)
+	f := (*lib.TunixFile)(at(file))
+	if f.FctrlFlags&lib.UNIXFILE_DIRSYNC != 0 { // the first time: the folder as well
+		return method[flagCall](base.FxSync)(tls, file, flags)
+	}
+	if err := datasync(int(f.Fh)); err != nil {
+		return lib.SQLITE_IOERR_FSYNC
+	}
+	return lib.SQLITE_OK
 }
 
 func walTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
