@@ -387,6 +387,54 @@ func TestRepeats(t *testing.T) {
 	wantCopies(t, s, 2, "alice@hayauma.test")
 }
 
+// What one login sends does not repeat what another one sent.
+func TestTheSameFromTwoLogins(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("alice@hayauma.test", 0)
+	send := func(login mail.ID) intake.Result {
+		from := origin
+		from.Account = login
+		tx := s.Intake.Begin(from, mail.Envelope{})
+		if fault := add(t, s, tx, "alice@hayauma.test"); fault != nil {
+			t.Fatal(fault)
+		}
+		r := finish(t, tx, hello)
+		want(t, r, "250")
+		return r
+	}
+	if one, two, again := send(1), send(2), send(1); one.ID == two.ID || one.ID != again.ID {
+		t.Errorf("ids %s and %s, and of the repeat %s", one.ID, two.ID, again.ID)
+	}
+}
+
+// TestQuarantineIsNoSuccess: what a rule holds was passed on to nobody.
+func TestQuarantineIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	for _, held := range []bool{false, true} {
+		s := stack.New(t, stack.Options{})
+		s.Account("alice@hayauma.test", 0)
+		s.Account("bob@hayauma.test", 0)
+		s.Alias("team@hayauma.test", "alice@hayauma.test", "bob@hayauma.test")
+		tx := s.Intake.Begin(origin, mail.Envelope{From: s.Address("a@b.test")})
+		target, fault := tx.Resolve(t.Context(), s.Address("team@hayauma.test"))
+		if fault == nil {
+			fault = tx.Add(t.Context(), mail.Recipient{Address: s.Address("team@hayauma.test"), Notify: mail.NotifySuccess}, target)
+		}
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		if held {
+			tx.Quarantine()
+		}
+		want(t, finish(t, tx, hello), "250")
+		served, err := s.Queue.Served(t.Context(), 0, 10)
+		if err != nil || held && len(served) > 0 || !held && len(served) != 1 {
+			t.Errorf("held %v: %d reports of success, %v", held, len(served), err)
+		}
+	}
+}
+
 // Twins that arrive at the same moment are one message as well.
 func TestTwins(t *testing.T) {
 	t.Parallel()

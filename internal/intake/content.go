@@ -256,7 +256,7 @@ func (t *Transaction) mayRepeat() bool {
 	return t.origin.Door != mail.DoorBounce && t.origin.Door != mail.DoorCommand
 }
 
-// fingerprint names the transaction as its sender sees it: reverse-path,
+// fingerprint names the transaction as its sender sees it: login, reverse-path,
 // forward-paths, Message-ID and content.
 func (t *Transaction) fingerprint() Receipt {
 	h := t.content.sum
@@ -266,6 +266,9 @@ func (t *Transaction) fingerprint() Receipt {
 		b = append(append(b, 0), r.Address.ASCII()...)
 	}
 	b = append(append(b, 0), t.messageID()...)
+	if t.origin.Account != 0 {
+		b = binary.BigEndian.AppendUint64(append(b, 0), uint64(t.origin.Account))
+	}
 	_, _ = h.Write(b) // a hash never fails
 	return Receipt(max(1, binary.BigEndian.Uint64(h.Sum(b[:0]))>>1))
 }

@@ -38,7 +38,11 @@ func (t *Transaction) reports(now int) (out []report) {
 			Code: 250, Enhanced: "2.1.5", Ours: true,
 		}
 	}
-	for _, r := range t.expanded {
+	expanded := t.expanded
+	if t.quarantine {
+		expanded = nil // it was passed on to nobody
+	}
+	for _, r := range expanded {
 		out = append(out, report{copy: -1, recipient: served(r, r.Address.Domain.ASCII)})
 	}
 	for _, c := range t.told {

@@ -31,7 +31,7 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 	}
 	switch {
 	case o.Result == Delivered && c.reports && owed(r, o, c):
-		v.r.State = Served
+		v.r.State, v.r.Next = Served, 0
 	case o.Result == Delivered:
 		v.r.State = gone
 	case c.wish == wishDelete:

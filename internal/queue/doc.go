@@ -36,6 +36,7 @@
 //	any       (gone)    admin    delete; a leased one leaves with its result
 //	Queued    (gone)    admin    recall, before its time has come
 //	Held      (gone)    admin    recall, before the first attempt
+//	Served    (gone)    admin    recall: a group, with its members
 //	Failed    (gone)    settle   in the commit that holds its report
 //	Served    (gone)    settle   in the commit that holds its report
 //

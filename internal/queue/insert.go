@@ -117,7 +117,9 @@ func (b *birth) open(m *Message, all []Recipient) []Recipient {
 	}
 	for _, r := range all {
 		if given(r) {
-			b.served = b.served || r.State == Served
+			if r.State == Served {
+				r.Next, b.served = m.Release, true
+			}
 			b.recipients = append(b.recipients, recipientRow(m, &r, 0))
 		}
 	}

@@ -17,8 +17,8 @@ var selectOfMessage = db.SQL("SELECT id FROM queue_recipient WHERE message = ?")
 // Recall takes a message back before anybody has it: all of its recipients must
 // still wait for their time (RFC 4865), or be on hold without an attempt. Else
 // nothing is changed and the error is ErrTooLate. With an account, messages of
-// others are ErrNotFound. It returns how many recipients there were; nobody is sent
-// a report.
+// others are ErrNotFound. It returns how many recipients there were, groups not
+// counted; nobody is sent a report.
 func (q *Queue) Recall(ctx context.Context, message, account mail.ID) (n int, err error) {
 	now := micros()
 	err = q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
@@ -48,9 +48,12 @@ func (q *Queue) Recall(ctx context.Context, message, account mail.ID) (n int, er
 			if !waits(r, now) {
 				return ErrTooLate
 			}
+			isGroup := r.State == Served // its members stand beside it
 			r.State = gone
 			c.add(m, r)
-			reports = append(reports, Report{Message: m, Recipient: r, Outcome: told(r)})
+			if !isGroup {
+				reports = append(reports, Report{Message: m, Recipient: r, Outcome: told(r)})
+			}
 		}
 		n = len(reports)
 		if err := c.write(tx); err != nil {
@@ -66,5 +69,13 @@ func (q *Queue) Recall(ctx context.Context, message, account mail.ID) (n int, er
 
 // waits tells whether nobody can have seen anything of the message.
 func waits(r Recipient, now int64) bool {
-	return r.Attempts == 0 && (r.State == Held || r.State == Queued && r.NotBefore > now)
+	switch r.State {
+	case Held:
+		return r.Attempts == 0
+	case Queued:
+		return r.Attempts == 0 && r.NotBefore > now
+	case Served: // a group, of whose members the sender has not been told
+		return r.Next > now
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -138,4 +139,44 @@ func TestRecallBesideTheClaim(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d came back", back.Load(), n)
+}
+
+// TestGroupOfAMessageThatWaits: of a group the sender is told once its members may
+// have the message, and never if it was taken back before.
+func TestGroupOfAMessageThatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome { return all(job, delivered) }))
+		stop := w.run()
+		team := func() *Message {
+			m := w.later(time.Hour, "a@x.test", "b@y.test")
+			m.Recipients = append(m.Recipients, Recipient{
+				ID: w.ids.Next(), Recipient: mail.Recipient{Address: w.address("team@hayauma.test"), Notify: mail.NotifySuccess},
+				Site: "hayauma.test", State: Served, Code: 250, Enhanced: "2.1.5",
+			})
+			w.insert(m)
+			return m
+		}
+		served := func() int {
+			list, err := w.q.Served(t.Context(), 0, 10)
+			w.must(err)
+			return len(list)
+		}
+		back, gone := team(), team()
+		if n, err := w.q.Recall(t.Context(), back.ID, 0); n != 2 || err != nil || served() != 0 {
+			t.Errorf("recall: %d, %v, %d reports due", n, err, served())
+		}
+		if n := w.stats()[Served]; n != 1 {
+			t.Errorf("%d groups are left, want that of the other one", n)
+		}
+		pause := time.NewTimer(time.Hour + time.Minute)
+		<-pause.C
+		if n := served(); n != 1 {
+			t.Errorf("%d reports due at its time", n)
+		}
+		if _, err := w.q.Recall(t.Context(), gone.ID, 0); !errors.Is(err, ErrTooLate) {
+			t.Errorf("recall behind its time: %v", err)
+		}
+		stop()
+	})
 }

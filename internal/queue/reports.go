@@ -14,7 +14,7 @@ const rowsPerMessage = 40
 
 var (
 	selectFailed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 4 AND message > ? ORDER BY message, id LIMIT ?")
-	selectServed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 6 AND message > ? ORDER BY message, id LIMIT ?")
+	selectServed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 6 AND next <= ? AND message > ? ORDER BY message, id LIMIT ?")
 	selectLate   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state = 3 AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
 	selectOwed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
@@ -38,10 +38,10 @@ func (q *Queue) Failed(ctx context.Context, after mail.ID, limit int) ([]*Messag
 }
 
 // Served returns up to limit messages behind an id with their recipients of
-// whose success the sender is still to be told, as Failed does.
+// whose success the sender is to be told by now, as Failed does.
 func (q *Queue) Served(ctx context.Context, after mail.ID, limit int) ([]*Message, error) {
 	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
-		return tx.Query(selectServed, int64(after), limit*rowsPerMessage)
+		return tx.Query(selectServed, micros(), int64(after), limit*rowsPerMessage)
 	})
 }
 
