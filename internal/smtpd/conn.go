@@ -118,6 +118,12 @@ func (c *conn) cut() {
 
 // Read implements io.Reader.
 func (c *conn) Read(p []byte) (int, error) {
+	if !c.holds { // only the session's goroutine changes it
+		if err := c.arm(time.Time{}); err != nil {
+			return 0, err
+		}
+		return c.Conn.Read(p)
+	}
 	for {
 		begun := time.Now()
 		if err := c.arm(begun); err != nil {
@@ -157,9 +163,6 @@ func (c *conn) late() bool {
 func (c *conn) count(n int, begun time.Time) (slow bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.holds {
-		return false
-	}
 	now := time.Now()
 	if c.busy {
 		earned := time.Duration(n) * time.Second / minRate
