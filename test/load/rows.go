@@ -77,6 +77,7 @@ func (b *bench) allRows() []row {
 		{name: "hayauma-s3-local", missing: cmp.Or(ours, b.s3Missing()), run: h.on(b.inS3).local},
 		{name: "dovecot-logins", missing: dc, run: b.dovecotLogins},
 		{name: "hayauma-logins", missing: ours, run: h.logins},
+		{name: "hayauma-logins-first", missing: ours, run: h.firstLogins},
 		{name: "postfix-memory-accept", kind: kindMemory, missing: pf, run: b.postfixMemory},
 		{name: "hayauma-memory-accept", kind: kindMemory, missing: ours, run: h.memoryAccept},
 		{name: "dovecot-memory-idle", kind: kindMemory, missing: dc, run: b.dovecotIdle},

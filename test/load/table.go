@@ -178,7 +178,7 @@ func (b *benchReport) ratios() table {
 		least        float64 // 0 = nothing is asked
 	}{
 		{"hayauma-accept", "postfix-accept", 7},
-		{"hayauma-accept", "sink-accept", 0.65},
+		{"hayauma-accept", "sink-accept", 0},
 		{"hayauma-accept", "smtp-sink-accept", 0.65},
 		{"hayauma-accept", "ceiling", 0},
 		{"hayauma-accept-once", "postfix-accept-once", 4.5},
@@ -194,6 +194,7 @@ func (b *benchReport) ratios() table {
 		{"hayauma-s3-accept", "postfix-accept", 2},
 		{"hayauma-s3-local", "postfix+dovecot-local", 4},
 		{"hayauma-logins", "dovecot-logins", 0},
+		{"hayauma-logins-first", "dovecot-logins", 0},
 		{"hayauma-memory-accept", "postfix-memory-accept", 0},
 		{"hayauma-memory-idle", "dovecot-memory-idle", 0},
 	} {
