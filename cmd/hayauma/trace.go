@@ -74,9 +74,11 @@ func facts(e event.Event) []fact {
 		add("to", strings.Join(d.Recipients, ", "))
 		add("queued", queuedText(d))
 		add("peer", peerText(d))
+		add("forwarded", d.Forwarded)
 		add("login", d.Login)
 		add("tls", cmp.Or(d.TLS, noTLS(d)))
 		add("session", d.Session)
+		add("wishes", d.Wishes)
 	} else {
 		add("told", d.From)
 		add("to", strings.Join(d.Recipients, ", "))

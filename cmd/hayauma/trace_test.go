@@ -20,7 +20,7 @@ func TestTimeline(t *testing.T) {
 	events := []event.Event{
 		{At: at(5), Kind: event.Accepted, Detail: event.Detail{
 			From: "a@one.test", Recipients: []string{"b@two.test"}, Door: "submission", Peer: "127.0.0.1:999", Helo: "me.test",
-			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m", Queued: 1,
+			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m", Queued: 1, Wishes: "TLS all the way",
 		}},
 		{At: at(7), Kind: event.Deferred, Recipient: "b@two.test", Detail: event.Detail{
 			Host: "mx.two.test", Peer: "127.0.0.3:25", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Attempt: 1, Millis: 25, Next: next,
@@ -38,6 +38,7 @@ func TestTimeline(t *testing.T) {
     peer        127.0.0.1:999 helo me.test by submission
     login       a@one.test
     tls         TLSv1.3 X
+    wishes      TLS all the way
     message-id  <m@x>
     subject     bad �[31m
     size        5.1 KB
