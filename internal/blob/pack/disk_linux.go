@@ -42,5 +42,14 @@ func (d osDisk) lock(name string) (io.Closer, error) {
 		_ = f.Close() // nothing was written
 		return nil, fmt.Errorf("the body store in %s is in use by another process: %w", d.dir, err)
 	}
-	return f, nil
+	return held{f}, nil
+}
+
+// held is a file that is locked.
+type held struct{ *os.File }
+
+// Close unlocks it first: a program that is just being started elsewhere in the
+// process holds every descriptor until its exec, and the lock with it.
+func (h held) Close() error {
+	return errors.Join(syscall.Flock(int(h.Fd()), syscall.LOCK_UN), h.File.Close())
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ const LockSuffix = ".lock"
 // however that ends; its file stays and names the holder. It is a file of its
 // own, because closing any descriptor of the database file would drop SQLite's
 // locks on it.
-func Lock(path string) (*os.File, error) {
+func Lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
@@ -38,7 +39,16 @@ func Lock(path string) (*os.File, error) {
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return f, nil
+	return held{f}, nil
+}
+
+// held is a file that is locked.
+type held struct{ *os.File }
+
+// Close unlocks it first: a program that is just being started elsewhere in the
+// process holds every descriptor until its exec, and the lock with it.
+func (h held) Close() error {
+	return errors.Join(unix.Flock(int(h.Fd()), unix.LOCK_UN), h.File.Close())
 }
 
 func holder(path string) string {

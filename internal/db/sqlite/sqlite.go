@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -73,7 +74,7 @@ func (o Options) withDefaults() Options {
 
 // DB is the engine: db.DB.
 type DB struct {
-	lock     *os.File
+	lock     io.Closer
 	writer   *writer
 	readers  *readers
 	log      *checkpointer
@@ -100,13 +101,13 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	o.Path = path
-	held, err := Lock(path + LockSuffix)
+	locked, err := Lock(path + LockSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("open the database %s: %w", path, err)
 	}
-	d := &DB{lock: held}
+	d := &DB{lock: locked}
 	if err := d.open(o); err != nil {
-		_ = held.Close() // only unlocks
+		_ = locked.Close() // only unlocks
 		if errors.Is(err, db.ErrCorrupt) {
 			return nil, fmt.Errorf("the database %s cannot be used; nothing was changed: "+
 				"restore it from a backup, or see what is left with `hayauma check --deep`: %w", path, err)
