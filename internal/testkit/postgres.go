@@ -162,11 +162,29 @@ func (p *Postgres) run(ctx context.Context, program string, args ...string) erro
 func (p *Postgres) Start(ctx context.Context) error {
 	for tries := 0; ; tries++ {
 		err := p.start(ctx)
-		// Processes of a server that was killed may take a moment to end.
+		// Processes of a server that was killed may take a moment to end, and one that
+		// was just being born was not killed with it.
 		if err == nil || tries == 100 || !strings.Contains(err.Error(), "shared memory block") {
 			return err
 		}
+		p.killLeft()
 		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// killLeft kills what is left of a server that has ended: each of its processes
+// works in the folder of its data.
+func (p *Postgres) killLeft() {
+	folders, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		return
+	}
+	for _, link := range folders {
+		at, err := os.Readlink(link)
+		pid, perr := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+		if err == nil && perr == nil && at == p.Dir {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
+		}
 	}
 }
 
