@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -379,6 +381,15 @@ func (q *Queue) claim(ctx context.Context, ids []int64) error {
 		if err != nil {
 			return err
 		}
+		// No engine promises that the rows come back in the order in which they were
+		// asked for, which is that in which they go out.
+		at := make(map[mail.ID]int, len(ids))
+		for i, id := range ids {
+			at[mail.ID(id)] = i
+		}
+		slices.SortStableFunc(claimed, func(a, b *Message) int {
+			return cmp.Compare(at[a.Recipients[0].ID], at[b.Recipients[0].ID])
+		})
 		// A commit whose answer was lost may be found done only later.
 		tx.OnCommit(func() { q.claimed(claimed) })
 		return nil

@@ -21,8 +21,8 @@ func (w *world) urgent(p mail.Priority, addresses ...string) *Message {
 	return m
 }
 
-// TestPriorityGoesFirst: whatever stands before it, in memory or in the database
-// (RFC 6710 §5.1).
+// TestPriorityGoesFirst: whatever stands before it, in memory or in the database,
+// and within one level first come, first served (RFC 6710 §5.1).
 func TestPriorityGoesFirst(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -57,6 +57,20 @@ func TestPriorityGoesFirst(t *testing.T) {
 	if at("normal") > backlog/2 || at("second") > backlog {
 		t.Errorf("normal at %d and %d of %d", at("normal"), at("second"), backlog)
 	}
+	if order[len(order)-1] != "last" || !slices.IsSorted(numbers(order)) {
+		t.Error("within a level they changed places, or the last one was not last")
+	}
+}
+
+// numbers are those of the low ones, which were numbered as they came.
+func numbers(order []string) (out []int) {
+	for _, s := range order {
+		var n int
+		if _, err := fmt.Sscanf(s, "low%d", &n); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // TestAnUrgentSiteIsServedFirst: where all workers are busy, it gets the next one.
