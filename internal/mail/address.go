@@ -51,13 +51,8 @@ func ParseLocal(s string) (string, error) {
 	if strings.HasPrefix(s, `"`) {
 		return unquoteLocal(s)
 	}
-	if s == "" || len(s) > maxLocal {
+	if len(s) > maxLocal || !isDotString(s) {
 		return "", ErrAddress
-	}
-	for atom := range strings.SplitSeq(s, ".") {
-		if atom == "" || !isAtom(atom) {
-			return "", ErrAddress
-		}
 	}
 	return s, nil
 }
@@ -89,6 +84,21 @@ func unquoteLocal(s string) (string, error) {
 		return "", ErrAddress
 	}
 	return b.String(), nil
+}
+
+// isDotString tells whether s needs no quotes: atoms with a dot between each two
+// (RFC 5321 §4.1.2).
+func isDotString(s string) bool {
+	for {
+		atom, rest, more := strings.Cut(s, ".")
+		if atom == "" || !isAtom(atom) {
+			return false
+		}
+		if !more {
+			return true
+		}
+		s = rest
+	}
 }
 
 // isAtom tells whether s consists of atext alone (RFC 5322 §3.2.3, widened to
@@ -141,11 +151,7 @@ func (a Address) join(domain string) string {
 }
 
 func quoteLocal(s string) string {
-	plain := s != ""
-	for atom := range strings.SplitSeq(s, ".") {
-		plain = plain && atom != "" && isAtom(atom)
-	}
-	if plain || s == "" {
+	if s == "" || isDotString(s) {
 		return s
 	}
 	var b strings.Builder
