@@ -10,12 +10,16 @@ import (
 	"strconv"
 )
 
+// crowd is how many sessions are open beside the row that shows what they cost.
+const crowd = 5000
+
 // acceptance is one shape of the rows that accept mail. The numbers of messages
 // are what a server takes in some seconds.
 type acceptance struct {
 	suffix       string // of the names of its rows
 	shape        func(*Source)
 	tls          bool
+	idle         int // sessions that say nothing more beside it; only ours has that row
 	theirs, ours int
 }
 
@@ -26,6 +30,7 @@ func acceptances() []acceptance {
 		{suffix: "-50k", shape: func(s *Source) { s.Size = 50 << 10 }, theirs: 3000, ours: 10000},
 		{suffix: "-tls", shape: func(s *Source) { s.StartTLS = true }, tls: true, theirs: 5000, ours: 15000},
 		{suffix: "-200", shape: func(s *Source) { s.Conns = 200 }, theirs: 6000, ours: 20000},
+		{suffix: "-crowd", idle: crowd, ours: 20000},
 	}
 }
 
@@ -41,13 +46,14 @@ func (b *bench) acceptRows(h *hayaumaRows, postfix, ours string) []row {
 		{name: "smtp-sink-accept", missing: sink, run: b.smtpSinkAccept},
 	}
 	for _, a := range acceptances() {
-		rows = append(rows,
-			row{name: "postfix-accept" + a.suffix, missing: postfix, run: func(ctx context.Context, dir string) (*Result, error) {
+		if a.theirs > 0 {
+			rows = append(rows, row{name: "postfix-accept" + a.suffix, missing: postfix, run: func(ctx context.Context, dir string) (*Result, error) {
 				return b.postfixAccept(ctx, dir, a)
-			}},
-			row{name: "hayauma-accept" + a.suffix, missing: ours, run: func(ctx context.Context, dir string) (*Result, error) {
-				return h.acceptLike(ctx, dir, a)
 			}})
+		}
+		rows = append(rows, row{name: "hayauma-accept" + a.suffix, missing: ours, run: func(ctx context.Context, dir string) (*Result, error) {
+			return h.acceptLike(ctx, dir, a)
+		}})
 	}
 	return rows
 }
@@ -95,8 +101,42 @@ func (h *hayaumaRows) acceptLike(ctx context.Context, dir string, a acceptance) 
 		return nil, err
 	}
 	defer stop()
+	leave, err := standBy(ctx, s.smtp, a.idle)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	src := a.like(h.to(s.smtp, remoteDomain, a.ours))
 	return drive{source: src, warm: src.Conns * warmPerConn, pids: []int{s.pid()}, kept: s.held}.run(ctx)
+}
+
+// standBy opens sessions that have heard the reply to their EHLO and say nothing
+// more until leave is called.
+func standBy(ctx context.Context, addr string, sessions int) (leave func(), err error) {
+	cfg, err := (&Source{Addr: addr}).withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	target, err := ParseTarget(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	idle := &sourceRun{cfg: cfg, target: target}
+	open := make([]*dialogue, 0, sessions)
+	leave = func() {
+		for _, d := range open {
+			d.close()
+		}
+	}
+	for range sessions {
+		d, err := idle.open(ctx)
+		if err != nil {
+			leave()
+			return nil, fmt.Errorf("idle session %d: %w", len(open)+1, err)
+		}
+		open = append(open, d)
+	}
+	return leave, nil
 }
 
 // held counts what is in Postfix's queue of mail on hold.

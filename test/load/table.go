@@ -186,6 +186,7 @@ func (b *benchReport) ratios() table {
 		{"hayauma-accept-tls", "postfix-accept-tls", 5},
 		{"hayauma-accept-200", "hayauma-accept", 1},
 		{"hayauma-accept-200", "postfix-accept-200", 0},
+		{"hayauma-accept-crowd", "hayauma-accept", 0.9},
 		{"hayauma-relay", "postfix-relay", 4},
 		{"hayauma-local", "postfix+dovecot-local", 12},
 		{"hayauma-local", "dovecot-lmtp", 0},
