@@ -87,6 +87,9 @@ func TestPostfixAcceptRows(t *testing.T) {
 	t.Parallel()
 	needs(t, postfixMissing())
 	for _, a := range acceptances() {
+		if a.theirs == 0 {
+			continue // only ours has that row
+		}
 		if a.suffix == "-200" {
 			continue // too many processes for a test
 		}
@@ -106,7 +109,7 @@ func TestRowsAreChosenByWord(t *testing.T) {
 	for _, tc := range []struct {
 		only string
 		want int
-	}{{"", 33}, {"ceiling", 1}, {"hayauma-accept", 1}, {"hayauma", 18}, {"relay, ceiling", 3}, {"nothing", 0}} {
+	}{{"", 34}, {"ceiling", 1}, {"hayauma-accept", 1}, {"hayauma", 19}, {"relay, ceiling", 3}, {"nothing", 0}} {
 		b := smallBench()
 		b.only = tc.only
 		if got := b.chosenRows(); len(got) != tc.want {
