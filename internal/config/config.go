@@ -347,7 +347,8 @@ type Queue struct {
 	// Whether new mail for others waits until it is released: for maintenance
 	// and measuring.
 	Hold bool `toml:"hold"`
-	// The waits between attempts; the last one repeats.
+	// The waits between attempts; the last one repeats. A host that greylists is
+	// tried again when it asks for it.
 	Retry []time.Duration `toml:"retry" min:"1s" max:"30d"`
 	// How long a message is tried before its sender gets a bounce.
 	Lifetime time.Duration `toml:"lifetime" min:"1s" max:"365d"`

@@ -203,6 +203,14 @@ type problem struct {
 	watches  bool // the remote keeps to the sender's time itself
 }
 
+// again is how long a host that greylists is left alone, 0 if it does not.
+func (p problem) again(attempts int) time.Duration {
+	if p.ours || p.result != queue.TryLater {
+		return 0
+	}
+	return again(p.code, p.enhanced, p.text, attempts)
+}
+
 // finding is a failure in our own words.
 func finding(f *mail.Fault) problem {
 	result := queue.TryLater

@@ -89,6 +89,29 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+func TestGreylistedComesAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mx(testkit.MXOptions{},
+		testkit.MXRule{Command: "RCPT", Contains: "a@", Reply: "450 4.2.0 <a@x.test>: Recipient address rejected: Greylisted"},
+		testkit.MXRule{Command: "RCPT", Contains: "b@", Reply: "451 4.7.1 Greylisting in action, please come back in 00:02:00"},
+		testkit.MXRule{Command: "RCPT", Contains: "c@", Reply: "451 4.3.0 Local error"})
+	job := w.job("a@x.test", "b@x.test", "c@x.test")
+	for i, want := range [][]time.Duration{
+		{5*time.Minute + 10*time.Second, 2*time.Minute + 5*time.Second, 0},
+		{0, 2*time.Minute + 5*time.Second, 0}, // what was not told is waited for once
+	} {
+		for j := range job.Recipients {
+			job.Recipients[j].Attempts = i
+		}
+		for j, o := range w.deliver(t.Context(), job)[0] {
+			if o.Result != queue.TryLater || o.Again != want[j] {
+				t.Errorf("attempt %d of %s: %v, again in %v, want %v", i+1, job.Recipients[j].Address, o.Result, o.Again, want[j])
+			}
+		}
+	}
+}
+
 func TestNextHostAfterAGreetingThatRefuses(t *testing.T) {
 	t.Parallel()
 	for _, greeting := range []string{"421 busy", "554 5.7.1 no"} {

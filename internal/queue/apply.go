@@ -1,6 +1,10 @@
 package queue
 
-import "github.com/hayauma/hayauma/internal/mail"
+import (
+	"cmp"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
 
 // giveBackMicros is how long a recipient rests that a deliverer gave back
 // without having tried, so that nobody spins.
@@ -52,7 +56,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 			v.r.Next += giveBackMicros
 		}
 	default: // TryLater
-		v.r.State, v.r.Next = Deferred, next(c.now, c.expires, v.r.Attempts, c.settings.Retry)
+		v.r.State = Deferred
+		v.r.Next = next(c.now, c.expires, cmp.Or(o.Again, wait(v.r.Attempts, c.settings.Retry)))
 	}
 	return v
 }

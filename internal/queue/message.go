@@ -2,6 +2,7 @@ package queue
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -124,6 +125,8 @@ type Outcome struct {
 	Reports        bool   // Delivered to a host that reports success itself (RFC 3461 §5.2.1)
 	Watches        bool   // Delivered to a host that keeps to the sender's time itself (RFC 2852)
 	Started, Ended int64  // microseconds
+	// Again is when the next attempt is wanted, after a TryLater; 0 = as Retry says.
+	Again time.Duration
 	// Also runs in the commit that records the outcome; its error undoes that
 	// outcome and makes it TryLater.
 	Also func(*db.Tx) error

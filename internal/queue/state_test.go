@@ -117,7 +117,7 @@ func TestNext(t *testing.T) {
 		{0, 1000 * minute, 1, nil, minute},
 		{0, 1000 * minute, 1, []time.Duration{0}, minute / 60},
 	} {
-		if got := next(c.now, c.expires, c.attempts, c.schedule); got != c.want {
+		if got := next(c.now, c.expires, wait(c.attempts, c.schedule)); got != c.want {
 			t.Errorf("%+v: got %d", c, got)
 		}
 	}
@@ -131,6 +131,17 @@ func TestApplyKeepsTheRemotesWords(t *testing.T) {
 	if r := v.r; r.State != Failed || !r.Expired || !v.expired || r.Attempts != 4 || r.Reply != "their words" || r.Ours || r.Host != "mx" {
 		t.Errorf("%+v", v)
 	}
+	// The remote's wish goes before the schedule, but not beyond the lifetime.
+	c.expires = 1000 * 60_000_000
+	o.Again = 7 * time.Minute
+	if v = apply(Recipient{State: Leased}, o, c); v.r.State != Deferred || v.r.Next != c.now+7*60_000_000 {
+		t.Errorf("asked to come back in seven minutes: %+v", v.r)
+	}
+	c.expires = 60_000_000
+	if v = apply(Recipient{State: Leased}, o, c); v.r.Next != c.expires {
+		t.Errorf("beyond the lifetime: %+v", v.r)
+	}
+	c.expires = 50
 	// The clock alone never ends it.
 	v = apply(Recipient{State: Leased, Attempts: 3, Reply: "before"}, Outcome{Result: NotTried}, c)
 	if r := v.r; r.State != Queued || r.Attempts != 3 || r.Reply != "before" || r.Next != 100+giveBackMicros {

@@ -1,0 +1,92 @@
+package outbound
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A host that greylists answers the first attempt of a stranger with a temporary
+// failure and takes the next one, if it comes late enough (RFC 6647).
+const (
+	// greylistWait is how long such a host is given that does not say how long it
+	// wants to wait: the default of Postgrey is five minutes.
+	greylistWait = 5*time.Minute + 10*time.Second
+	// Nobody is believed who asks for less or more. RFC 6647 §5 has hosts accept
+	// what comes again within a minute to a day.
+	leastAsked, mostAsked = time.Minute, time.Hour
+	// afterAsked keeps clocks that differ a little from costing a second failure.
+	afterAsked = 5 * time.Second
+)
+
+// again is how long a host that did not take the message yet is to be left alone,
+// 0 if it does not greylist: what it asked for, or, after a first attempt, what such
+// hosts usually want. attempts are those before this one.
+func again(code int, enhanced, text string, attempts int) time.Duration {
+	text = strings.ToLower(text)
+	switch {
+	case code/100 != 4:
+		return 0
+	case strings.Contains(text, "greylist"), strings.Contains(text, "graylist"):
+		if d := asked(text); d > 0 {
+			return min(max(d+afterAsked, leastAsked), mostAsked)
+		}
+	case (code == 450 || code == 451) && enhanced == "4.7.1" && strings.Contains(text, "try again later"):
+		// As those say it who do not want it to be seen (rspamd, Plesk).
+	default:
+		return 0
+	}
+	if attempts > 0 {
+		return 0
+	}
+	return greylistWait
+}
+
+// asked reads how long a host wants to wait, in lower case: "in 00:05:00", "for 5
+// minutes", "after 30s"; 0 if its words do not tell.
+func asked(text string) time.Duration {
+	words := strings.Fields(text)
+	for i := range words {
+		switch words[i] {
+		case "in", "for", "after", "wait", "another":
+			if d := span(words[i+1:]); d > 0 {
+				return d
+			}
+		}
+	}
+	return 0
+}
+
+// span reads a length of time from the first words.
+func span(words []string) time.Duration {
+	if len(words) == 0 {
+		return 0
+	}
+	first := strings.TrimRight(words[0], ".,;)")
+	if clock := strings.Split(first, ":"); len(clock) == 3 {
+		return part(clock[0], time.Hour) + part(clock[1], time.Minute) + part(clock[2], time.Second)
+	}
+	number := strings.TrimRight(first, "abcdefghijklmnopqrstuvwxyz")
+	unit := first[len(number):]
+	if unit == "" && len(words) > 1 {
+		unit = strings.TrimRight(words[1], ".,;)")
+	}
+	switch unit {
+	case "s", "sec", "secs", "second", "seconds":
+		return part(number, time.Second)
+	case "m", "min", "mins", "minute", "minutes":
+		return part(number, time.Minute)
+	case "h", "hour", "hours":
+		return part(number, time.Hour)
+	}
+	return 0
+}
+
+// part is a number of units, 0 if it is none or one that nobody means.
+func part(number string, unit time.Duration) time.Duration {
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * unit
+}
