@@ -116,7 +116,11 @@ func TestWrongUsage(t *testing.T) {
 		{"ban clear", "ADDRESS|NETWORK|--all is missing"},
 		{"ban clear a@one.test --all", `either "a@one.test" or --all`},
 		{"ban clear a b", `takes no argument "b"`},
-		{"queue retry", "--all, --domain or --sender"},
+		{"queue retry", "say which: ids, --all"},
+		{"queue hold --older soon", "30m, 2h or 3d"},
+		{"queue hold --older -2h", "30m, 2h or 3d"},
+		{"queue delete --all --reply busy", "either ids"},
+		{"queue delete --state asleep", "deferred"},
 		{"queue hold --all 0000000000000", "either ids"},
 		{"queue delete --all --domain a.test", "either ids"},
 		{"queue delete x", "not an id"},
@@ -375,6 +379,10 @@ func TestQueue(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	for _, step := range []struct{ args, want string }{
+		{"release --domain away.test --older 1h", "0 recipients released"},
+		{"release --domain away.test --dry-run", "1 recipient would be chosen; nothing was changed. " +
+			"'hayauma queue list' with the same options shows what the queue holds of them."},
+		{"hold --reply busy", "0 recipients held"},
 		{"release --domain away.test", "1 recipient released"},
 		{"hold --domain away.test", "1 recipient held"},
 		{"release --all", "3 recipients released"},

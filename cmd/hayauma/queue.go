@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -23,76 +25,108 @@ func (c *cli) queueCommand() *cobra.Command {
 	)
 }
 
-// filterFlags adds the flags that say which recipients are meant.
-func filterFlags(cmd *cobra.Command, f *control.QueueFilter) {
+// selection is which recipients are meant.
+type selection struct {
+	control.QueueFilter
+	older string
+}
+
+// flags adds those that choose.
+func (f *selection) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.All, "all", false, "everything in the queue")
 	cmd.Flags().StringVar(&f.Domain, "domain", "", "what goes to this domain")
 	cmd.Flags().StringVar(&f.Sender, "sender", "", "what comes from this sender; <> = reports")
+	cmd.Flags().StringVar(&f.Host, "host", "", "what this host (MX) did not take at the last attempt")
+	cmd.Flags().StringVar(&f.Reply, "reply", "", "what was last answered with a text like this")
+	cmd.Flags().StringVar(&f.Tag, "tag", "", "messages with this tag")
+	cmd.Flags().StringVar(&f.older, "older", "", "what was received longer ago than this, like 2h or 3d")
+	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed, held or served")
 }
 
-// filter checks the flags and takes ids in.
-func filter(f control.QueueFilter, ids []string) (control.QueueFilter, error) {
+// chosen checks the flags and takes ids in.
+func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
+	out := f.QueueFilter
 	for _, id := range ids {
 		if _, err := mail.ParseID(id); err != nil {
-			return f, usagef("%q: %v; 'hayauma queue list' shows the ids", id, err)
+			return out, usagef("%q: %v; 'hayauma queue list' shows the ids", id, err)
 		}
 	}
-	f.IDs = ids
-	chosen := f.Domain != "" || f.Sender != ""
-	if f.All && (chosen || len(ids) > 0) || chosen && len(ids) > 0 {
-		return f, usagef("say either ids, or --all, or --domain and --sender")
+	out.IDs = ids
+	narrow := out.Domain != "" || out.Sender != "" || out.Host != "" || out.Reply != "" || out.Tag != "" || f.older != ""
+	if out.All && (narrow || len(ids) > 0) || narrow && len(ids) > 0 {
+		return out, usagef("say either ids, or --all, or what they have in common")
 	}
-	if f.Domain != "" {
-		if _, err := mail.ParseDomain(f.Domain); err != nil {
-			return f, usagef("--domain %q: %v", f.Domain, err)
+	if out.Domain != "" {
+		if _, err := mail.ParseDomain(out.Domain); err != nil {
+			return out, usagef("--domain %q: %v", out.Domain, err)
 		}
 	}
-	if f.Sender != "" && f.Sender != "<>" {
-		if _, err := mail.ParseAddress(f.Sender); err != nil {
-			return f, usagef("--sender %q: %v", f.Sender, err)
+	if out.Sender != "" && out.Sender != "<>" {
+		if _, err := mail.ParseAddress(out.Sender); err != nil {
+			return out, usagef("--sender %q: %v", out.Sender, err)
 		}
 	}
-	return f, nil
+	states := []string{"", "queued", "leased", "deferred", "failed", "held", "served"}
+	if !slices.Contains(states, out.State) {
+		return out, usagef("--state %q: use %s", out.State, strings.Join(states[1:], ", "))
+	}
+	if f.older != "" {
+		d, err := config.ParseDuration(f.older)
+		if err != nil || d <= 0 {
+			return out, usagef("--older %q: write a time like 30m, 2h or 3d", f.older)
+		}
+		out.Before = time.Now().Add(-d).UTC().Format(time.RFC3339)
+	}
+	return out, nil
+}
+
+// some tells whether anything was said about which.
+func some(f control.QueueFilter) bool {
+	return len(f.IDs) > 0 || f.All || f.Domain != "" || f.Sender != "" || f.State != "" ||
+		f.Host != "" || f.Reply != "" || f.Tag != "" || f.Before != ""
 }
 
 func (c *cli) queueVerb(verb, short string, call control.Call[control.QueueFilter, control.Touched], done string) *cobra.Command {
-	var f control.QueueFilter
+	var f selection
 	cmd := &cobra.Command{
-		Use: verb + " ID...|--all|--domain DOMAIN|--sender ADDRESS", Short: short, Args: cobra.ArbitraryArgs,
-		Long:                  short + ". An ID is that of a message or of one of its recipients.",
+		Use: verb + " ID...|--all|--domain DOMAIN|--sender ADDRESS|...", Short: short, Args: cobra.ArbitraryArgs,
+		Long: short + ". An ID is that of a message or of one of its recipients. What is chosen by several\n" +
+			"options fulfils all of them.",
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := filter(f, args)
+			chosen, err := f.chosen(args)
 			if err != nil {
 				return err
 			}
-			if len(f.IDs) == 0 && !f.All && f.Domain == "" && f.Sender == "" {
-				return usagef("say which: ids, --all, --domain or --sender; 'hayauma queue list' shows the ids")
+			if !some(chosen) {
+				return usagef("say which: ids, --all, or what they have in common, like --domain; 'hayauma queue list' shows the ids")
 			}
-			touched, err := ask(cmd.Context(), c, call, f)
+			touched, err := ask(cmd.Context(), c, call, chosen)
 			if err != nil {
+				return err
+			}
+			if chosen.DryRun {
+				_, err = fmt.Fprintf(c.stdout, "%s would be chosen; nothing was changed. 'hayauma queue list' with the same options shows what the queue holds of them.\n",
+					count(touched.Recipients, "recipient"))
 				return err
 			}
 			_, err = fmt.Fprintf(c.stdout, "%s %s\n", count(touched.Recipients, "recipient"), done)
 			return err
 		},
 	}
-	filterFlags(cmd, &f)
+	f.flags(cmd)
+	cmd.Flags().BoolVar(&f.DryRun, "dry-run", false, "only count them")
 	return cmd
 }
 
 func (c *cli) queueList() *cobra.Command {
-	var f control.QueueFilter
+	var f selection
 	cmd := &cobra.Command{
 		Use: "list [ID...]", Short: "List the recipients that wait", Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := filter(f, args)
+			f, err := f.chosen(args)
 			if err != nil {
 				return err
-			}
-			states := []string{"", "queued", "leased", "deferred", "failed", "held", "served"}
-			if !slices.Contains(states, f.State) {
-				return usagef("--state %q: use %s", f.State, strings.Join(states[1:], ", "))
 			}
 			if f.Limit < 0 {
 				return usagef("--limit %d: must not be negative", f.Limit)
@@ -103,7 +137,7 @@ func (c *cli) queueList() *cobra.Command {
 			if f.Limit > control.MaxList {
 				return usagef("--limit %d: must be at most %d", f.Limit, control.MaxList)
 			}
-			f.All = len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == ""
+			f.All = f.All || !some(f)
 			shown := f.Limit
 			f.Limit++ // one more tells whether there is more
 			entries, err := ask(cmd.Context(), c, control.QueueList, f)
@@ -117,8 +151,7 @@ func (c *cli) queueList() *cobra.Command {
 			return c.printMore(shown)
 		},
 	}
-	filterFlags(cmd, &f)
-	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed, held or served")
+	f.flags(cmd)
 	cmd.Flags().IntVar(&f.Limit, "limit", 0, fmt.Sprintf("at most this many recipients, up to %d; 0 = %d", control.MaxList, control.DefaultList))
 	return c.jsonFlag(cmd)
 }
@@ -132,7 +165,7 @@ func (c *cli) printMore(shown int) error {
 	}
 	advice := "use --limit"
 	if shown >= control.MaxList {
-		advice = "use --domain, --sender or --state"
+		advice = "use --domain, --sender, --state or others"
 	}
 	_, err := fmt.Fprintf(out, "%s... more than %s, %s\n", who, count(shown, "recipient"), advice)
 	return err

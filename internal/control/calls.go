@@ -81,7 +81,12 @@ type QueueFilter struct {
 	Domain string   `json:"domain,omitempty"` // of the recipient
 	Sender string   `json:"sender,omitempty"`
 	State  string   `json:"state,omitempty"`
-	Limit  int      `json:"limit,omitempty"` // recipients; of QueueList at most MaxList+1, 0 = that
+	Host   string   `json:"host,omitempty"`   // where the last attempt was made
+	Reply  string   `json:"reply,omitempty"`  // a part of the last reply
+	Tag    string   `json:"tag,omitempty"`    // of the message
+	Before string   `json:"before,omitempty"` // received before this time, RFC 3339
+	Limit  int      `json:"limit,omitempty"`  // recipients; of QueueList at most MaxList+1, 0 = that
+	DryRun bool     `json:"dry_run,omitempty"`
 }
 
 // A list of the queue is held in memory on both sides, so it is bounded: by

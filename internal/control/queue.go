@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -25,9 +26,6 @@ func (s *Service) queueVerbs() []queueVerb {
 			if err != nil {
 				return Touched{}, err
 			}
-			if len(f.IDs) == 0 && !f.All && f.Domain == "" && f.Sender == "" && f.State == 0 {
-				return Touched{}, errors.New("say which: ids, --all, --domain or --sender")
-			}
 			n, err := act(ctx, f)
 			if err == nil && n == 0 && len(f.IDs) > 0 {
 				err = errors.New("no such message or recipient in the queue, or its state does not allow this")
@@ -45,7 +43,14 @@ func (s *Service) queueVerbs() []queueVerb {
 }
 
 func (f QueueFilter) filter() (queue.Filter, error) {
-	out := queue.Filter{All: f.All, Limit: f.Limit}
+	out := queue.Filter{All: f.All, Limit: f.Limit, Host: f.Host, Reply: f.Reply, Tag: f.Tag, DryRun: f.DryRun}
+	if f.Before != "" {
+		at, err := time.Parse(time.RFC3339, f.Before)
+		if err != nil {
+			return out, fmt.Errorf("%q is no time: %w", f.Before, err)
+		}
+		out.Before = mail.Micros(at)
+	}
 	for _, text := range f.IDs {
 		id, err := mail.ParseID(text)
 		if err != nil {

@@ -71,7 +71,7 @@ func TestQueueFilters(t *testing.T) {
 		if got := states(t, w, control.QueueFilter{All: true, Limit: 3}); strings.Count(got, "held") != 3 {
 			t.Errorf("three of four are %s", got)
 		}
-		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, or all")
+		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
 		refused(t, w, control.QueueList, control.QueueFilter{IDs: []string{"x"}}, `"x": not an id (13 letters and digits)`)
 		refused(t, w, control.QueueList, control.QueueFilter{Domain: "a b"}, `"a b": not a valid domain name`)
 		refused(t, w, control.QueueList, control.QueueFilter{Sender: "@"}, `"@": not a valid mail address`)
@@ -153,7 +153,8 @@ func TestQueueVerbsOnNothing(t *testing.T) {
 		for _, call := range []control.Call[control.QueueFilter, control.Touched]{
 			control.QueueRetry, control.QueueHold, control.QueueRelease, control.QueueBounce, control.QueueDelete,
 		} {
-			refused(t, w, call, control.QueueFilter{}, "say which: ids, --all, --domain or --sender")
+			refused(t, w, call, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
+			refused(t, w, call, control.QueueFilter{Before: "monday"}, `"monday" is no time: parsing time "monday" as "2006-01-02T15:04:05Z07:00": cannot parse "monday" as "2006"`)
 			refused(t, w, call, control.QueueFilter{IDs: []string{w.stack.IDs.Next().String()}},
 				"no such message or recipient in the queue, or its state does not allow this")
 			refused(t, w, call, control.QueueFilter{State: "lost"}, `"lost" is no state: use queued, leased, deferred, failed, held or served`)

@@ -17,6 +17,7 @@ type verb struct {
 	unwish bool  // takes a wish to hold back from leased ones
 	event  string
 	now    int64
+	dry    bool // nothing is changed
 }
 
 // Retry makes deferred recipients due now. Like all verbs it returns how many
@@ -49,10 +50,14 @@ func (q *Queue) Delete(ctx context.Context, f Filter) (int, error) {
 }
 
 func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
-	v.by, v.now = byAdmin, micros()
+	v.by, v.now, v.dry = byAdmin, micros(), f.DryRun
 	total := 0
+	run := q.o.DB.Write
+	if v.dry {
+		run = q.o.DB.Read
+	}
 	err := q.chosen(ctx, f, func(ids []int64) (touched int, err error) {
-		err = q.o.DB.Write(ctx, func(tx *db.Tx) (err error) {
+		err = run(ctx, func(tx *db.Tx) (err error) {
 			touched, err = q.move(tx, ids, v)
 			return err
 		})
@@ -97,6 +102,9 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 			}
 		}
 	}
+	if v.dry {
+		return touched + v.wishes(leased), nil
+	}
 	if err := c.write(tx); err != nil {
 		return 0, err
 	}
@@ -118,6 +126,15 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 // told is what is known of a recipient that no attempt just ended.
 func told(r Recipient) Outcome {
 	return Outcome{Recipient: r.ID, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours, Host: r.Host}
+}
+
+// wishes is how many of those under way the verb would reach, as far as can be told
+// before it is done.
+func (v verb) wishes(leased []int64) int {
+	if v.wish == 0 {
+		return 0
+	}
+	return len(leased)
 }
 
 func (v verb) apply(r Recipient) Recipient {

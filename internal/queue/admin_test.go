@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -56,6 +57,55 @@ func TestFilter(t *testing.T) {
 	}
 	if w.obs.count("deleted gone") != 4 {
 		t.Errorf("events %v", w.obs.seen())
+	}
+}
+
+// TestFilterByWhatHappened: by host, reply, tag and age, and a dry run that tells what
+// the same verb then does.
+func TestFilterByWhatHappened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		o := Outcome{Result: TryLater, Code: 451, Host: "mx1.x.test", Reply: `Over 100% of your _Quota_ (C:\mail)`}
+		if job.Recipients[0].Address.Local == "b" {
+			o.Host, o.Reply = "mx2.x.test", "Over 1000 of your quotas"
+		}
+		return all(job, o)
+	}))
+	w.run()
+	a, b := w.message("a@x.test"), w.message("b@x.test")
+	a.Tags, b.Tags = []string{"july", "news"}, []string{"news%", "late_july"}
+	a.Received -= time.Hour.Microseconds()
+	w.insert(a, b)
+	w.eventually("the results", func() bool { return w.stats()[Deferred] == 2 })
+	for _, c := range []struct {
+		name string
+		f    Filter
+		want int
+	}{
+		{"a host", Filter{Host: "MX1.x.test"}, 1},
+		{"a part of a host", Filter{Host: "x.test"}, 0},
+		{"a part of the reply", Filter{Reply: "of YOUR"}, 2},
+		{"a letter that means many", Filter{Reply: "100%"}, 1},
+		{"a letter that means any", Filter{Reply: "_quota_"}, 1},
+		{"a backslash", Filter{Reply: `C:\m`}, 1},
+		{"the first tag", Filter{Tag: "july"}, 1},
+		{"the last tag", Filter{Tag: "news"}, 1},
+		{"a tag with a letter that means many", Filter{Tag: "news%"}, 1},
+		{"a part of a tag", Filter{Tag: "jul"}, 0},
+		{"an age", Filter{Before: b.Received - time.Minute.Microseconds()}, 1},
+		{"two of them", Filter{Host: "mx1.x.test", Tag: "late_july"}, 0},
+	} {
+		c.f.DryRun = true
+		n, err := w.q.Hold(t.Context(), c.f)
+		if err != nil || n != c.want || w.stats()[Held] != 0 {
+			t.Errorf("%s: %d recipients, %v; states %v", c.name, n, err, w.stats())
+		}
+	}
+	if n, err := w.q.Release(t.Context(), Filter{All: true, DryRun: true}); n != 0 || err != nil {
+		t.Errorf("a dry run of what has nothing to do: %d, %v", n, err)
+	}
+	if n, err := w.q.Hold(t.Context(), Filter{Tag: "july"}); n != 1 || err != nil || w.stats()[Held] != 1 {
+		t.Errorf("held %d, %v; states %v", n, err, w.stats())
 	}
 }
 

@@ -18,22 +18,33 @@ type Filter struct {
 	Domain string    // of the recipient
 	Sender string    // the reverse-path, "<>" for the null one
 	State  State
+	Host   string // the last attempt was made there, a name
+	Reply  string // the last reply has this in it, in capitals or not
+	Tag    string // of the message
+	Before int64  // it was received before this, microseconds
 	// Account is whose login sent the message, zero = anybody's.
 	Account mail.ID
 	// Untagged leaves out messages with a tag that begins so. It is no condition by
 	// itself.
 	Untagged string
-	Limit    int // recipients, 0 = all
+	Limit    int  // recipients, 0 = all
+	DryRun   bool // verbs only count what they would touch
 }
 
 // ErrNoFilter says that a filter chooses nothing and does not say All either.
-var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, or all")
+var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
 
 func (f Filter) check() error {
-	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 {
+	if !f.All && f.None() {
 		return ErrNoFilter
 	}
 	return nil
+}
+
+// None tells whether there is no condition at all.
+func (f Filter) None() bool {
+	return len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
+		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0
 }
 
 // condition returns the SQL condition for what needs no list, and its
@@ -70,7 +81,27 @@ func (f Filter) condition() (string, []any) {
 	if f.State != 0 {
 		add("r.state = ?", int(f.State))
 	}
+	if f.Host != "" {
+		add("lower(r.host) = ?", lowerASCII(f.Host))
+	}
+	if f.Reply != "" {
+		add(`lower(r.reply) LIKE ? ESCAPE '\'`, "%"+literally(lowerASCII(f.Reply))+"%")
+	}
+	if f.Tag != "" {
+		// One of the lines that the column holds.
+		tag := literally(f.Tag)
+		parts = append(parts, `(m.tags = ? OR m.tags LIKE ? ESCAPE '\' OR m.tags LIKE ? ESCAPE '\' OR m.tags LIKE ? ESCAPE '\')`)
+		args = append(args, f.Tag, tag+"\n%", "%\n"+tag, "%\n"+tag+"\n%")
+	}
+	if f.Before != 0 {
+		add("m.received < ?", f.Before)
+	}
 	return strings.Join(parts, " AND "), args
+}
+
+// literally is a text whose letters all mean themselves in a LIKE.
+func literally(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s)
 }
 
 // lowerASCII folds A to Z and leaves everything else as it is.
