@@ -116,6 +116,8 @@ func TestWrongUsage(t *testing.T) {
 		{"ban clear", "ADDRESS|NETWORK|--all is missing"},
 		{"ban clear a@one.test --all", `either "a@one.test" or --all`},
 		{"ban clear a b", `takes no argument "b"`},
+		{"outbound explain", "ADDRESS|DOMAIN is missing"},
+		{"outbound explain a@b@", "write it like"},
 		{"queue retry", "say which: ids, --all"},
 		{"queue hold --older soon", "30m, 2h or 3d"},
 		{"queue hold --older -2h", "30m, 2h or 3d"},
@@ -343,6 +345,30 @@ func TestSendAndTrace(t *testing.T) {
 	s.fails("no message is known", "", "trace", "nothing@x.test")
 	if got := s.try("Subject: x\n\n", "send"); got.code != exitUsage || !strings.Contains(got.stderr, "no recipients") {
 		t.Errorf("exit %d, %q", got.code, got.stderr)
+	}
+}
+
+func TestOutboundExplain(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "[outbound]\nsmart_host = \"127.0.0.7:2526\"\nsmart_host_tls = \"none\"\nper_destination = 7\n")
+	s.house()
+	if got := s.do("", "outbound", "explain", "alice@one.test"); got != "one.test is served here: nothing goes out\n" {
+		t.Errorf("%q", got)
+	}
+	want := `domain  far.test
+by      smart host
+hosts   127.0.0.7  127.0.0.7:2526
+TLS     never
+limits  attempts at once: 7 (outbound.per_destination)
+        messages a connection: 100 (outbound.messages_per_connection)
+        waits between attempts: 5m 15m 30m 1h 2h 4h 8h (queue.retry)
+        given up after: 5d (queue.lifetime)
+`
+	if got := s.do("", "outbound", "explain", "x@far.test"); got != want {
+		t.Errorf("%s", got)
+	}
+	if got := s.do("", "outbound", "explain", "x@far.test", "--json"); !strings.Contains(got, `"127.0.0.7:2526"`) {
+		t.Errorf("%s", got)
 	}
 }
 

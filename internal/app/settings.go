@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/access/imapd"
 	"github.com/hayauma/hayauma/internal/access/pop3d"
@@ -103,6 +104,21 @@ func (a *app) outboundSettings() outbound.Settings {
 		s.SmartHost = *h
 	}
 	return s
+}
+
+// siteLimits are those of every site, by the settings that they come from.
+func (a *app) siteLimits() []outbound.Rule {
+	c := a.cfg.Load()
+	waits := make([]string, len(c.Queue.Retry))
+	for i, d := range c.Queue.Retry {
+		waits[i] = config.FormatDuration(d)
+	}
+	return []outbound.Rule{
+		{Limit: "attempts at once", Value: strconv.Itoa(c.Outbound.PerDestination), From: "outbound.per_destination"},
+		{Limit: "messages a connection", Value: strconv.Itoa(c.Outbound.MessagesPerConnection), From: "outbound.messages_per_connection"},
+		{Limit: "waits between attempts", Value: strings.Join(waits, " "), From: "queue.retry"},
+		{Limit: "given up after", Value: config.FormatDuration(c.Queue.Lifetime), From: "queue.lifetime"},
+	}
 }
 
 // smartHostOf reads the smart host's settings and its password.

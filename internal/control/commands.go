@@ -71,6 +71,8 @@ var (
 	QueueBounce  = Call[QueueFilter, Touched]{"queue/bounce"}
 	QueueDelete  = Call[QueueFilter, Touched]{"queue/delete"}
 
+	OutboundExplain = Call[Destination, Explained]{"outbound/explain"}
+
 	Recall = Call[MessageName, Touched]{"recall"}
 	Trace  = Call[MessageName, []event.Timeline]{"trace"}
 )

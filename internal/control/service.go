@@ -13,6 +13,7 @@ import (
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
@@ -32,6 +33,8 @@ type Service struct {
 	Rules     *rule.Store
 	Rates     *rate.Limiter
 	Blobs     blob.Store
+	Outbound  *outbound.Outbound
+	Limits    func() []outbound.Rule // that hold for every site
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
 	Verify func(context.Context) ([]string, error)
@@ -66,6 +69,7 @@ func (s *Service) Handler() http.Handler {
 	for _, v := range s.queueVerbs() {
 		handle(mux, v.call, v.serve)
 	}
+	handle(mux, OutboundExplain, s.outboundExplain)
 	handle(mux, Trace, s.trace)
 	handle(mux, Recall, s.recall)
 	handle(mux, Check, s.check)

@@ -26,6 +26,7 @@ type exchanger struct {
 	name       string
 	preference uint16
 	addrs      []netip.Addr // known already; empty = to be looked up
+	implicit   bool         // the domain has no MX
 	known      bool         // its name is the operator's or the domain's own, or proven by DNSSEC
 }
 
@@ -46,7 +47,7 @@ func (o *Outbound) route(ctx context.Context, site string, smart SmartHost) ([]e
 	switch {
 	case errors.Is(err, dnsx.ErrNoData):
 		// RFC 5321 §5.1: no MX is an implicit one that points at the host.
-		return []exchanger{{name: site, known: true}}, nil
+		return []exchanger{{name: site, known: true, implicit: true}}, nil
 	case errors.Is(err, dnsx.ErrNotFound):
 		return nil, mail.Final(mail.NoSuchSystem, "The domain "+site+" does not exist")
 	case err != nil:
@@ -98,6 +99,7 @@ type target struct {
 
 // resolved is what the look-up of one host gave.
 type resolved struct {
+	exchanger
 	targets []target
 	ours    bool // one of them is a listener of this server
 	fault   *mail.Fault
@@ -111,12 +113,12 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 		addrs, err = o.o.Resolver.Addrs(ctx, e.name)
 		switch {
 		case errors.Is(err, dnsx.ErrNotFound), errors.Is(err, dnsx.ErrNoData):
-			return resolved{fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address").Because(err)}
+			return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address").Because(err)}
 		case err != nil:
-			return resolved{fault: mail.Temporary(mail.DirectoryFailure, "The address of "+e.name+" cannot be looked up for now").Because(err)}
+			return resolved{exchanger: e, fault: mail.Temporary(mail.DirectoryFailure, "The address of "+e.name+" cannot be looked up for now").Because(err)}
 		}
 	}
-	var r resolved
+	r := resolved{exchanger: e}
 	for _, addr := range interleave(addrs) {
 		at := netip.AddrPortFrom(addr, uint16(port))
 		r.ours = r.ours || o.o.IsOurs(at)
@@ -154,45 +156,53 @@ type plan struct {
 	fault   *mail.Fault // of a host without address, if nothing else fails
 }
 
-// plan resolves the hosts of a route. A host that turns out to be ourselves by
-// address and port cuts the route like one that is so by name.
 func (o *Outbound) plan(ctx context.Context, site string, set Settings) plan {
-	list, fault := o.route(ctx, site, set.SmartHost)
+	hosts, fault := o.survey(ctx, site, set)
 	if fault != nil {
 		return plan{fault: fault}
+	}
+	var p plan
+	for _, h := range hosts {
+		p.targets = append(p.targets, h.targets...)
+		// A host that may still turn up outweighs those that do not exist.
+		if h.fault != nil && (p.fault == nil || h.fault.Class == mail.Transient) {
+			p.fault = h.fault
+		}
+	}
+	if len(hosts) == 1 && hosts[0].name == site && p.fault != nil && p.fault.Class == mail.Permanent {
+		p.fault = mail.Final(mail.NoSuchSystem, fmt.Sprintf("The domain %s has neither a mail exchanger nor an address", site))
+	}
+	p.targets = p.targets[:min(len(p.targets), maxAddresses)]
+	return p
+}
+
+// survey resolves the hosts of a route. A host that turns out to be ourselves by
+// address and port cuts the route like one that is so by name.
+func (o *Outbound) survey(ctx context.Context, site string, set Settings) ([]resolved, *mail.Fault) {
+	list, fault := o.route(ctx, site, set.SmartHost)
+	if fault != nil {
+		return nil, fault
 	}
 	port := set.Port
 	if set.SmartHost.Host != "" {
 		port = set.SmartHost.Port
 	}
-	var p plan
-	answers := make([]resolved, 0, maxHosts)
 	list = list[:min(len(list), maxHosts)]
+	hosts := make([]resolved, 0, len(list))
 	for _, e := range list {
 		r := o.resolve(ctx, e, port)
-		answers = append(answers, r)
+		hosts = append(hosts, r)
 		if !r.ours {
 			continue
 		}
 		// Equal preferences were shuffled: those before it go as well.
-		for len(answers) > 0 && list[len(answers)-1].preference >= e.preference {
-			answers = answers[:len(answers)-1]
+		for len(hosts) > 0 && hosts[len(hosts)-1].preference >= e.preference {
+			hosts = hosts[:len(hosts)-1]
 		}
-		if len(answers) == 0 {
-			return plan{fault: loop(site)}
+		if len(hosts) == 0 {
+			return nil, loop(site)
 		}
 		break
 	}
-	for _, r := range answers {
-		p.targets = append(p.targets, r.targets...)
-		// A host that may still turn up outweighs those that do not exist.
-		if r.fault != nil && (p.fault == nil || r.fault.Class == mail.Transient) {
-			p.fault = r.fault
-		}
-	}
-	if len(list) == 1 && list[0].name == site && p.fault != nil && p.fault.Class == mail.Permanent {
-		p.fault = mail.Final(mail.NoSuchSystem, fmt.Sprintf("The domain %s has neither a mail exchanger nor an address", site))
-	}
-	p.targets = p.targets[:min(len(p.targets), maxAddresses)]
-	return p
+	return hosts, nil
 }
