@@ -388,7 +388,7 @@ func TestQueue(t *testing.T) {
 				t.Errorf("no %q in %v", key, r)
 			}
 		}
-		if r["state"] != "held" {
+		if r["state"] != "held" || r["why"] != "held until it is released" {
 			t.Errorf("%v", r)
 		}
 	}

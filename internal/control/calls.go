@@ -108,6 +108,7 @@ type QueueEntry struct {
 	Received  string `json:"received"` // RFC 3339
 	Next      string `json:"next,omitempty"`
 	Expires   string `json:"expires"`
+	Why       string `json:"why,omitempty"` // it is not moving
 	Attempts  int    `json:"attempts"`
 	Code      int    `json:"code,omitempty"`
 	Reply     string `json:"reply,omitempty"`

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
 )
@@ -110,22 +112,64 @@ func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, 
 	if f.Limit == 0 {
 		f.Limit = MaxList + 1
 	}
+	held, err := s.heldAccounts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	messages, err := s.Queue.List(ctx, f)
 	out := []QueueEntry{}
 	for _, m := range messages {
-		out = append(out, entries(m)...)
+		out = append(out, entries(m, held)...)
 	}
 	return out, err
 }
 
-func entries(m *queue.Message) []QueueEntry {
+// heldAccounts are those whose mail waits for an operator.
+func (s *Service) heldAccounts(ctx context.Context) (map[mail.ID]bool, error) {
+	holds, err := s.Rates.Holds(ctx)
+	out := make(map[mail.ID]bool, len(holds))
+	for _, h := range holds {
+		out[h.Account] = true
+	}
+	return out, err
+}
+
+// why tells why a recipient is not moving, where its last reply does not.
+func why(m *queue.Message, r *queue.Recipient, held map[mail.ID]bool) string {
+	switch r.State {
+	case queue.Queued:
+		if r.NotBefore > max(m.Received, mail.Micros(time.Now())) {
+			return "its sender wants it later"
+		}
+		return "its turn comes"
+	case queue.Leased:
+		return "an attempt is under way"
+	case queue.Deferred:
+		return "a temporary failure"
+	case queue.Failed, queue.Served:
+		return "its report is written"
+	case queue.Held:
+		for _, tag := range m.Tags {
+			if rule, ok := strings.CutPrefix(tag, intake.QuarantineTag); ok {
+				return "held by the access rule " + rule
+			}
+		}
+		if held[m.Account] {
+			return "held with its account"
+		}
+		return "held until it is released"
+	}
+	return ""
+}
+
+func entries(m *queue.Message, held map[mail.ID]bool) []QueueEntry {
 	out := make([]QueueEntry, 0, len(m.Recipients))
 	for _, r := range m.Recipients {
 		e := QueueEntry{
 			Message: m.ID.String(), ID: r.ID.String(), State: r.State.String(),
 			Sender: m.From.String(), Recipient: r.Address.String(), Size: m.Size,
 			Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
-			Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
+			Why: why(m, &r, held), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
 		}
 		if r.State == queue.Queued || r.State == queue.Deferred {
 			e.Next = rfc3339(r.Next)
@@ -144,7 +188,11 @@ func (s *Service) queueShow(ctx context.Context, in MessageName) (out QueueMessa
 	if err != nil {
 		return out, err
 	}
-	out.Entries = entries(m)
+	held, err := s.heldAccounts(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Entries = entries(m, held)
 	body, err := s.Blobs.Open(ctx, m.Body)
 	if err != nil {
 		return out, err

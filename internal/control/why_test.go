@@ -1,0 +1,38 @@
+package control
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+)
+
+func TestWhy(t *testing.T) {
+	t.Parallel()
+	now := mail.Micros(time.Now())
+	later := now + time.Hour.Microseconds()
+	held := map[mail.ID]bool{7: true}
+	for _, c := range []struct {
+		message   queue.Message
+		recipient queue.Recipient
+		want      string
+	}{
+		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: now}, "its turn comes"},
+		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: later}, "its sender wants it later"},
+		{queue.Message{}, queue.Recipient{State: queue.Leased}, "an attempt is under way"},
+		{queue.Message{}, queue.Recipient{State: queue.Deferred, NotBefore: later}, "a temporary failure"},
+		{queue.Message{}, queue.Recipient{State: queue.Failed}, "its report is written"},
+		{queue.Message{}, queue.Recipient{State: queue.Served}, "its report is written"},
+		{queue.Message{}, queue.Recipient{State: queue.Held}, "held until it is released"},
+		{queue.Message{Account: 7}, queue.Recipient{State: queue.Held}, "held with its account"},
+		{queue.Message{Account: 8}, queue.Recipient{State: queue.Held}, "held until it is released"},
+		{queue.Message{Account: 7, Tags: []string{"news", intake.QuarantineTag + "odd names"}}, queue.Recipient{State: queue.Held},
+			"held by the access rule odd names"},
+	} {
+		if got := why(&c.message, &c.recipient, held); got != c.want {
+			t.Errorf("%v: %q, want %q", c.recipient.State, got, c.want)
+		}
+	}
+}
