@@ -32,25 +32,25 @@ func (c *cli) outboundExplain() *cobra.Command {
 			if c.json {
 				return c.printJSON(e)
 			}
-			c.printWay(e)
+			c.printRoute(e)
 			return nil
 		},
 	})
 }
 
-func (c *cli) printWay(e control.Explained) {
+func (c *cli) printRoute(e control.Explained) {
 	line := func(name, text string) { fmt.Fprintf(c.stdout, "%-7s %s\n", name, printable(text)) }
 	if e.Local {
 		line(e.Domain, "is served here: nothing goes out")
 		return
 	}
-	w := e.Way
-	line("domain", w.Site)
-	line("by", w.By)
+	r := e.Route
+	line("domain", r.Site)
+	line("by", r.By)
 	name := "hosts"
-	for _, h := range w.Hosts {
+	for _, h := range r.Hosts {
 		text := h.Name
-		if w.By == "MX" {
+		if r.By == "MX" {
 			text += fmt.Sprintf(" (preference %d)", h.Preference)
 		}
 		switch {
@@ -64,11 +64,11 @@ func (c *cli) printWay(e control.Explained) {
 		line(name, text)
 		name = ""
 	}
-	if w.Reply != "" {
-		line("reply", w.Reply)
+	if r.Reply != "" {
+		line("reply", r.Reply)
 		return
 	}
-	line("TLS", w.TLS)
+	line("TLS", r.TLS)
 	name = "limits"
 	for _, l := range e.Limits {
 		line(name, fmt.Sprintf("%s: %s (%s)", l.Limit, l.Value, l.From))

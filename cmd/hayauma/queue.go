@@ -52,8 +52,14 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 		}
 	}
 	out.IDs = ids
-	narrow := out.Domain != "" || out.Sender != "" || out.Host != "" || out.Reply != "" || out.Tag != "" || f.older != ""
-	if out.All && (narrow || len(ids) > 0) || narrow && len(ids) > 0 {
+	if f.older != "" {
+		d, err := config.ParseDuration(f.older)
+		if err != nil || d <= 0 {
+			return out, usagef("--older %q: write a time like 30m, 2h or 3d", f.older)
+		}
+		out.Before = time.Now().Add(-d).UTC().Format(time.RFC3339)
+	}
+	if common := inCommon(out); out.All && (common || len(ids) > 0) || common && len(ids) > 0 {
 		return out, usagef("say either ids, or --all, or what they have in common")
 	}
 	if out.Domain != "" {
@@ -70,21 +76,16 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 	if !slices.Contains(states, out.State) {
 		return out, usagef("--state %q: use %s", out.State, strings.Join(states[1:], ", "))
 	}
-	if f.older != "" {
-		d, err := config.ParseDuration(f.older)
-		if err != nil || d <= 0 {
-			return out, usagef("--older %q: write a time like 30m, 2h or 3d", f.older)
-		}
-		out.Before = time.Now().Add(-d).UTC().Format(time.RFC3339)
-	}
 	return out, nil
 }
 
-// some tells whether anything was said about which.
-func some(f control.QueueFilter) bool {
-	return len(f.IDs) > 0 || f.All || f.Domain != "" || f.Sender != "" || f.State != "" ||
-		f.Host != "" || f.Reply != "" || f.Tag != "" || f.Before != ""
+// inCommon tells whether it was said what they have in common, besides their state.
+func inCommon(f control.QueueFilter) bool {
+	return f.Domain != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Tag != "" || f.Before != ""
 }
+
+// some tells whether anything was said about which.
+func some(f control.QueueFilter) bool { return len(f.IDs) > 0 || f.All || f.State != "" || inCommon(f) }
 
 func (c *cli) queueVerb(verb, short string, call control.Call[control.QueueFilter, control.Touched], done string) *cobra.Command {
 	var f selection

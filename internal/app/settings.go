@@ -10,6 +10,7 @@ import (
 	"github.com/hayauma/hayauma/internal/access/imapd"
 	"github.com/hayauma/hayauma/internal/access/pop3d"
 	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
@@ -107,13 +108,13 @@ func (a *app) outboundSettings() outbound.Settings {
 }
 
 // siteLimits are those of every site, by the settings that they come from.
-func (a *app) siteLimits() []outbound.Rule {
+func (a *app) siteLimits() []control.SiteLimit {
 	c := a.cfg.Load()
 	waits := make([]string, len(c.Queue.Retry))
 	for i, d := range c.Queue.Retry {
 		waits[i] = config.FormatDuration(d)
 	}
-	return []outbound.Rule{
+	return []control.SiteLimit{
 		{Limit: "attempts at once", Value: strconv.Itoa(c.Outbound.PerDestination), From: "outbound.per_destination"},
 		{Limit: "messages a connection", Value: strconv.Itoa(c.Outbound.MessagesPerConnection), From: "outbound.messages_per_connection"},
 		{Limit: "waits between attempts", Value: strings.Join(waits, " "), From: "queue.retry"},

@@ -17,8 +17,15 @@ type Destination struct {
 type Explained struct {
 	Domain string          `json:"domain"`
 	Local  bool            `json:"local,omitempty"` // it stays here, and the rest is empty
-	Way    *outbound.Way   `json:"way,omitempty"`
-	Limits []outbound.Rule `json:"limits,omitempty"`
+	Route  *outbound.Route `json:"route,omitempty"`
+	Limits []SiteLimit     `json:"limits,omitempty"`
+}
+
+// SiteLimit is a limit that holds for a site, and where it stands.
+type SiteLimit struct {
+	Limit string `json:"limit"`
+	Value string `json:"value"`
+	From  string `json:"from"` // the name of a setting
 }
 
 func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explained, error) {
@@ -31,7 +38,7 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if out.Local, err = s.Directory.IsLocal(ctx, d); err != nil || out.Local {
 		return out, err
 	}
-	way := s.Outbound.Way(ctx, d)
-	out.Way, out.Limits = &way, s.Limits()
+	route := s.Outbound.Explain(ctx, d)
+	out.Route, out.Limits = &route, s.Limits()
 	return out, nil
 }

@@ -138,8 +138,8 @@ func (s *Service) heldAccounts(ctx context.Context) (map[mail.ID]bool, error) {
 func why(m *queue.Message, r *queue.Recipient, held map[mail.ID]bool) string {
 	switch r.State {
 	case queue.Queued:
-		if r.NotBefore > max(m.Received, mail.Micros(time.Now())) {
-			return "its sender wants it later"
+		if r.NotBefore > mail.Micros(time.Now()) {
+			return "its time has not come"
 		}
 		return "its turn comes"
 	case queue.Leased:

@@ -34,7 +34,7 @@ type Service struct {
 	Rates     *rate.Limiter
 	Blobs     blob.Store
 	Outbound  *outbound.Outbound
-	Limits    func() []outbound.Rule // that hold for every site
+	Limits    func() []SiteLimit // that hold for every site
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
 	Verify func(context.Context) ([]string, error)

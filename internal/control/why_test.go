@@ -20,7 +20,7 @@ func TestWhy(t *testing.T) {
 		want      string
 	}{
 		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: now}, "its turn comes"},
-		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: later}, "its sender wants it later"},
+		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: later}, "its time has not come"},
 		{queue.Message{}, queue.Recipient{State: queue.Leased}, "an attempt is under way"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, NotBefore: later}, "a temporary failure"},
 		{queue.Message{}, queue.Recipient{State: queue.Failed}, "its report is written"},

@@ -27,7 +27,7 @@ func TestAgain(t *testing.T) {
 		{451, "", "greylisted, retry in 99:99:99", 0, mostAsked},
 		{451, "", "greylisted, retry in 99999999999 hours", 0, greylistWait}, // no time that anybody means
 		{451, "", "greylisted in", 0, greylistWait},
-		{421, "4.7.0", "Greylisted, closing", 0, greylistWait}, // RFC 6647 §5 allows it
+		{421, "4.7.0", "Greylisted, closing", 0, greylistWait}, // one of the two codes of RFC 6647 §5
 		{451, "4.7.1", "Service unavailable - try again later", 0, greylistWait},
 		{451, "4.7.1", "Service unavailable - try again later", 1, 0},
 		{452, "4.2.2", "Mailbox full, try again later", 0, 0},

@@ -161,6 +161,11 @@ func (o *Outbound) plan(ctx context.Context, site string, set Settings) plan {
 	if fault != nil {
 		return plan{fault: fault}
 	}
+	return planOf(site, hosts)
+}
+
+// planOf puts the addresses of the hosts of a route behind each other.
+func planOf(site string, hosts []resolved) plan {
 	var p plan
 	for _, h := range hosts {
 		p.targets = append(p.targets, h.targets...)

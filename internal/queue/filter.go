@@ -35,16 +35,11 @@ type Filter struct {
 var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
 
 func (f Filter) check() error {
-	if !f.All && f.None() {
+	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
+		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0 {
 		return ErrNoFilter
 	}
 	return nil
-}
-
-// None tells whether there is no condition at all.
-func (f Filter) None() bool {
-	return len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
-		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0
 }
 
 // condition returns the SQL condition for what needs no list, and its

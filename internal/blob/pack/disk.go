@@ -2,11 +2,14 @@ package pack
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/hayauma/hayauma/internal/lockfile"
 )
 
 // disk is every operation on the file system that the store does. Names are
@@ -93,4 +96,12 @@ func isFull(err error) bool {
 // isMissing reports whether an error says that a file went away.
 func isMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed)
+}
+
+func (d osDisk) lock(name string) (io.Closer, error) {
+	lock, err := lockfile.Take(d.path(name))
+	if errors.Is(err, lockfile.ErrHeld) {
+		err = fmt.Errorf("the body store in %s is in use by another process: %w", d.dir, err)
+	}
+	return lock, err
 }

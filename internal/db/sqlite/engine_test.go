@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"github.com/hayauma/hayauma/internal/db"
 )
@@ -102,32 +101,3 @@ func asGroup(t *testing.T, d *DB, fns ...func(*db.Tx) error) []error {
 }
 
 var errFirst = errors.New("first")
-
-// TestCloseUnlocks: as that of the body store.
-func TestCloseUnlocks(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "x.lock")
-	lock, err := Lock(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, ok := lock.(interface{ Fd() uintptr })
-	if !ok {
-		t.Fatalf("a lock of type %T", lock)
-	}
-	copied, err := unix.Dup(int(file.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(copied) }()
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again, err := Lock(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := again.Close(); err != nil {
-		t.Error(err)
-	}
-}

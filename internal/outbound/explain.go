@@ -7,24 +7,17 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// Way is how mail for a site would go out now.
-type Way struct {
+// Route is how mail for a site would go out now.
+type Route struct {
 	Site  string `json:"site"`
 	By    string `json:"by"`              // what leads there: "smart host", "address literal", "MX" or "no MX"
-	Hosts []Stop `json:"hosts,omitempty"` // in the order in which they are tried
-	Reply string `json:"reply,omitempty"` // what becomes of a message if no host can be reached, or why there is none
+	Hosts []Host `json:"hosts,omitempty"` // in the order in which they are tried
+	Reply string `json:"reply,omitempty"` // what a message gets where there is nobody to try
 	TLS   string `json:"tls"`
 }
 
-// Rule is a limit that holds for a site, and where it stands.
-type Rule struct {
-	Limit string `json:"limit"`
-	Value string `json:"value"`
-	From  string `json:"from"` // the name of a setting
-}
-
-// Stop is a host on the way.
-type Stop struct {
+// Host is one that a route leads to.
+type Host struct {
 	Name       string   `json:"name"`
 	Preference int      `json:"preference"`
 	Proven     bool     `json:"proven,omitempty"`    // DNSSEC vouches for its name, or the operator does
@@ -32,37 +25,40 @@ type Stop struct {
 	Fault      string   `json:"fault,omitempty"`     // why there are none
 }
 
-// Way makes the look-ups that an attempt would make, and connects to nobody. Hosts of
-// the same preference are tried in any order, this one among them.
-func (o *Outbound) Way(ctx context.Context, site mail.Domain) Way {
+// Explain makes the look-ups that an attempt would make, and connects to nobody. Hosts
+// of the same preference are tried in any order, this one among them.
+func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	set := o.settings()
-	w := Way{Site: site.ASCII, By: o.by(site, set), TLS: tlsRule(set.SmartHost)}
+	r := Route{Site: site.ASCII, By: by(site, set.SmartHost), TLS: tlsRule(set.SmartHost)}
 	hosts, fault := o.survey(ctx, site.ASCII, set)
 	if fault != nil {
-		w.Reply = said(fault)
-		return w
+		r.Reply = said(fault)
+		return r
+	}
+	if len(hosts) == 1 && hosts[0].implicit {
+		r.By = "no MX"
 	}
 	left := maxAddresses
 	for _, h := range hosts {
-		s := Stop{Name: h.name, Preference: int(h.preference), Proven: h.known}
+		host := Host{Name: h.name, Preference: int(h.preference), Proven: h.known}
 		for _, t := range h.targets[:min(len(h.targets), left)] {
-			s.Addresses = append(s.Addresses, t.addr.String())
+			host.Addresses = append(host.Addresses, t.addr.String())
 		}
-		left -= len(s.Addresses)
+		left -= len(host.Addresses)
 		if h.fault != nil {
-			s.Fault = said(h.fault)
+			host.Fault = said(h.fault)
 		}
-		w.Hosts = append(w.Hosts, s)
-		if w.By == "MX" && h.implicit {
-			w.By = "no MX"
-		}
+		r.Hosts = append(r.Hosts, host)
 	}
-	return w
+	if p := planOf(site.ASCII, hosts); len(p.targets) == 0 && p.fault != nil {
+		r.Reply = said(p.fault)
+	}
+	return r
 }
 
 // by is what leads to the hosts, as far as it is known before a look-up.
-func (o *Outbound) by(site mail.Domain, set Settings) string {
-	if set.SmartHost.Host != "" {
+func by(site mail.Domain, smart SmartHost) string {
+	if smart.Host != "" {
 		return "smart host"
 	}
 	if _, literal := site.Literal(); literal {
@@ -74,14 +70,12 @@ func (o *Outbound) by(site mail.Domain, set Settings) string {
 // tlsRule tells in words what is asked of the connection.
 func tlsRule(smart SmartHost) string {
 	switch {
-	case smart.Host == "":
+	case smart.Host == "" || smart.TLS == "opportunistic":
 		return "if the host offers it; its certificate is not verified"
-	case smart.TLS == "starttls", smart.TLS == "implicit":
-		return "always; the certificate is verified (" + smart.TLS + ")"
 	case smart.TLS == "none":
 		return "never"
 	}
-	return "if the host offers it; its certificate is not verified"
+	return "always; the certificate is verified (" + smart.TLS + ")"
 }
 
 // said is a finding as a message's reply would have it.

@@ -8,8 +8,8 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound"
 )
 
-// TestWay: what is told is what an attempt would do, and nobody is connected to.
-func TestWay(t *testing.T) {
+// TestExplain: what is told is what an attempt would do, and nobody is connected to.
+func TestExplain(t *testing.T) {
 	t.Parallel()
 	const opportunistic = `"tls":"if the host offers it; its certificate is not verified"`
 	for _, c := range []struct {
@@ -28,6 +28,12 @@ func TestWay(t *testing.T) {
 				`{"name":"n.test","preference":20,"addresses":["10.0.0.2:25"]}],` + opportunistic + `}`},
 		{"no MX", "x.test", []string{"x.test. 60 A 10.0.0.1"}, outbound.SmartHost{},
 			`{"site":"x.test","by":"no MX","hosts":[{"name":"x.test","preference":0,"proven":true,"addresses":["10.0.0.1:25"]}],` + opportunistic + `}`},
+		{"one, without an address", "x.test", []string{"x.test. 60 MX 10 m.test."}, outbound.SmartHost{},
+			`{"site":"x.test","by":"MX","hosts":[{"name":"m.test","preference":10,"fault":"550 5.4.4 The mail exchanger m.test has no address"}],` +
+				`"reply":"550 5.4.4 The mail exchanger m.test has no address",` + opportunistic + `}`},
+		{"no MX and no address", "x.test", []string{"x.test. 60 TXT here"}, outbound.SmartHost{},
+			`{"site":"x.test","by":"no MX","hosts":[{"name":"x.test","preference":0,"proven":true,"fault":"550 5.4.4 The mail exchanger x.test has no address"}],` +
+				`"reply":"550 5.1.2 The domain x.test has neither a mail exchanger nor an address",` + opportunistic + `}`},
 		{"null MX", "x.test", []string{"x.test. 60 MX 0 ."}, outbound.SmartHost{},
 			`{"site":"x.test","by":"MX","reply":"556 5.1.10 The domain x.test accepts no mail (null MX)",` + opportunistic + `}`},
 		{"nothing", "nothing.test", nil, outbound.SmartHost{},
@@ -48,7 +54,7 @@ func TestWay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := json.Marshal(w.o.Way(t.Context(), site))
+			got, err := json.Marshal(w.o.Explain(t.Context(), site))
 			if err != nil || string(got) != c.want {
 				t.Errorf("%v\n got %s\nwant %s", err, got, c.want)
 			}
