@@ -10,7 +10,7 @@ import (
 // failure and takes the next one, if it comes late enough (RFC 6647).
 const (
 	// greylistWait is how long such a host is given that does not say how long it
-	// wants to wait: the default of Postgrey is five minutes.
+	// wants to wait: postgrey(8) waits for five minutes by default.
 	greylistWait = 5*time.Minute + 10*time.Second
 	// Nobody is believed who asks for less or more. RFC 6647 §5 has hosts accept
 	// what comes again within a minute to a day.
@@ -32,7 +32,7 @@ func again(code int, enhanced, text string, attempts int) time.Duration {
 			return min(max(d+afterAsked, leastAsked), mostAsked)
 		}
 	case (code == 450 || code == 451) && enhanced == "4.7.1" && strings.Contains(text, "try again later"):
-		// As those say it who do not want it to be seen (rspamd, Plesk).
+		// As those say it who do not want it to be seen, Plesk among them.
 	default:
 		return 0
 	}

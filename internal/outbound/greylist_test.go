@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// TestAgain: texts of hosts that greylist. Of each kind one stands on a public page:
-// Postgrey's and milter-greylist's documentation, Plesk's knowledge base.
+// TestAgain: texts of hosts that greylist. Postgrey's is that of its manual page,
+// "Service unavailable - try again later" that of Plesk's knowledge base; the others
+// are ways to say it.
 func TestAgain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
