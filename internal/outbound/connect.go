@@ -26,6 +26,7 @@ var (
 func (w *worker) connect(env mail.Envelope) (*client, *problem) {
 	p := w.o.plan(w.ctx, w.site, w.set)
 	var last *problem
+	met := false // a host that answered as hosts do
 	if p.fault != nil {
 		f := finding(p.fault)
 		last = &f
@@ -41,10 +42,11 @@ func (w *worker) connect(env mail.Envelope) (*client, *problem) {
 			if f == nil {
 				return c, nil
 			}
-			problem = about(c, finding(f))
+			problem, met = about(c, finding(f)), true
 			c.quit()
 		} else {
 			w.o.o.Metrics.connection("failed")
+			met = met || !problem.ours
 		}
 		if last == nil || last.result == queue.Refused || problem.result != queue.Refused {
 			last = problem
@@ -54,6 +56,7 @@ func (w *worker) connect(env mail.Envelope) (*client, *problem) {
 		f := finding(mail.Temporary(mail.NoRoute, "No mail exchanger of "+w.site+" has an address"))
 		last = &f
 	}
+	last.missed = !met && last.result == queue.TryLater && w.ctx.Err() == nil
 	return nil, last
 }
 

@@ -196,6 +196,7 @@ type problem struct {
 	enhanced string
 	text     string
 	ours     bool
+	missed   bool // no host could be reached, whatever the message
 	host     string
 	addr     netip.AddrPort
 	tls      string

@@ -82,7 +82,7 @@ func (t *transaction) settle(p problem) {
 func (t *transaction) note(r queue.Recipient, p problem) {
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, TLS: p.tls,
-		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches,
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed,
 		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(r.Attempts),
 	})
 }

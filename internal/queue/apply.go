@@ -44,8 +44,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.State = Failed
 	case c.wish == wishBounce:
 		v.r, v.granted = bounced(v.r), c.wish
-	case o.Result == TryLater && c.now >= c.expires:
-		// Only an attempt that fails after the lifetime ends it, never the
+	case o.Result == TryLater && c.now >= c.expires && !(o.Shared && o.Started < c.expires):
+		// Only an attempt that begins after the lifetime and fails ends it, never the
 		// clock alone: a server that was off for a week tries once more.
 		v.r.State, v.r.Expired, v.expired = Failed, true, true
 	case c.wish == wishHold:

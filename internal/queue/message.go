@@ -124,6 +124,8 @@ type Outcome struct {
 	Ours           bool   // Reply is our own finding: DNS, connection, time-out
 	Reports        bool   // Delivered to a host that reports success itself (RFC 3461 §5.2.1)
 	Watches        bool   // Delivered to a host that keeps to the sender's time itself (RFC 2852)
+	Unreached      bool   // TryLater: no host of the site could be reached, for this message or any other
+	Shared         bool   // found by the attempt of another message
 	Started, Ended int64  // microseconds
 	// Again is when the next attempt is wanted, after a TryLater; 0 = as Retry says.
 	Again time.Duration

@@ -18,7 +18,7 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "hayauma_queue_attempts_total", Help: "Attempts to deliver to a recipient, by result."}, []string{"result"}),
+			Name: "hayauma_queue_attempts_total", Help: "Attempts to deliver to a recipient, by result; shared = the finding of another message's attempt was taken for one."}, []string{"result"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "hayauma_queue_commit_seconds", Help: "Time to record a group of results.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
@@ -37,7 +37,11 @@ func (m *Metrics) recorded(items []*item, took time.Duration) {
 	}
 	m.latency.Observe(took.Seconds())
 	for _, it := range items {
-		m.attempts.WithLabelValues(it.outcome.Result.String()).Inc()
+		result := it.outcome.Result.String()
+		if it.outcome.Shared {
+			result = "shared"
+		}
+		m.attempts.WithLabelValues(result).Inc()
 	}
 }
 

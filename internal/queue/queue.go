@@ -75,6 +75,7 @@ type Queue struct {
 	stopping bool
 	stuck    bool // results cannot be recorded: hand nothing out
 	rewind   int64
+	risen    []string // sites that were down: what waits for them is due
 	results  []*item
 	workers  sync.WaitGroup
 }

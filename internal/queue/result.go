@@ -314,6 +314,10 @@ func (q *Queue) recorded(items []*item) {
 		if it.lease.left--; it.lease.left == 0 {
 			q.octets -= it.lease.octets
 		}
+		if s := q.sites[it.lease.site]; it.outcome.Shared && (s == nil || s.down == nil) {
+			q.risen = append(q.risen, it.lease.site) // it came too late to be raised
+			signal(q.wake)
+		}
 		switch {
 		case it.lost:
 		case it.v.r.State == Failed || it.v.r.State == Served:

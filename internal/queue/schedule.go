@@ -171,6 +171,14 @@ func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error
 	if err := q.claimUrgent(ctx, now); err != nil {
 		return 0, err
 	}
+	for _, name := range q.probes(now) {
+		if err := q.probe(ctx, name, now); err != nil {
+			return 0, err
+		}
+	}
+	if err := q.raise(ctx); err != nil {
+		return 0, err
+	}
 	for _, s := range q.hungry() {
 		if err := q.claimSite(ctx, s, now); err != nil {
 			return 0, err
@@ -417,7 +425,7 @@ var selectNext = db.SQL("SELECT next FROM queue_recipient WHERE state IN (1, 3) 
 
 // untilNext is how long nothing more comes due.
 func (q *Queue) untilNext(ctx context.Context, now int64) (time.Duration, error) {
-	wait := longestSleep
+	wait := q.untilProbe(now)
 	err := q.o.DB.Read(ctx, func(tx *db.Tx) error {
 		rows, err := tx.Query(selectNext, now)
 		if err != nil {

@@ -24,8 +24,11 @@ type site struct {
 	rows     int // recipients in ready
 	active   int // workers
 	starting int // workers that have not asked for a job yet
+	good     int // workers whose last message was taken up by a host
 	inTurn   bool
-	more     bool // the database holds due rows beyond those in ready
+	more     bool  // the database holds due rows beyond those in ready
+	down     *down // nil = not known to be
+	lastDown *down // as it was when it ended
 }
 
 const (
@@ -36,9 +39,9 @@ const (
 	// is spent, so that no site keeps the others out.
 	siteRows      = 500
 	siteRowsTight = 50
-	// share is how many jobs a worker may do before it makes room for a site
-	// that has to wait for a worker.
-	share = 10
+	// jobsInTurn is how many jobs a worker may do before it makes room for a
+	// site that has to wait for a worker.
+	jobsInTurn = 10
 )
 
 // Estimates of what a job costs in memory.
@@ -135,7 +138,7 @@ func (q *Queue) dispatch() {
 		q.turn[0] = nil
 		q.turn = q.turn[1:]
 		s.inTurn = false
-		if len(s.ready) <= s.starting {
+		if len(s.ready) <= s.starting || q.barred(s) {
 			continue
 		}
 		if s.active >= max(set.PerSite, 1) {
@@ -161,6 +164,8 @@ type worker struct {
 	open   map[*Job]*lease // taken and not reported
 	served int
 	begun  bool
+	good   bool // its last message was taken up by a host
+	lost   bool // none could be reached for it
 }
 
 func (q *Queue) work(s *site) {
@@ -190,7 +195,10 @@ func (w *worker) next() *Job {
 	defer q.mu.Unlock()
 	w.begin()
 	for len(s.ready) > 0 && !q.ending() && !q.stuck {
-		if w.served >= share && len(q.turn) > 0 && q.active >= q.o.Settings().Concurrency {
+		if w.lost && s.down != nil {
+			return nil // the others are not tried one by one
+		}
+		if w.served >= jobsInTurn && len(q.turn) > 0 && q.active >= q.o.Settings().Concurrency {
 			return nil
 		}
 		l := s.ready[0]
@@ -279,6 +287,9 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		return
 	}
 	delete(w.open, job)
+	if !q.ending() {
+		w.judge(outcomes)
+	}
 	by := make(map[int64]*Outcome, len(outcomes))
 	for i := range outcomes {
 		by[int64(outcomes[i].Recipient)] = &outcomes[i]
@@ -314,6 +325,9 @@ func (w *worker) end() {
 		q.giveBack(l)
 	}
 	w.begin()
+	if w.good {
+		s.good--
+	}
 	s.active--
 	q.active--
 	q.await(s)
@@ -333,7 +347,7 @@ func (q *Queue) giveBack(l *lease) {
 
 // forget drops a site that has nothing to do. q.mu is held.
 func (q *Queue) forget(s *site) {
-	if len(s.ready) == 0 && s.active == 0 && !s.more && !s.inTurn && q.sites[s.name] == s {
+	if len(s.ready) == 0 && s.active == 0 && !s.more && !s.inTurn && s.down == nil && q.sites[s.name] == s {
 		delete(q.sites, s.name)
 	}
 }

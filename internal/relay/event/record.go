@@ -36,6 +36,9 @@ func attempted(r *queue.Report) (Event, bool) {
 			Attempt: r.Recipient.Attempts, Millis: (r.Ended - r.Started) / 1000,
 		},
 	}
+	if r.Shared {
+		e.Detail.Reason = "found by the attempt of another message for this destination"
+	}
 	if r.Addr.IsValid() {
 		e.Detail.Peer = r.Addr.String()
 	}

@@ -1,0 +1,250 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// A site that cannot be reached is tried again by one message at a time, after
+// waits that double from the first to the longest: a try costs one connection,
+// whatever waits behind it.
+const (
+	probeFirst   = 30 * time.Second
+	probeLongest = 15 * time.Minute
+)
+
+// down is what is known of a site none of whose hosts could be reached.
+type down struct {
+	since   int64   // microseconds: the end of the first attempt that found it so
+	until   int64   // microseconds: when one message may try again
+	asked   int64   // microseconds: when the scheduler looks for that message
+	probes  int     // attempts that found it down, those at the same time counted once
+	finding Outcome // of the last of them
+}
+
+// Down is a site that could not be reached, as people are told of it.
+type Down struct {
+	Since, Until time.Time // found so; tried again
+	Reply        string    // what the last attempt found
+}
+
+// Down tells of a site that cannot be reached; false if nothing is known.
+func (q *Queue) Down(site string) (Down, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.sites[site]
+	if s == nil || s.down == nil {
+		return Down{}, false
+	}
+	d := s.down
+	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(d.until), Reply: d.finding.Reply}, true
+}
+
+// judge learns from the outcomes of one job whether the site can be reached.
+// q.mu is held.
+func (w *worker) judge(outcomes []Outcome) {
+	var unreached *Outcome
+	for i := range outcomes {
+		switch o := &outcomes[i]; {
+		case o.Result == NotTried:
+		case !o.Unreached:
+			w.reached()
+			return
+		default:
+			unreached = o
+		}
+	}
+	if unreached != nil {
+		w.missed(*unreached)
+	}
+}
+
+// reached notes that the site took up a message of this worker, whatever it said.
+func (w *worker) reached() {
+	q, s := w.q, w.s
+	if !w.good {
+		w.good = true
+		s.good++
+	}
+	w.lost = false
+	if s.down == nil {
+		return
+	}
+	q.o.Logger.Info("a site can be reached again", "site", s.name, "since", mail.FromMicros(s.down.since), "probes", s.down.probes)
+	s.lastDown, s.down = s.down, nil
+	q.risen = append(q.risen, s.name)
+	signal(q.wake)
+	q.await(s)
+	q.dispatch()
+}
+
+// missed notes that no host of the site could be reached.
+func (w *worker) missed(o Outcome) {
+	q, s := w.q, w.s
+	if w.good {
+		w.good = false
+		s.good--
+	}
+	w.lost = true
+	now := micros()
+	switch {
+	case s.good > 0:
+		// Others have connections that work: it takes no more of them.
+		return
+	case s.down == nil:
+		s.down = &down{since: now}
+		// One that comes and goes is not asked more often for that.
+		if last := s.lastDown; last != nil && now-last.until < probeLongest.Microseconds() {
+			s.down.probes = last.probes
+		}
+		q.o.Logger.Info("a site cannot be reached; one message tries it again", "site", s.name, "reply", o.Reply)
+	case o.Started < s.down.until:
+		return // it began before the site was found down
+	}
+	d := s.down
+	d.probes++
+	d.finding = o
+	d.until = now + min(probeFirst<<min(d.probes-1, 10), probeLongest).Microseconds()
+	d.asked = d.until
+	signal(q.wake)
+}
+
+// barred tells whether a site that is down may have no worker now: there is one
+// already, which will know more, or it is too early to try again. Then what is
+// ready for it is answered with what is known. q.mu is held.
+func (q *Queue) barred(s *site) bool {
+	switch {
+	case s.down == nil || s.good > 0:
+		return false
+	case s.active > 0:
+		return true
+	case micros() >= s.down.until:
+		return false
+	}
+	q.share(s)
+	return true
+}
+
+// share gives what is ready for a site that is down the finding of the attempt
+// that found it so. q.mu is held.
+func (q *Queue) share(s *site) {
+	o, now := s.down.finding, micros()
+	o.Shared, o.Also = true, nil
+	for _, l := range s.ready {
+		o.Again = 0
+		if now >= l.job.Message.Expires {
+			// The next attempt decides on it, if not this one.
+			o.Again = time.Duration(s.down.until-now) * time.Microsecond
+		}
+		q.outlive(l)
+		q.withdraw(l)
+		for _, r := range l.job.Recipients {
+			o.Recipient = r.ID
+			q.collect(&item{lease: l, r: r, outcome: o, stopping: q.ending()})
+		}
+	}
+	s.ready, s.rows = nil, 0
+	if s.more {
+		signal(q.wake)
+	}
+}
+
+// probes are the sites that are down and may be tried again, but nothing is ready
+// for them. Each is looked after once until then.
+func (q *Queue) probes(now int64) (names []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.sites {
+		if s.down != nil && s.down.asked <= now && s.active == 0 && len(s.ready) == 0 && q.hasMemory() {
+			s.down.asked = now + probeFirst.Microseconds()
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+var selectProbe = db.SQL("SELECT id FROM queue_recipient WHERE site = ? AND level = ? AND state IN (1, 3) AND received <= ? ORDER BY next LIMIT 1")
+
+// probe claims the message that tries a site which is down, whenever it is due
+// itself.
+func (q *Queue) probe(ctx context.Context, name string, now int64) error {
+	var ids []int64
+	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		ids = ids[:0]
+		for level := 1; level >= -1 && len(ids) == 0 && err == nil; level-- {
+			ids, err = readIDs(tx, ids, selectProbe, name, level, now)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("a message for a site that is down: %w", err)
+	}
+	if len(ids) == 0 {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if s := q.sites[name]; s != nil && s.active == 0 && len(s.ready) == 0 {
+			s.down = nil
+			q.forget(s)
+		}
+		return nil
+	}
+	return q.claim(ctx, ids)
+}
+
+// What waits since its site could not be reached has a finding of ours of the class
+// "network and routing" (RFC 3463 §3.5).
+var releaseRisen = db.SQL(`UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient
+	WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND ours = 1 AND enhanced LIKE '4.4.%' LIMIT ?)`)
+
+// raise makes due what waits for a site that can be reached again.
+func (q *Queue) raise(ctx context.Context) error {
+	q.mu.Lock()
+	slices.Sort(q.risen)
+	names := slices.Compact(q.risen)
+	q.risen = nil
+	q.mu.Unlock()
+	for i, name := range names {
+		if err := q.raiseSite(ctx, name); err != nil {
+			q.mu.Lock()
+			q.risen = append(q.risen, names[i:]...)
+			q.mu.Unlock()
+			return fmt.Errorf("messages for a site that can be reached again: %w", err)
+		}
+	}
+	return nil
+}
+
+func (q *Queue) raiseSite(ctx context.Context, name string) error {
+	now := micros()
+	for n := int64(maxResults); n == maxResults; {
+		err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
+			n, err = tx.Exec(releaseRisen, now, name, now, maxResults)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.due(now)
+	return nil
+}
+
+// untilProbe is how long no site that is down is to be tried.
+func (q *Queue) untilProbe(now int64) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wait := longestSleep
+	for _, s := range q.sites {
+		if s.down != nil && s.active == 0 {
+			wait = min(wait, time.Duration(max(s.down.asked-now, 0))*time.Microsecond)
+		}
+	}
+	return wait
+}

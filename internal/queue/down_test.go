@@ -1,0 +1,185 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// gate is a Deliverer for a host that is there or not.
+type gate struct {
+	open  atomic.Bool
+	tries atomic.Int64 // to connect
+	took  atomic.Int64
+}
+
+func (g *gate) Deliver(_ context.Context, _ string, next func() *Job, done func(*Job, []Outcome)) {
+	for job := next(); job != nil; job = next() {
+		now := micros()
+		if !g.open.Load() {
+			g.tries.Add(1)
+			done(job, all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Host: "mx.far.test",
+				Addr: netip.MustParseAddrPort("127.0.0.1:25"), Reply: "connect to mx.far.test: timed out", Started: now, Ended: now}))
+			continue
+		}
+		g.took.Add(int64(len(job.Recipients)))
+		done(job, all(job, Outcome{Result: Delivered, Code: 250, Started: now, Ended: now}))
+	}
+}
+
+// fill puts messages for one site into the queue.
+func (w *world) fill(n int, site string) {
+	for range n / 100 {
+		var list []*Message
+		for i := range 100 {
+			list = append(list, w.message(fmt.Sprintf("u%d@%s", i, site)))
+		}
+		w.insert(list...)
+	}
+}
+
+// TestOneMessageProbes lets a host with 2,000 messages be away for three hours:
+// it is tried now and then by one of them, and as soon as it is back all go.
+func TestOneMessageProbes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		w := newBubble(t, g)
+		w.run()
+		const n = 2000
+		w.fill(n, "far.test")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		// Some workers began together; after that one tries.
+		if tries := g.tries.Load(); tries < 1 || tries > int64(w.set.PerSite)+1 {
+			t.Errorf("%d connections in the first minute", tries)
+		}
+		if s := w.stats(); s[Deferred] != n {
+			t.Errorf("states: %v, want all deferred", s)
+		}
+		if d, ok := w.q.Down("far.test"); !ok || !strings.Contains(d.Reply, "timed out") || !d.Until.After(time.Now()) {
+			t.Errorf("down: %+v, %v", d, ok)
+		}
+		before := g.tries.Load()
+		time.Sleep(3 * time.Hour)
+		if tries := g.tries.Load() - before; tries < 10 || tries > 20 {
+			t.Errorf("%d connections in three hours", tries)
+		}
+		// Each message had its turn, as if it had been tried.
+		if seen := w.obs.count("deferred"); seen < 3*n {
+			t.Errorf("%d events of messages that were deferred", seen)
+		}
+		g.open.Store(true)
+		time.Sleep(probeLongest + time.Minute)
+		if took := g.took.Load(); took != n {
+			t.Errorf("%d messages have gone %v after it is back, want all %d", took, probeLongest, n)
+		}
+		if _, ok := w.q.Down("far.test"); ok {
+			t.Error("it is still down")
+		}
+	})
+}
+
+// TestNobodyExpiresByAnOldFinding: what another attempt found counts for a message
+// whose lifetime is over only if that attempt began later.
+func TestNobodyExpiresByAnOldFinding(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		w := newBubble(t, g, func(s *Settings) { s.Lifetime = 2 * time.Hour })
+		w.run()
+		w.fill(300, "far.test")
+		time.Sleep(2*time.Hour - time.Second)
+		if s := w.stats(); s[Deferred] != 300 {
+			t.Fatalf("states before the lifetime is over: %v", s)
+		}
+		before := g.tries.Load()
+		time.Sleep(probeLongest + 2*time.Second)
+		if s := w.stats(); s[Failed] != 300 {
+			t.Errorf("states after it: %v", s)
+		}
+		if tries := g.tries.Load() - before; tries < 1 || tries > 3 {
+			t.Errorf("%d connections ended them", tries)
+		}
+	})
+}
+
+func TestAnOldFindingEndsNothing(t *testing.T) {
+	t.Parallel()
+	c := circumstances{now: 1000, expires: 900, settings: defaults()}
+	for _, tt := range []struct {
+		started int64
+		want    State
+	}{{899, Deferred}, {900, Failed}} {
+		o := Outcome{Result: TryLater, Shared: true, Started: tt.started, Again: time.Minute}
+		if v := apply(Recipient{State: Leased}, o, c); v.r.State != tt.want {
+			t.Errorf("a finding of %d, expiry at 900: %v, want %v", tt.started, v.r.State, tt.want)
+		}
+	}
+}
+
+// TestGoodConnectionsGoOn: where some connections work and further ones are
+// refused, the site is not down.
+func TestGoodConnectionsGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var open atomic.Int64
+		d := limited{open: &open, most: 2}
+		w := newBubble(t, d)
+		w.run()
+		w.fill(200, "busy.test")
+		time.Sleep(time.Second)
+		if _, ok := w.q.Down("busy.test"); ok {
+			t.Error("it is down")
+		}
+		if n := w.obs.count("delivered"); n < 35 {
+			t.Errorf("%d are delivered by two connections", n)
+		}
+	})
+}
+
+// limited takes so many connections at once.
+type limited struct {
+	open *atomic.Int64
+	most int64
+}
+
+func (l limited) Deliver(_ context.Context, _ string, next func() *Job, done func(*Job, []Outcome)) {
+	in := l.open.Add(1) <= l.most
+	defer l.open.Add(-1)
+	for job := next(); job != nil; job = next() {
+		time.Sleep(50 * time.Millisecond)
+		now := micros()
+		if !in {
+			done(job, all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Started: now, Ended: now}))
+			return
+		}
+		done(job, all(job, Outcome{Result: Delivered, Code: 250, Started: now, Ended: now}))
+	}
+}
+
+// TestADeletedProbe: a site without messages is not down for ever.
+func TestADeletedProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		w := newBubble(t, g)
+		w.run()
+		w.fill(100, "far.test")
+		time.Sleep(time.Second)
+		if _, err := w.q.Delete(t.Context(), Filter{All: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(probeLongest)
+		w.q.mu.Lock()
+		defer w.q.mu.Unlock()
+		if len(w.q.sites) != 0 || w.q.octets != 0 {
+			t.Errorf("%d sites and %d octets are left", len(w.q.sites), w.q.octets)
+		}
+	})
+}
