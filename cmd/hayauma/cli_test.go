@@ -359,12 +359,29 @@ func TestOutboundExplain(t *testing.T) {
 by      smart host
 hosts   127.0.0.7  127.0.0.7:2526
 TLS     never
-limits  attempts at once: 7 (outbound.per_destination)
-        messages a connection: 100 (outbound.messages_per_connection)
+with    127.0.0.7: 0 attempts under way of 5 that it is thought to bear now
+limits  connections: 7 (outbound.per_destination)
+        messages per connection: 100 (outbound.messages_per_connection)
+        recipients: 100 (RFC 5321 §4.5.3.1.8)
+        rate: none (nothing is known)
         waits between attempts: 5m 15m 30m 1h 2h 4h 8h (queue.retry)
         given up after: 5d (queue.lifetime)
 `
 	if got := s.do("", "outbound", "explain", "x@far.test"); got != want {
+		t.Errorf("%s", got)
+	}
+	s.do("", "outbound", "limit", "127.0.0.7", "--connections", "2", "--rate", "60/min")
+	got := s.do("", "outbound", "explain", "x@far.test")
+	for _, want := range []string{"of 2 that it is", "connections: 2 (set on ", "rate: 60/min (set on "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if got := s.do("", "outbound", "limit", "127.0.0.7", "--unset", "rate,connections"); !strings.Contains(got, "connections              7     outbound.per_destination") {
+		t.Errorf("%s", got)
+	}
+	s.fails("write messages in a time", "", "outbound", "limit", "*", "--rate", "fast")
+	if got := s.do("", "outbound", "limit", "outlook.com"); !strings.Contains(got, "KumoCorp/kumomta") {
 		t.Errorf("%s", got)
 	}
 	if got := s.do("", "outbound", "explain", "x@far.test", "--json"); !strings.Contains(got, `"127.0.0.7:2526"`) {

@@ -2,16 +2,20 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/shaping"
 )
 
 func (c *cli) outboundCommand() *cobra.Command {
-	return group("outbound", "The way to other servers", c.outboundExplain())
+	return group("outbound", "The way to other servers", c.outboundExplain(), c.outboundList(), c.outboundLimit())
 }
 
 func (c *cli) outboundExplain() *cobra.Command {
@@ -47,6 +51,26 @@ func (c *cli) printRoute(e control.Explained) {
 	r := e.Route
 	line("domain", r.Site)
 	line("by", r.By)
+	c.printHosts(r, line)
+	if r.Reply != "" {
+		line("reply", r.Reply)
+		return
+	}
+	line("TLS", r.TLS)
+	if e.Provider != nil {
+		line("with", providerText(*e.Provider))
+	}
+	if d := e.Down; d != nil {
+		line("down", fmt.Sprintf("since %s, one message tries it again at %s: %s", localTime(d.Since), localTime(d.Next), d.Reply))
+	}
+	name := "limits"
+	for _, l := range e.Limits {
+		line(name, fmt.Sprintf("%s: %s (%s)", l.Limit, l.Value, l.From))
+		name = ""
+	}
+}
+
+func (c *cli) printHosts(r *outbound.Route, line func(name, text string)) {
 	name := "hosts"
 	for _, h := range r.Hosts {
 		text := h.Name
@@ -64,14 +88,96 @@ func (c *cli) printRoute(e control.Explained) {
 		line(name, text)
 		name = ""
 	}
-	if r.Reply != "" {
-		line("reply", r.Reply)
-		return
-	}
-	line("TLS", r.TLS)
-	name = "limits"
-	for _, l := range e.Limits {
-		line(name, fmt.Sprintf("%s: %s (%s)", l.Limit, l.Value, l.From))
-		name = ""
-	}
 }
+
+// providerText tells how a provider stands.
+func providerText(p control.ProviderState) string {
+	text := p.Name
+	if p.Title != "" {
+		text += " (" + p.Title + ")"
+	}
+	text += fmt.Sprintf(": %d attempts under way of %d that it is thought to bear now", p.Active, p.Connections)
+	if rest := restText(p); rest != "" {
+		text += "; " + rest
+	}
+	return text
+}
+
+// restText tells why nothing, or less than usual, goes to a provider.
+func restText(p control.ProviderState) string {
+	switch {
+	case p.Rest != "":
+		return "nothing goes before " + localTime(p.Rest) + ": " + p.Why
+	case p.Less != "":
+		return "it gets less until " + localTime(p.Less) + ": " + p.Why
+	}
+	return ""
+}
+
+func localTime(stamp string) string {
+	at, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		return stamp
+	}
+	return at.Local().Format(time.DateTime)
+}
+
+func (c *cli) outboundList() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "list", Short: "List the providers that had mail lately: what goes to them, and why not more",
+		Long: "List the providers that had mail within the last ten minutes. A provider is who\n" +
+			"takes the mail of a domain: all domains whose mail exchangers are his share what\n" +
+			"he bears.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := ask(cmd.Context(), c, control.OutboundList, control.Empty{})
+			if err != nil {
+				return err
+			}
+			return list(c, all, []string{"PROVIDER", "UNDER WAY", "BEARS", "WHY NOT MORE"}, func(p control.ProviderState) []string {
+				return []string{p.Name, strconv.Itoa(p.Active), strconv.Itoa(p.Connections), restText(p)}
+			})
+		},
+	})
+}
+
+func (c *cli) outboundLimit() *cobra.Command {
+	values := map[string]*string{}
+	var change control.ProviderLimits
+	cmd := &cobra.Command{
+		Use: "limit PROVIDER", Short: "Show or change what a provider is asked to bear",
+		Long: "Show or change what a provider is asked to bear. PROVIDER is the domain of the mail\n" +
+			"exchangers, as 'hayauma outbound explain' shows it, or * for all that have no limit\n" +
+			"of their own. What is set holds from the next message on, and outlives restarts.",
+		Args: exactly("PROVIDER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			change.Provider, change.Set = args[0], map[string]string{}
+			for i, name := range change.Unset {
+				change.Unset[i] = strings.ReplaceAll(name, "-", "_")
+			}
+			for name, value := range values {
+				if cmd.Flags().Changed(limitName(name)) {
+					change.Set[name] = *value
+				}
+			}
+			limits, err := ask(cmd.Context(), c, control.OutboundLimit, change)
+			if err != nil {
+				return err
+			}
+			return list(c, limits, []string{"LIMIT", "MOST", "FROM"}, func(l control.SiteLimit) []string {
+				return []string{l.Limit, l.Value, l.From}
+			})
+		},
+	}
+	for _, k := range shaping.Keys() {
+		values[string(k)] = new(string)
+		cmd.Flags().StringVar(values[string(k)], limitName(string(k)), "", map[shaping.Key]string{
+			shaping.Connections: "connections at once", shaping.Messages: "messages, before a new connection is made",
+			shaping.Recipients: "recipients in one transaction", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day",
+		}[k])
+	}
+	cmd.Flags().StringSliceVar(&change.Unset, "unset", nil, "limits to take back, by the names of these flags")
+	return c.jsonFlag(cmd)
+}
+
+func limitName(key string) string { return strings.ReplaceAll(key, "_", "-") }

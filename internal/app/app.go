@@ -37,6 +37,7 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/shaping"
 )
 
 // Options are what a run is made of.
@@ -73,6 +74,7 @@ type app struct {
 	policy    *policy.Policy
 	rules     *rule.Store
 	rates     *rate.Limiter
+	shaping   *shaping.Store
 	intake    *intake.Intake
 	bounces   *bounce.Reporter
 
@@ -104,7 +106,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 	}); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
-	if err := a.buildWayOut(); err != nil {
+	if err := errors.Join(a.buildShaping(ctx), a.buildWayOut()); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
 	a.buildWayIn()
@@ -150,10 +152,11 @@ func (a *app) buildWayOut() error {
 	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
 	a.outbound = outbound.New(outbound.Options{
 		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs,
-		Settings: a.outboundSettings, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
+		Settings: a.outboundSettings, Limits: a.transactionLimits, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
+		Provider: a.outbound.Provider, Limits: a.providerLimits, Advise: a.advise,
 		Observer: a.rates.Observer(event.NewRecorder(a.store.ids)), Logger: a.log, Metrics: queue.NewMetrics(a.metrics),
 	})
 	return nil
@@ -221,7 +224,7 @@ func (a *app) control() *control.Service {
 	return &control.Service{
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
-		Outbound: a.outbound, Limits: a.siteLimits,
+		Outbound: a.outbound, Shaping: a.shaping, Retry: a.retryLimits,
 	}
 }
 

@@ -107,16 +107,14 @@ func (a *app) outboundSettings() outbound.Settings {
 	return s
 }
 
-// siteLimits are those of every site, by the settings that they come from.
-func (a *app) siteLimits() []control.SiteLimit {
+// retryLimits are those of every destination, by the settings that they come from.
+func (a *app) retryLimits() []control.SiteLimit {
 	c := a.cfg.Load()
 	waits := make([]string, len(c.Queue.Retry))
 	for i, d := range c.Queue.Retry {
 		waits[i] = config.FormatDuration(d)
 	}
 	return []control.SiteLimit{
-		{Limit: "attempts at once", Value: strconv.Itoa(c.Outbound.PerDestination), From: "outbound.per_destination"},
-		{Limit: "messages a connection", Value: strconv.Itoa(c.Outbound.MessagesPerConnection), From: "outbound.messages_per_connection"},
 		{Limit: "waits between attempts", Value: strings.Join(waits, " "), From: "queue.retry"},
 		{Limit: "given up after", Value: config.FormatDuration(c.Queue.Lifetime), From: "queue.lifetime"},
 	}

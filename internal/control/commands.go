@@ -72,6 +72,8 @@ var (
 	QueueDelete  = Call[QueueFilter, Touched]{"queue/delete"}
 
 	OutboundExplain = Call[Destination, Explained]{"outbound/explain"}
+	OutboundLimit   = Call[ProviderLimits, []SiteLimit]{"outbound/limit"}
+	OutboundList    = Call[Empty, []ProviderState]{"outbound/list"}
 
 	Recall = Call[MessageName, Touched]{"recall"}
 	Trace  = Call[MessageName, []event.Timeline]{"trace"}

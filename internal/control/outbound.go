@@ -1,11 +1,18 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/shaping"
 )
 
 // Destination names an address or a domain.
@@ -15,17 +22,52 @@ type Destination struct {
 
 // Explained is what would happen now to mail for a destination.
 type Explained struct {
-	Domain string          `json:"domain"`
-	Local  bool            `json:"local,omitempty"` // it stays here, and the rest is empty
-	Route  *outbound.Route `json:"route,omitempty"`
-	Limits []SiteLimit     `json:"limits,omitempty"`
+	Domain   string          `json:"domain"`
+	Local    bool            `json:"local,omitempty"` // it stays here, and the rest is empty
+	Route    *outbound.Route `json:"route,omitempty"`
+	Provider *ProviderState  `json:"provider,omitempty"`
+	Down     *SiteDown       `json:"down,omitempty"`
+	Limits   []SiteLimit     `json:"limits,omitempty"`
 }
 
 // SiteLimit is a limit that holds for a site, and where it stands.
 type SiteLimit struct {
 	Limit string `json:"limit"`
 	Value string `json:"value"`
-	From  string `json:"from"` // the name of a setting
+	From  string `json:"from"` // a setting, a source, or who has set it
+}
+
+// SiteDown is a destination that cannot be reached.
+type SiteDown struct {
+	Domain string `json:"domain"`
+	Since  string `json:"since"` // RFC 3339, like all times
+	Next   string `json:"next"`  // one message tries it again
+	Reply  string `json:"reply"`
+}
+
+// ProviderState is how one who takes the mail of some domains stands.
+type ProviderState struct {
+	Name        string `json:"name"`
+	Title       string `json:"title,omitempty"`
+	Active      int    `json:"active"`         // attempts under way
+	Connections int    `json:"connections"`    // as many as it is thought to bear now
+	Rest        string `json:"rest,omitempty"` // nothing goes before
+	Less        string `json:"less,omitempty"` // it gets less than usual until then
+	Why         string `json:"why,omitempty"`  // it rests, or gets less
+}
+
+// ProviderLimits sets limits of a provider, * = of everyone without his own. One
+// without Set and Unset changes nothing.
+type ProviderLimits struct {
+	Provider string            `json:"provider"`
+	Set      map[string]string `json:"set,omitempty"`
+	Unset    []string          `json:"unset,omitempty"`
+}
+
+func (s *Service) handleOutbound(mux *http.ServeMux) {
+	handle(mux, OutboundExplain, s.outboundExplain)
+	handle(mux, OutboundLimit, s.outboundLimit)
+	handle(mux, OutboundList, s.outboundList)
 }
 
 func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explained, error) {
@@ -39,6 +81,70 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 		return out, err
 	}
 	route := s.Outbound.Explain(ctx, d)
-	out.Route, out.Limits = &route, s.Limits()
+	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, d.ASCII), d.ASCII)))
+	out.Route, out.Provider = &route, &state
+	if down, ok := s.Queue.Down(d.ASCII); ok {
+		out.Down = &SiteDown{Domain: d.ASCII, Since: stamp(down.Since), Next: stamp(down.Until), Reply: down.Reply}
+	}
+	out.Limits = append(s.providerLimits(state.Name), s.Retry()...)
+	return out, nil
+}
+
+func (s *Service) state(t queue.Traffic) ProviderState {
+	return ProviderState{Name: t.Provider, Title: s.Shaping.Title(t.Provider), Active: t.Active, Connections: t.Width,
+		Rest: stamp(t.Rest), Less: stamp(t.Less), Why: t.Why}
+}
+
+// stamp is a time as answers have it, "" for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}
+
+// providerLimits are the limits that hold for a provider, in order.
+func (s *Service) providerLimits(name string) (out []SiteLimit) {
+	set := s.Shaping.For(name)
+	for _, k := range shaping.Keys() {
+		l, ok := set[k]
+		if !ok {
+			l = shaping.Limit{Value: "none", From: "nothing is known"}
+		}
+		out = append(out, SiteLimit{Limit: strings.ReplaceAll(string(k), "_", " "), Value: l.Value, From: l.From})
+	}
+	return out
+}
+
+func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteLimit, error) {
+	if in.Provider == "" {
+		return nil, errors.New("which provider?")
+	}
+	for _, name := range in.Unset {
+		if _, err := s.Shaping.Unset(ctx, in.Provider, shaping.Key(name)); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range shaping.Keys() {
+		if value, ok := in.Set[string(k)]; ok {
+			if err := s.Shaping.Set(ctx, in.Provider, k, value); err != nil {
+				return nil, err
+			}
+			delete(in.Set, string(k))
+		}
+	}
+	for name, value := range in.Set { // what is left is no limit: say so
+		return nil, s.Shaping.Set(ctx, in.Provider, shaping.Key(name), value)
+	}
+	return s.providerLimits(in.Provider), nil
+}
+
+// outboundList tells of the providers that have mail under way or are waited for.
+func (s *Service) outboundList(context.Context, Empty) ([]ProviderState, error) {
+	out := []ProviderState{}
+	for _, t := range s.Queue.Providers() {
+		out = append(out, s.state(t))
+	}
+	slices.SortFunc(out, func(a, b ProviderState) int { return cmp.Compare(a.Name, b.Name) })
 	return out, nil
 }

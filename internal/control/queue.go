@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,8 +119,9 @@ func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, 
 	}
 	messages, err := s.Queue.List(ctx, f)
 	out := []QueueEntry{}
+	l := &look{held: held, sites: s.siteWaits()}
 	for _, m := range messages {
-		out = append(out, entries(m, held)...)
+		out = append(out, l.entries(m)...)
 	}
 	return out, err
 }
@@ -134,18 +136,51 @@ func (s *Service) heldAccounts(ctx context.Context) (map[mail.ID]bool, error) {
 	return out, err
 }
 
+// siteWaits tells of a site why what waits for it does, "" if that is not for the
+// site; busy says what it may wait for before an attempt. It asks once for each.
+func (s *Service) siteWaits() func(site string) (waits, busy string) {
+	type words struct{ waits, busy string }
+	known := map[string]words{}
+	return func(site string) (string, string) {
+		w, ok := known[site]
+		if ok {
+			return w.waits, w.busy
+		}
+		if t, ok := s.Queue.Standing(site); ok {
+			if !t.Rest.IsZero() {
+				w.waits = fmt.Sprintf("nothing goes to %s before %s: %s", t.Provider, t.Rest.Format(time.RFC3339), t.Why)
+			}
+			if t.Active >= t.Width {
+				w.busy = fmt.Sprintf("an attempt is under way, or waits for one of the %d that %s bears at once", t.Width, t.Provider)
+			}
+		}
+		if d, ok := s.Queue.Down(site); ok {
+			w.waits = "its destination cannot be reached; one message tries it again at " + d.Until.Format(time.RFC3339)
+		}
+		known[site] = w
+		return w.waits, w.busy
+	}
+}
+
+// look is what is known for a listing besides its rows.
+type look struct {
+	held  map[mail.ID]bool // accounts
+	sites func(site string) (waits, busy string)
+}
+
 // why tells why a recipient is not moving, where its last reply does not.
-func why(m *queue.Message, r *queue.Recipient, held map[mail.ID]bool) string {
+func (l *look) why(m *queue.Message, r *queue.Recipient) string {
+	waits, busy := l.sites(r.Site)
 	switch r.State {
 	case queue.Queued:
 		if r.NotBefore > mail.Micros(time.Now()) {
 			return "its time has not come"
 		}
-		return "its turn comes"
+		return cmp.Or(waits, "its turn comes")
 	case queue.Leased:
-		return "an attempt is under way"
+		return cmp.Or(waits, busy, "an attempt is under way")
 	case queue.Deferred:
-		return "a temporary failure"
+		return cmp.Or(waits, "a temporary failure")
 	case queue.Failed, queue.Served:
 		return "its report is written"
 	case queue.Held:
@@ -154,7 +189,7 @@ func why(m *queue.Message, r *queue.Recipient, held map[mail.ID]bool) string {
 				return "held by the access rule " + rule
 			}
 		}
-		if held[m.Account] {
+		if l.held[m.Account] {
 			return "held with its account"
 		}
 		return "held until it is released"
@@ -162,14 +197,14 @@ func why(m *queue.Message, r *queue.Recipient, held map[mail.ID]bool) string {
 	return ""
 }
 
-func entries(m *queue.Message, held map[mail.ID]bool) []QueueEntry {
+func (l *look) entries(m *queue.Message) []QueueEntry {
 	out := make([]QueueEntry, 0, len(m.Recipients))
 	for _, r := range m.Recipients {
 		e := QueueEntry{
 			Message: m.ID.String(), ID: r.ID.String(), State: r.State.String(),
 			Sender: m.From.String(), Recipient: r.Address.String(), Size: m.Size,
 			Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
-			Why: why(m, &r, held), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
+			Why: l.why(m, &r), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
 		}
 		if r.State == queue.Queued || r.State == queue.Deferred {
 			e.Next = rfc3339(r.Next)
@@ -192,7 +227,7 @@ func (s *Service) queueShow(ctx context.Context, in MessageName) (out QueueMessa
 	if err != nil {
 		return out, err
 	}
-	out.Entries = entries(m, held)
+	out.Entries = (&look{held: held, sites: s.siteWaits()}).entries(m)
 	body, err := s.Blobs.Open(ctx, m.Body)
 	if err != nil {
 		return out, err

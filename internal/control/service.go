@@ -19,6 +19,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/shaping"
 )
 
 // Service is what the calls work on.
@@ -34,7 +35,8 @@ type Service struct {
 	Rates     *rate.Limiter
 	Blobs     blob.Store
 	Outbound  *outbound.Outbound
-	Limits    func() []SiteLimit // that hold for every site
+	Shaping   *shaping.Store
+	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
 	Verify func(context.Context) ([]string, error)
@@ -69,7 +71,7 @@ func (s *Service) Handler() http.Handler {
 	for _, v := range s.queueVerbs() {
 		handle(mux, v.call, v.serve)
 	}
-	handle(mux, OutboundExplain, s.outboundExplain)
+	s.handleOutbound(mux)
 	handle(mux, Trace, s.trace)
 	handle(mux, Recall, s.recall)
 	handle(mux, Check, s.check)

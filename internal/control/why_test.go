@@ -13,7 +13,15 @@ func TestWhy(t *testing.T) {
 	t.Parallel()
 	now := mail.Micros(time.Now())
 	later := now + time.Hour.Microseconds()
-	held := map[mail.ID]bool{7: true}
+	l := &look{held: map[mail.ID]bool{7: true}, sites: func(site string) (waits, busy string) {
+		switch site {
+		case "down.test":
+			return "it is down", ""
+		case "busy.test":
+			return "", "or its turn comes"
+		}
+		return "", ""
+	}}
 	for _, c := range []struct {
 		message   queue.Message
 		recipient queue.Recipient
@@ -22,6 +30,12 @@ func TestWhy(t *testing.T) {
 		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: now}, "its turn comes"},
 		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: later}, "its time has not come"},
 		{queue.Message{}, queue.Recipient{State: queue.Leased}, "an attempt is under way"},
+		{queue.Message{}, queue.Recipient{State: queue.Leased, Site: "busy.test"}, "or its turn comes"},
+		{queue.Message{}, queue.Recipient{State: queue.Deferred, Site: "busy.test"}, "a temporary failure"},
+		{queue.Message{}, queue.Recipient{State: queue.Deferred, Site: "down.test"}, "it is down"},
+		{queue.Message{}, queue.Recipient{State: queue.Queued, Site: "down.test"}, "it is down"},
+		{queue.Message{}, queue.Recipient{State: queue.Queued, NotBefore: later, Site: "down.test"}, "its time has not come"},
+		{queue.Message{}, queue.Recipient{State: queue.Held, Site: "down.test"}, "held until it is released"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, NotBefore: later}, "a temporary failure"},
 		{queue.Message{}, queue.Recipient{State: queue.Failed}, "its report is written"},
 		{queue.Message{}, queue.Recipient{State: queue.Served}, "its report is written"},
@@ -31,7 +45,7 @@ func TestWhy(t *testing.T) {
 		{queue.Message{Account: 7, Tags: []string{"news", intake.QuarantineTag + "odd names"}}, queue.Recipient{State: queue.Held},
 			"held by the access rule odd names"},
 	} {
-		if got := why(&c.message, &c.recipient, held); got != c.want {
+		if got := l.why(&c.message, &c.recipient); got != c.want {
 			t.Errorf("%v: %q, want %q", c.recipient.State, got, c.want)
 		}
 	}

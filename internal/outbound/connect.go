@@ -236,7 +236,7 @@ func trouble(t target, doing string, err error) *problem {
 // host and not about the message: RFC 5321 §4.2.4.2 lets us look elsewhere, and
 // later.
 func refusal(c *client, r smtp.Reply) *problem {
-	return &problem{result: queue.TryLater, code: r.Code, enhanced: r.Enhanced, text: bounded(r.Text(), maxReplyKept),
+	return &problem{result: queue.TryLater, strained: r.Class() == 4, code: r.Code, enhanced: r.Enhanced, text: bounded(r.Text(), maxReplyKept),
 		host: c.host, addr: c.addr, tls: c.tls}
 }
 

@@ -65,6 +65,7 @@ type world struct {
 	tls     *tls.Config
 	ours    netip.AddrPort
 	trustAD bool
+	limits  func(string) (int, int)
 	o       *outbound.Outbound
 	ids     *mail.IDs
 
@@ -83,9 +84,15 @@ func newWorld(t *testing.T, records ...string) *world {
 		Blobs:    w.bodies,
 		Settings: func() outbound.Settings { return w.set },
 		Dial:     w.dial,
-		TLS:      func() *tls.Config { return w.tls },
-		IsOurs:   func(a netip.AddrPort) bool { return a == w.ours },
-		Logger:   slog.New(slog.DiscardHandler),
+		Limits: func(provider string) (int, int) {
+			if w.limits == nil {
+				return 0, 0
+			}
+			return w.limits(provider)
+		},
+		TLS:    func() *tls.Config { return w.tls },
+		IsOurs: func(a netip.AddrPort) bool { return a == w.ours },
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	w.tls = new(tls.Config)
 	t.Cleanup(w.o.Close)

@@ -2,6 +2,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -44,11 +45,14 @@ type Options struct {
 	Resolver *dnsx.Resolver
 	Blobs    blob.Store
 	Settings func() Settings
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
-	TLS      func() *tls.Config                                                // roots for smart hosts; nil = the system's
-	IsOurs   func(netip.AddrPort) bool                                         // one of our listeners; nil = none
-	Logger   *slog.Logger
-	Metrics  *Metrics // nil = none
+	// Limits are those of a provider: messages a connection, recipients a
+	// transaction; 0 = as Settings say, or a hundred. nil = there are none.
+	Limits  func(provider string) (messages, recipients int)
+	Dial    func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
+	TLS     func() *tls.Config                                                // roots for smart hosts; nil = the system's
+	IsOurs  func(netip.AddrPort) bool                                         // one of our listeners; nil = none
+	Logger  *slog.Logger
+	Metrics *Metrics // nil = none
 }
 
 // Outbound is a queue.Deliverer. It may be used by many goroutines.
@@ -95,7 +99,8 @@ func (o *Outbound) settings() Settings {
 // Deliver implements queue.Deliverer: one worker with at most one connection at
 // a time.
 func (o *Outbound) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	w := &worker{o: o, ctx: ctx, site: site, set: o.settings()}
+	w := &worker{o: o, ctx: ctx, site: site, set: o.settings(), recipients: maxRecipients}
+	w.limit()
 	defer w.leave()
 	for job := next(); job != nil; job = next() {
 		done(job, w.serve(job))
@@ -109,6 +114,18 @@ type worker struct {
 	site string
 	set  Settings
 	c    *client // nil = none
+
+	recipients int // in one transaction
+}
+
+// limit takes over what the site's provider bears.
+func (w *worker) limit() {
+	if w.o.o.Limits == nil {
+		return
+	}
+	messages, recipients := w.o.o.Limits(cmp.Or(w.o.Provider(w.ctx, w.site), w.site))
+	w.set.MessagesPerConnection = cmp.Or(messages, w.set.MessagesPerConnection)
+	w.recipients = min(w.recipients, cmp.Or(recipients, w.recipients))
 }
 
 // key names the pool's compartment of a site.
@@ -197,6 +214,7 @@ type problem struct {
 	text     string
 	ours     bool
 	missed   bool // no host could be reached, whatever the message
+	strained bool // the host bears less than it was given
 	host     string
 	addr     netip.AddrPort
 	tls      string

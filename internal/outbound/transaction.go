@@ -82,7 +82,7 @@ func (t *transaction) settle(p problem) {
 func (t *transaction) note(r queue.Recipient, p problem) {
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, TLS: p.tls,
-		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed,
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Strained: p.strained || p.code == 421,
 		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(r.Attempts),
 	})
 }
@@ -105,7 +105,7 @@ func (t *transaction) run(c *client) (stale bool) {
 	}
 	stop := c.watch(t.w.ctx, t.w.set.Grace)
 	defer stop()
-	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), c.ext.atOnce())], reused: c.served > 0}
+	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), c.ext.atOnce(), t.w.recipients)], reused: c.served > 0}
 	c.served++
 	stale = e.run()
 	if !stale {

@@ -44,7 +44,7 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.State = Failed
 	case c.wish == wishBounce:
 		v.r, v.granted = bounced(v.r), c.wish
-	case o.Result == TryLater && c.now >= c.expires && !(o.Shared && o.Started < c.expires):
+	case o.Result == TryLater && c.now >= c.expires && (!o.Shared || o.Started >= c.expires):
 		// Only an attempt that begins after the lifetime and fails ends it, never the
 		// clock alone: a server that was off for a week tries once more.
 		v.r.State, v.r.Expired, v.expired = Failed, true, true
@@ -52,8 +52,11 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.State, v.granted = Held, c.wish
 	case o.Result == NotTried:
 		v.r.State, v.r.Next = Queued, c.now
+		if v.r.Attempts > 0 && o.Again > 0 {
+			v.r.State = Deferred // and its sender hears of the delay
+		}
 		if !c.stopping {
-			v.r.Next += giveBackMicros
+			v.r.Next += max(o.Again.Microseconds(), giveBackMicros)
 		}
 	default: // TryLater
 		v.r.State = Deferred

@@ -94,8 +94,7 @@ func (w *worker) missed(o Outcome) {
 	now := micros()
 	switch {
 	case s.good > 0:
-		// Others have connections that work: it takes no more of them.
-		return
+		return // others have connections that work: see adapt
 	case s.down == nil:
 		s.down = &down{since: now}
 		// One that comes and goes is not asked more often for that.
@@ -148,7 +147,8 @@ func (q *Queue) share(s *site) {
 			q.collect(&item{lease: l, r: r, outcome: o, stopping: q.ending()})
 		}
 	}
-	s.ready, s.rows = nil, 0
+	s.hold(-s.rows)
+	s.ready = nil
 	if s.more {
 		signal(q.wake)
 	}

@@ -37,7 +37,7 @@ type Settings struct {
 	DelayNotice time.Duration // 0 = never
 	Memory      int64         // octets of jobs handed over in memory, 0 = none
 	Concurrency int           // workers at once in all
-	PerSite     int           // workers at once to one site
+	PerSite     int           // workers at once to one provider of which Limits does not tell more
 	Grace       time.Duration // for running attempts when the server stops
 }
 
@@ -48,8 +48,14 @@ type Options struct {
 	Settings  func() Settings
 	Deliverer Deliverer
 	Observer  Observer
-	Logger    *slog.Logger
-	Metrics   *Metrics // nil = none
+	// Provider names who takes the mail of a site: all sites of one provider share
+	// its limits. "" = it cannot be told now. nil = each site has its own.
+	Provider func(ctx context.Context, site string) string
+	Limits   func(provider string) Limits // nil = none but Settings.PerSite
+	// Advise says what follows for a provider from a reply that was no success.
+	Advise  func(provider string, o *Outcome) Advice // nil = nothing
+	Logger  *slog.Logger
+	Metrics *Metrics // nil = none
 }
 
 // ErrNotFound says that the queue holds nothing under an id.
@@ -63,21 +69,23 @@ type Queue struct {
 	wake   chan struct{} // the scheduler
 	arrive chan struct{} // the collector
 
-	mu       sync.Mutex
-	sites    map[string]*site
-	turn     []*site // sites that wait for a worker, first come first served
-	active   int     // workers
-	octets   int64   // of all leases in memory
-	starved  bool    // the scheduler waits for memory
-	wished   map[mail.ID]bool
-	running  bool
-	stop     context.Context // ends when the server stops
-	stopping bool
-	stuck    bool // results cannot be recorded: hand nothing out
-	rewind   int64
-	risen    []string // sites that were down: what waits for them is due
-	results  []*item
-	workers  sync.WaitGroup
+	mu        sync.Mutex
+	sites     map[string]*site
+	providers map[string]*provider
+	known     map[string]known // the providers of sites
+	turn      []*site          // sites that wait for a worker, first come first served
+	active    int              // workers
+	octets    int64            // of all leases in memory
+	starved   bool             // the scheduler waits for memory
+	wished    map[mail.ID]bool
+	running   bool
+	stop      context.Context // ends when the server stops
+	stopping  bool
+	stuck     bool // results cannot be recorded: hand nothing out
+	rewind    int64
+	risen     []string // sites that were down: what waits for them is due
+	results   []*item
+	workers   sync.WaitGroup
 }
 
 // New returns a Queue; Run makes it deliver.
@@ -85,7 +93,8 @@ func New(o Options) *Queue {
 	return &Queue{
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
-		sites: map[string]*site{}, wished: map[mail.ID]bool{}, rewind: math.MinInt64,
+		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{},
+		wished: map[mail.ID]bool{}, rewind: math.MinInt64,
 	}
 }
 

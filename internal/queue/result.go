@@ -314,7 +314,7 @@ func (q *Queue) recorded(items []*item) {
 		if it.lease.left--; it.lease.left == 0 {
 			q.octets -= it.lease.octets
 		}
-		if s := q.sites[it.lease.site]; it.outcome.Shared && (s == nil || s.down == nil) {
+		if s := q.sites[it.lease.site]; it.outcome.Unreached && (s == nil || s.down == nil) {
 			q.risen = append(q.risen, it.lease.site) // it came too late to be raised
 			signal(q.wake)
 		}

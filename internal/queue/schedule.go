@@ -95,7 +95,8 @@ func (q *Queue) finish() {
 		for _, l := range s.ready {
 			q.giveBack(l)
 		}
-		s.ready, s.rows = nil, 0
+		s.hold(-s.rows)
+		s.ready = nil
 	}
 	q.mu.Unlock()
 	idle := make(chan struct{})
@@ -204,7 +205,8 @@ func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error
 			break
 		}
 	}
-	return q.untilNext(ctx, now)
+	wait, err := q.untilNext(ctx, now)
+	return min(wait, q.resume(now)), err
 }
 
 // hungry are the sites that have room for rows which are waiting in the
@@ -214,7 +216,7 @@ func (q *Queue) hungry() []*site {
 	defer q.mu.Unlock()
 	var out []*site
 	for _, s := range q.sites {
-		if s.more && s.rows < siteRows/4 && q.hasMemory() {
+		if s.more && s.rows < siteRows/4 && s.room() > 0 && q.hasMemory() {
 			out = append(out, s)
 		}
 	}
@@ -279,7 +281,7 @@ var selectSite = db.SQL(`SELECT id FROM queue_recipient WHERE site = ? AND level
 
 func (q *Queue) claimSite(ctx context.Context, s *site, now int64) error {
 	q.mu.Lock()
-	limit := max(q.limit()-s.rows, 1)
+	limit := max(min(q.limit()-s.rows, s.room()), 1)
 	q.mu.Unlock()
 	var ids []int64
 	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
@@ -361,10 +363,14 @@ func (q *Queue) choose(due []dueRow) (ids []int64, seen int) {
 		}
 		// As soon as it is full: what room its deliveries make while the next page
 		// is read belongs to the most urgent rows, not to the oldest.
-		if have+1 >= q.limit() {
+		limit := q.limit()
+		if s != nil {
+			limit = min(limit, s.rows+s.room())
+		}
+		if have+1 >= limit {
 			q.siteOf(d.site).more = true
 		}
-		if have < q.limit() {
+		if have < limit {
 			taken[d.site]++
 			ids = append(ids, int64(d.id))
 		}

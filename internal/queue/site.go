@@ -21,11 +21,14 @@ type lease struct {
 type site struct {
 	name     string
 	ready    []*lease
-	rows     int // recipients in ready
-	active   int // workers
-	starting int // workers that have not asked for a job yet
-	good     int // workers whose last message was taken up by a host
+	rows     int       // recipients in ready
+	p        *provider // nil = not known yet
+	active   int       // workers
+	starting int       // workers that have not asked for a job yet
+	good     int       // workers whose last message was taken up by a host
 	inTurn   bool
+	outside  bool  // it waits for its provider
+	finding  bool  // a worker looks up its provider
 	more     bool  // the database holds due rows beyond those in ready
 	down     *down // nil = not known to be
 	lastDown *down // as it was when it ended
@@ -115,12 +118,12 @@ func (q *Queue) grow(s *site, l *lease, recipients []Recipient) {
 	cost := estimate(&Message{}, recipients) - messageOctets
 	l.octets += cost
 	q.octets += cost
-	s.rows += len(recipients)
+	s.hold(len(recipients))
 }
 
 // await puts a site in line for a worker if it could use one.
 func (q *Queue) await(s *site) {
-	if !s.inTurn && len(s.ready) > s.starting {
+	if !s.inTurn && !s.outside && len(s.ready) > s.starting {
 		s.inTurn = true
 		q.turn = append(q.turn, s)
 	}
@@ -141,15 +144,22 @@ func (q *Queue) dispatch() {
 		if len(s.ready) <= s.starting || q.barred(s) {
 			continue
 		}
-		if s.active >= max(set.PerSite, 1) {
-			continue // in line again when a worker of its own ends
+		p := q.recallProvider(s)
+		if p == nil && s.finding || p != nil && !q.admits(p, s) {
+			continue // in line again when that changes
 		}
+		w := &worker{q: q, s: s, open: map[*Job]*lease{}}
 		s.active++
 		s.starting++
 		q.active++
 		q.workers.Add(1)
-		go q.work(s)
-		q.await(s)
+		if p == nil {
+			s.finding = true
+		} else {
+			w.enter(p)
+			q.await(s)
+		}
+		go w.work()
 	}
 }
 
@@ -161,6 +171,7 @@ func (q *Queue) ending() bool { return q.stopping || q.stop != nil && q.stop.Err
 type worker struct {
 	q      *Queue
 	s      *site
+	p      *provider       // nil = not known yet
 	open   map[*Job]*lease // taken and not reported
 	served int
 	begun  bool
@@ -168,9 +179,12 @@ type worker struct {
 	lost   bool // none could be reached for it
 }
 
-func (q *Queue) work(s *site) {
-	w := &worker{q: q, s: s, open: map[*Job]*lease{}}
+func (w *worker) work() {
+	q, s := w.q, w.s
 	defer q.workers.Done()
+	if w.p == nil && !w.find(q.context()) {
+		return
+	}
 	defer w.end()
 	defer func() {
 		if p := recover(); p != nil {
@@ -198,13 +212,16 @@ func (w *worker) next() *Job {
 		if w.lost && s.down != nil {
 			return nil // the others are not tried one by one
 		}
+		if w.surplus() || !q.spend(w.p) {
+			return nil
+		}
 		if w.served >= jobsInTurn && len(q.turn) > 0 && q.active >= q.o.Settings().Concurrency {
 			return nil
 		}
 		l := s.ready[0]
 		s.ready[0] = nil
 		s.ready = s.ready[1:]
-		s.rows -= len(l.job.Recipients)
+		s.hold(-len(l.job.Recipients))
 		if s.more && s.rows < siteRows/4 {
 			signal(q.wake)
 		}
@@ -289,6 +306,7 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 	delete(w.open, job)
 	if !q.ending() {
 		w.judge(outcomes)
+		w.adapt(outcomes)
 	}
 	by := make(map[int64]*Outcome, len(outcomes))
 	for i := range outcomes {
@@ -298,6 +316,10 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		it := &item{lease: l, r: r, outcome: otherwise, stopping: q.ending()}
 		if o := by[int64(r.ID)]; o != nil {
 			it.outcome = *o
+		}
+		if it.outcome.Unreached && w.s.good > 0 && w.s.down == nil {
+			// The host takes no more connections than it has: the message waits for one of those.
+			it.outcome.Result = NotTried
 		}
 		it.outcome.Recipient = r.ID
 		// What we find of ourselves while stopping is no finding: the attempt
@@ -321,7 +343,7 @@ func (w *worker) end() {
 	if !w.begun && len(s.ready) > 0 && !q.ending() {
 		l := s.ready[0]
 		s.ready = s.ready[1:]
-		s.rows -= len(l.job.Recipients)
+		s.hold(-len(l.job.Recipients))
 		q.giveBack(l)
 	}
 	w.begin()
@@ -331,6 +353,7 @@ func (w *worker) end() {
 	s.active--
 	q.active--
 	q.await(s)
+	w.leave()
 	q.dispatch()
 	if s.more && s.rows < siteRows/4 {
 		signal(q.wake)
@@ -347,7 +370,7 @@ func (q *Queue) giveBack(l *lease) {
 
 // forget drops a site that has nothing to do. q.mu is held.
 func (q *Queue) forget(s *site) {
-	if len(s.ready) == 0 && s.active == 0 && !s.more && !s.inTurn && s.down == nil && q.sites[s.name] == s {
+	if len(s.ready) == 0 && s.active == 0 && !s.more && !s.inTurn && !s.outside && s.down == nil && q.sites[s.name] == s {
 		delete(q.sites, s.name)
 	}
 }

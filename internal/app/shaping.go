@@ -1,0 +1,45 @@
+package app
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/shaping"
+)
+
+// buildShaping makes what knows how much the providers bear.
+func (a *app) buildShaping(ctx context.Context) (err error) {
+	a.shaping, err = shaping.Open(ctx, shaping.Options{DB: a.store.db, Defaults: a.shapingDefaults})
+	return err
+}
+
+// shapingDefaults are the limits of providers that nothing is known of.
+func (a *app) shapingDefaults() shaping.Set {
+	o := a.cfg.Load().Outbound
+	return shaping.Set{
+		shaping.Connections: {Key: shaping.Connections, Value: strconv.Itoa(o.PerDestination), From: "outbound.per_destination"},
+		shaping.Messages:    {Key: shaping.Messages, Value: strconv.Itoa(o.MessagesPerConnection), From: "outbound.messages_per_connection"},
+		shaping.Recipients:  {Key: shaping.Recipients, Value: "100", From: "RFC 5321 §4.5.3.1.8"},
+	}
+}
+
+// providerLimits are what the queue keeps to.
+func (a *app) providerLimits(provider string) queue.Limits {
+	set := a.shaping.For(provider)
+	rate, per := set.Rate()
+	return queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per}
+}
+
+// transactionLimits are what a connection to a provider keeps to.
+func (a *app) transactionLimits(provider string) (messages, recipients int) {
+	set := a.shaping.For(provider)
+	return set.Number(shaping.Messages), set.Number(shaping.Recipients)
+}
+
+// advise says what a provider's reply asks for.
+func (a *app) advise(provider string, o *queue.Outcome) queue.Advice {
+	d := a.shaping.Advise(provider, o.Code, o.Enhanced, o.Reply)
+	return queue.Advice{For: d.For, Pause: d.Pause, Why: d.Why,
+		Limits: queue.Limits{Connections: d.Connections, Rate: d.Rate, Per: d.Per}}
+}

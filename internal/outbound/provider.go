@@ -1,0 +1,45 @@
+package outbound
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Provider names who takes the mail of a site: the registrable domain of its most
+// preferred mail exchanger, of equal ones the first by name. "" = it cannot be told
+// now, or nobody does.
+func (o *Outbound) Provider(ctx context.Context, site string) string {
+	if smart := o.settings().SmartHost.Host; smart != "" {
+		return smart
+	}
+	if _, literal := (mail.Domain{ASCII: site}).Literal(); literal {
+		return site
+	}
+	records, err := o.o.Resolver.MX(ctx, site)
+	switch {
+	case errors.Is(err, dnsx.ErrNoData):
+		return registrable(site)
+	case err != nil || len(records) == 0:
+		return ""
+	}
+	best := slices.MinFunc(records, func(a, b dnsx.MX) int {
+		return cmp.Or(cmp.Compare(a.Preference, b.Preference), cmp.Compare(registrable(a.Host), registrable(b.Host)))
+	})
+	return registrable(best.Host)
+}
+
+// registrable is the part of a name that somebody registered, by the public suffix
+// list; the name itself where nobody can.
+func registrable(name string) string {
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil {
+		return domain
+	}
+	return name
+}

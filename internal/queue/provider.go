@@ -1,0 +1,418 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Limits are what a provider is asked to bear.
+type Limits struct {
+	Connections int           // at once; 0 = Settings.PerSite
+	Rate        int           // messages in any Per; 0 = no limit
+	Per         time.Duration // 0 = a minute
+}
+
+// Advice is what a provider's reply asks for, besides what it means for the message.
+type Advice struct {
+	For    time.Duration // how long it holds; 0 = there is none
+	Pause  bool          // nothing goes to the provider meanwhile
+	Limits Limits        // else what holds meanwhile; its zeros change nothing
+	Why    string        // in words
+}
+
+// provider is who takes the mail of one or many sites: they share what it bears.
+type provider struct {
+	name    string
+	active  int     // workers
+	rows    int     // recipients that are ready for its sites
+	waiting []*site // sites that could use a worker, first come first served
+	width   float64 // workers that it bears at once, as far as is known
+	narrow  int64   // microseconds: when the width shrank last; what began before tells nothing new
+	credit  float64 // messages that may go at once under its rate
+	filled  int64   // microseconds: when credit was counted
+	rest    int64   // microseconds: nothing goes before
+	why     string  // what it rests for
+	brake   Limits  // what holds besides until braked
+	braked  int64   // microseconds
+	used    int64   // microseconds: when a worker last began or ended
+}
+
+const (
+	// widthFirst is how many connections a provider gets that nothing is known
+	// of: enough to be quick, and few enough for the smallest host.
+	widthFirst = 5
+	// knownFor is how long is remembered who takes the mail of a site, and what a
+	// provider bears that has nothing to do.
+	knownFor = 10 * time.Minute
+	// maxKnown bounds the sites that are remembered.
+	maxKnown = 100_000
+	// providerRows bounds the recipients that wait in memory for one provider by way
+	// of the database, whatever the number of its sites.
+	providerRows = 4 * siteRows
+	// longRest is how long a provider may rest while messages wait in memory.
+	longRest = 10 * time.Second
+	// burst is the part of a rate that may go at once.
+	burst = time.Second
+)
+
+// known is who takes the mail of a site, as it was found at a time.
+type known struct {
+	provider string
+	at       int64 // microseconds
+}
+
+// Traffic is how a provider stands, as people are told of it.
+type Traffic struct {
+	Provider string
+	Limits   Limits
+	Active   int       // attempts at once now
+	Width    int       // as many as it is thought to bear
+	Rest     time.Time // nothing goes before; zero = it does not rest
+	Less     time.Time // it gets less than usual until then; zero = it does not
+	Why      string    // what it rests, or gets less, for
+}
+
+// Traffic tells how the provider of a site stands; of one that had nothing to do
+// lately only its limits are known.
+func (q *Queue) Traffic(name string) Traffic {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.traffic(name)
+}
+
+// Standing tells how the provider of a site stands, if it is known who that is.
+func (q *Queue) Standing(site string) (t Traffic, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k, ok := q.known[site]
+	if !ok {
+		return t, false
+	}
+	return q.traffic(k.provider), true
+}
+
+// Providers tells of those that had mail lately, in no order.
+func (q *Queue) Providers() []Traffic {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]Traffic, 0, len(q.providers))
+	for name := range q.providers {
+		out = append(out, q.traffic(name))
+	}
+	return out
+}
+
+func (q *Queue) traffic(name string) Traffic {
+	out := Traffic{Provider: name, Limits: q.limits(name)}
+	p := q.providers[name]
+	if p == nil {
+		out.Width = min(widthFirst, out.Limits.Connections)
+		return out
+	}
+	out.Active, out.Width = p.active, q.width(p)
+	if p.rest > micros() {
+		out.Rest, out.Why = mail.FromMicros(p.rest), p.why
+	}
+	if p.braked > micros() {
+		out.Less, out.Why = mail.FromMicros(p.braked), p.why
+	}
+	return out
+}
+
+func (q *Queue) limits(name string) Limits {
+	var l Limits
+	if q.o.Limits != nil {
+		l = q.o.Limits(name)
+	}
+	if l.Connections <= 0 {
+		l.Connections = max(q.o.Settings().PerSite, 1)
+	}
+	if p := q.providers[name]; p != nil && p.braked > micros() {
+		l.Connections = min(l.Connections, cmp.Or(p.brake.Connections, l.Connections))
+		if p.brake.Rate > 0 {
+			l.Rate, l.Per = p.brake.Rate, p.brake.Per
+		}
+	}
+	if l.Per <= 0 {
+		l.Per = time.Minute
+	}
+	return l
+}
+
+// width is how many workers a provider may have now. q.mu is held.
+func (q *Queue) width(p *provider) int {
+	return min(max(int(p.width), 1), q.limits(p.name).Connections)
+}
+
+// providerOf returns a provider's entry. q.mu is held.
+func (q *Queue) providerOf(name string) *provider {
+	p := q.providers[name]
+	if p == nil {
+		p = &provider{name: name, width: widthFirst, used: micros()}
+		q.providers[name] = p
+	}
+	return p
+}
+
+// recall returns the provider of a site if it is known; sites have one each as
+// long as nobody tells. q.mu is held.
+func (q *Queue) recallProvider(s *site) *provider {
+	if s.name == SiteLocal || q.o.Provider == nil {
+		return q.providerOf(s.name)
+	}
+	k, ok := q.known[s.name]
+	if !ok || micros()-k.at > knownFor.Microseconds() {
+		return nil
+	}
+	return q.providerOf(k.provider)
+}
+
+// find learns who takes the mail of a worker's site; false if there is no room for
+// the worker after that.
+func (w *worker) find(ctx context.Context) bool {
+	q, s := w.q, w.s
+	name := q.provider(ctx, s.name)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.finding = false
+	if len(q.known) >= maxKnown {
+		clear(q.known)
+	}
+	q.known[s.name] = known{name, micros()}
+	p := q.providerOf(name)
+	if !q.admits(p, s) {
+		s.starting--
+		s.active--
+		q.active--
+		w.begun = true
+		q.dispatch()
+		return false
+	}
+	w.enter(p)
+	q.await(s) // there may be work for more
+	q.dispatch()
+	return true
+}
+
+// provider asks who takes the mail of a site.
+func (q *Queue) provider(ctx context.Context, site string) (name string) {
+	defer func() {
+		if p := recover(); p != nil {
+			q.o.Logger.Error("panic in the search for a provider", "site", site, "panic", p, "stack", string(debug.Stack()))
+			name = site
+		}
+	}()
+	return cmp.Or(q.o.Provider(ctx, site), site)
+}
+
+// enter takes one of the places at a provider. q.mu is held.
+func (w *worker) enter(p *provider) {
+	w.p = p
+	w.s.at(p)
+	p.active++
+	p.used = micros()
+}
+
+// at notes who takes the mail of a site.
+func (s *site) at(p *provider) {
+	if s.p == p {
+		return
+	}
+	if s.p != nil {
+		s.p.rows -= s.rows
+	}
+	s.p = p
+	p.rows += s.rows
+}
+
+// hold counts the recipients that are ready for a site.
+func (s *site) hold(n int) {
+	s.rows += n
+	if s.p != nil {
+		s.p.rows += n
+	}
+}
+
+// leave gives it back to those who wait for it. q.mu is held.
+func (w *worker) leave() {
+	p := w.p
+	if p == nil {
+		return
+	}
+	p.active--
+	p.used = micros()
+	w.q.admit(p)
+}
+
+// admit puts as many of the sites that wait for a provider in line as it has room
+// for. q.mu is held.
+func (q *Queue) admit(p *provider) {
+	if rest := time.Duration(p.rest-micros()) * time.Microsecond; rest > 0 {
+		if rest > longRest {
+			for _, s := range p.waiting {
+				s.outside = false
+				q.postpone(s, rest)
+				q.forget(s)
+			}
+			p.waiting = nil
+		}
+		return
+	}
+	n := min(max(q.width(p)-p.active, 0), len(p.waiting))
+	for _, s := range p.waiting[:n] {
+		s.outside = false
+		q.await(s)
+		q.forget(s)
+	}
+	p.waiting = slices.Delete(p.waiting, 0, n)
+}
+
+// admits tells whether a provider has room for one more worker. If not, the site
+// waits for it. q.mu is held.
+func (q *Queue) admits(p *provider, s *site) bool {
+	s.at(p)
+	if p.active < q.width(p) && p.rest <= micros() {
+		return true
+	}
+	if rest := time.Duration(p.rest-micros()) * time.Microsecond; rest > longRest {
+		q.postpone(s, rest)
+		return false
+	}
+	if !s.outside {
+		s.outside = true
+		p.waiting = append(p.waiting, s)
+	}
+	return false
+}
+
+// room is how many more recipients may be ready for a site on account of its
+// provider.
+func (s *site) room() int {
+	if s.p == nil {
+		return siteRows
+	}
+	return max(providerRows-s.p.rows, 0)
+}
+
+// postpone gives back what is ready for a site whose provider rests for long. q.mu
+// is held.
+func (q *Queue) postpone(s *site, rest time.Duration) {
+	for _, l := range s.ready {
+		for _, r := range l.job.Recipients {
+			q.collect(&item{lease: l, r: r, stopping: q.ending(), outcome: Outcome{Recipient: r.ID, Result: NotTried, Again: rest}})
+		}
+	}
+	s.hold(-s.rows)
+	s.ready = nil
+	if s.more {
+		signal(q.wake)
+	}
+}
+
+// surplus tells a worker that its provider is to have fewer. q.mu is held.
+func (w *worker) surplus() bool {
+	return w.p.active > w.q.width(w.p)
+}
+
+// spend takes one message from a provider's rate; false if it has to rest first.
+// q.mu is held.
+func (q *Queue) spend(p *provider) bool {
+	now := micros()
+	if p.rest > now {
+		return false
+	}
+	l := q.limits(p.name)
+	if l.Rate <= 0 {
+		p.filled = 0
+		return true
+	}
+	each := l.Per.Seconds() / float64(l.Rate) // seconds a message
+	most := max(burst.Seconds()/each, 1)
+	if p.filled == 0 {
+		p.credit = most
+	} else {
+		p.credit = min(p.credit+float64(now-p.filled)/1e6/each, most)
+	}
+	p.filled = now
+	if p.credit >= 1 {
+		p.credit--
+		return true
+	}
+	p.rest = now + int64(math.Ceil((most-p.credit)*each*1e6))
+	p.why = "its rate is used up"
+	signal(q.wake)
+	return false
+}
+
+// adapt learns from the outcomes of one job how much the provider bears: one more
+// connection for each round of messages that it took up, half as many when it is
+// too much. q.mu is held.
+func (w *worker) adapt(outcomes []Outcome) {
+	p := w.p
+	taken := false
+	for i := range outcomes {
+		o := &outcomes[i]
+		w.heed(o)
+		// A site that is down says nothing about the others of its provider.
+		if o.Result == TryLater && (o.Strained && !o.Unreached || o.Unreached && w.s.good > 0) {
+			if o.Started >= p.narrow {
+				p.width = max(float64(min(p.active, w.q.width(p)))/2, 1)
+				p.narrow = micros()
+				w.q.o.Logger.Info("a provider gets fewer connections", "provider", p.name, "connections", int(p.width), "reply", o.Reply)
+			}
+			return
+		}
+		taken = taken || o.Result != NotTried
+	}
+	if limit := float64(w.q.limits(p.name).Connections); taken && p.width < limit {
+		p.width = min(p.width+1/p.width, limit)
+		w.q.admit(p)
+		w.q.dispatch()
+	}
+}
+
+// heed does what a reply asks for. q.mu is held.
+func (w *worker) heed(o *Outcome) {
+	q, p := w.q, w.p
+	if q.o.Advise == nil || o.Ours || o.Shared || o.Result != TryLater && o.Result != Refused {
+		return
+	}
+	a := q.o.Advise(p.name, o)
+	if a.For <= 0 {
+		return
+	}
+	until := micros() + a.For.Microseconds()
+	if a.Pause {
+		p.rest, p.why = max(p.rest, until), a.Why
+		q.admit(p)
+	} else {
+		p.brake, p.braked, p.why = a.Limits, until, a.Why
+		p.filled = 0
+	}
+	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why, "reply", o.Reply)
+}
+
+// resume lets go on what rested, and returns how long nothing else will.
+func (q *Queue) resume(now int64) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wait := longestSleep
+	for name, p := range q.providers {
+		switch {
+		case p.rest > now:
+			wait = min(wait, time.Duration(p.rest-now)*time.Microsecond)
+		case len(p.waiting) > 0:
+			q.admit(p)
+		case p.active == 0 && p.braked <= now && now-p.used > knownFor.Microseconds():
+			delete(q.providers, name)
+		}
+	}
+	q.dispatch()
+	return wait
+}

@@ -1,0 +1,69 @@
+package shaping
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Advice is what a provider's reply asks for, besides what it means for the message.
+type Advice struct {
+	For         time.Duration // how long it holds; 0 = there is none
+	Pause       bool          // nothing goes to the provider meanwhile
+	Connections int           // at once meanwhile; 0 = as before
+	Rate        int           // messages in Per meanwhile; 0 = as before
+	Per         time.Duration
+	Why         string // in words
+}
+
+// tally counts the replies of one kind within an hour.
+type tally struct {
+	since time.Time
+	n     int
+}
+
+// maxTallies bounds what is counted at once; beyond it counting begins anew.
+const maxTallies = 10_000
+
+// Advise says what follows for a provider from one of its replies.
+func (s *Store) Advise(provider string, code int, enhanced, text string) Advice {
+	low := ""
+	for i := range s.replies {
+		r := &s.replies[i]
+		if r.Provider != provider || r.Code != 0 && r.Code != code || r.Enhanced != "" && r.Enhanced != enhanced {
+			continue
+		}
+		if low == "" {
+			low = strings.ToLower(text)
+		}
+		if !strings.Contains(low, r.Text) {
+			continue
+		}
+		if !s.often(fmt.Sprint(provider, " ", i), r.Times) {
+			return Advice{}
+		}
+		return Advice{For: r.wait, Pause: r.Pause, Connections: r.Connections, Rate: r.messages, Per: r.per,
+			Why: fmt.Sprintf("it said %q (%s)", r.Text, r.source)}
+	}
+	return Advice{}
+}
+
+// often counts one reply and tells whether it is one too many of its hour.
+func (s *Store) often(key string, times int) bool {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.seen[key]
+	if t == nil || now.Sub(t.since) >= time.Hour {
+		if len(s.seen) >= maxTallies {
+			clear(s.seen)
+		}
+		t = &tally{since: now}
+		s.seen[key] = t
+	}
+	if t.n++; t.n < times {
+		return false
+	}
+	delete(s.seen, key)
+	return true
+}

@@ -1,0 +1,66 @@
+package shaping
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Key names a limit.
+type Key string
+
+// The limits that a provider may have.
+const (
+	Connections Key = "connections"             // at once
+	Messages    Key = "messages_per_connection" // then a new one is made
+	Recipients  Key = "recipients"              // in one transaction
+	Rate        Key = "rate"                    // messages in a time, as 600/min
+)
+
+// Keys are all of them, in the order in which people are shown them.
+func Keys() []Key { return []Key{Connections, Messages, Recipients, Rate} }
+
+// largest bounds every number.
+const largest = 1_000_000
+
+func (k Key) number(value string) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > largest {
+		return 0, fmt.Errorf("%s = %q: write a number from 1 to %d", k, value, largest)
+	}
+	return n, nil
+}
+
+func (k Key) check(value string) error {
+	if !slices.Contains(Keys(), k) {
+		return fmt.Errorf("there is no limit %q: use connections, messages_per_connection, recipients or rate", string(k))
+	}
+	if k == Rate {
+		_, _, err := parseRate(value)
+		return err
+	}
+	_, err := k.number(value)
+	return err
+}
+
+// parseRate reads messages in a time: 5/s, 600/min, 1000/h, 20000/day.
+func parseRate(s string) (messages int, per time.Duration, err error) {
+	number, unit, _ := strings.Cut(s, "/")
+	switch unit {
+	case "s":
+		per = time.Second
+	case "min":
+		per = time.Minute
+	case "h":
+		per = time.Hour
+	case "day":
+		per = 24 * time.Hour
+	}
+	messages, err = strconv.Atoi(number)
+	if err != nil || messages < 1 || messages > largest || per == 0 {
+		return 0, 0, fmt.Errorf("rate = %q: write messages in a time, as 5/s, 600/min, 1000/h or 20000/day", s)
+	}
+	return messages, per, nil
+}

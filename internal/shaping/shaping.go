@@ -1,0 +1,214 @@
+// Package shaping knows what the providers of mailboxes bear: what they have
+// published, and what the operator has set.
+package shaping
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Everyone is the provider whose limits hold for all that have none of their own.
+const Everyone = "*"
+
+// Limit is one limit, and where it comes from.
+type Limit struct {
+	Key   Key
+	Value string
+	From  string // in words: who says so
+}
+
+// Set is the limits of one provider by their keys.
+type Set map[Key]Limit
+
+// Number returns a limit that is a number, 0 if there is none.
+func (s Set) Number(k Key) int {
+	n, _ := k.number(s[k].Value) // what is stored was checked
+	return n
+}
+
+// Rate returns the limit of messages in a time, zeros if there is none.
+func (s Set) Rate() (messages int, per time.Duration) {
+	messages, per, _ = parseRate(s[Rate].Value)
+	return messages, per
+}
+
+// Row is a limit that the operator has set.
+type Row struct {
+	Provider string
+	Key      Key
+	Value    string
+	Changed  int64 // microseconds
+}
+
+// Options are what a Store is made of.
+type Options struct {
+	DB       db.DB
+	Defaults func() Set // what holds where nothing else does: settings
+}
+
+// Store answers what holds for a provider. It may be used by many goroutines.
+type Store struct {
+	o       Options
+	shipped map[string]Set
+	replies []reply
+	titles  map[string]string
+
+	mu   sync.Mutex
+	rows map[string]Set // of the operator
+	seen map[string]*tally
+}
+
+// Open reads what was shipped and what is set.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{o: o, seen: map[string]*tally{}}
+	var err error
+	if s.shipped, s.titles, err = shippedLimits(); err != nil {
+		return nil, err
+	}
+	if s.replies, err = shippedReplies(); err != nil {
+		return nil, err
+	}
+	return s, s.load(ctx)
+}
+
+func (s *Store) load(ctx context.Context) error {
+	list, err := s.Rows(ctx)
+	if err != nil {
+		return err
+	}
+	rows := map[string]Set{}
+	for _, r := range list {
+		if rows[r.Provider] == nil {
+			rows[r.Provider] = Set{}
+		}
+		rows[r.Provider][r.Key] = Limit{Key: r.Key, Value: r.Value,
+			From: fmt.Sprintf("set on %s for %s", mail.FromMicros(r.Changed).Format(time.DateOnly), r.Provider)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows = rows
+	return nil
+}
+
+// For returns the limits that hold for a provider: the operator's for it, what it
+// has published, the operator's for everyone, the settings.
+func (s *Store) For(provider string) Set {
+	out := s.o.Defaults()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, set := range []Set{s.rows[Everyone], s.shipped[provider], s.rows[provider]} {
+		maps.Copy(out, set)
+	}
+	return out
+}
+
+// Title names a provider as people know it, "" if nothing was shipped for it.
+func (s *Store) Title(provider string) string { return s.titles[provider] }
+
+// Providers are those that something is known of, sorted.
+func (s *Store) Providers() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]bool{}
+	for name := range s.shipped {
+		all[name] = true
+	}
+	for name := range s.rows {
+		all[name] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+var selectRows = db.SQL("SELECT provider, name, value, changed FROM shaping_limit ORDER BY provider, name")
+
+// Rows are the limits that the operator has set.
+func (s *Store) Rows(ctx context.Context) (out []Row, err error) {
+	err = s.o.DB.Read(ctx, func(tx *db.Tx) error {
+		out = nil
+		rows, err := tx.Query(selectRows)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(rows db.Rows) error {
+			var r Row
+			err := rows.Scan(&r.Provider, &r.Key, &r.Value, &r.Changed)
+			out = append(out, r)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("limits of providers: %w", err)
+	}
+	return out, nil
+}
+
+// maxRows bounds the limits that are set, and so what is held in memory.
+const maxRows = 10_000
+
+var (
+	upsertRow = db.Insert{Into: "shaping_limit", Columns: []string{"provider", "name", "value", "changed"},
+		Conflict: "ON CONFLICT (provider, name) DO UPDATE SET value = excluded.value, changed = excluded.changed"}
+	deleteRow = db.SQL("DELETE FROM shaping_limit WHERE provider = ? AND name = ?")
+	countRows = db.SQL("SELECT COUNT(*) FROM shaping_limit")
+)
+
+// Set sets a limit of a provider, or of everyone; it holds from the next message on.
+func (s *Store) Set(ctx context.Context, provider string, k Key, value string) error {
+	name, err := providerName(provider)
+	if err != nil {
+		return err
+	}
+	if err := k.check(value); err != nil {
+		return err
+	}
+	err = s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		var n int
+		if err := tx.Row(countRows, nil, &n); err != nil {
+			return err
+		}
+		if n >= maxRows {
+			return fmt.Errorf("%d limits are set already: take some back first", n)
+		}
+		return tx.Insert(upsertRow, []any{name, string(k), value, mail.Micros(time.Now())})
+	})
+	if err != nil {
+		return err
+	}
+	return s.load(ctx)
+}
+
+// Unset takes back a limit that the operator has set; false if there was none.
+func (s *Store) Unset(ctx context.Context, provider string, k Key) (bool, error) {
+	name, err := providerName(provider)
+	if err != nil {
+		return false, err
+	}
+	var n int64
+	err = s.o.DB.Write(ctx, func(tx *db.Tx) (err error) {
+		n, err = tx.Exec(deleteRow, name, string(k))
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return n > 0, s.load(ctx)
+}
+
+// providerName is the name of a provider as sites have it.
+func providerName(s string) (string, error) {
+	if s == Everyone {
+		return s, nil
+	}
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is no provider: give the domain of its mail exchangers as 'hayauma outbound explain' shows it, or * for everyone: %w", s, err)
+	}
+	return d.ASCII, nil
+}

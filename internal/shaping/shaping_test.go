@@ -1,0 +1,143 @@
+package shaping_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/shaping"
+)
+
+func defaults() shaping.Set {
+	return shaping.Set{
+		shaping.Connections: {Key: shaping.Connections, Value: "20", From: "outbound.per_destination"},
+		shaping.Messages:    {Key: shaping.Messages, Value: "100", From: "outbound.messages_per_connection"},
+	}
+}
+
+func open(t *testing.T, engine db.DB) *shaping.Store {
+	t.Helper()
+	s, err := shaping.Open(t.Context(), shaping.Options{DB: engine, Defaults: defaults})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestWhatHolds: the operator's word for a provider, then what was published, then
+// the operator's word for everyone, then the settings; and it outlives a restart.
+func TestWhatHolds(t *testing.T) {
+	t.Parallel()
+	engine := dbtest.New(t, shaping.Schema())
+	s := open(t, engine)
+	want := func(s *shaping.Store, provider string, k shaping.Key, value, from string) {
+		t.Helper()
+		if l := s.For(provider)[k]; l.Value != value || !strings.Contains(l.From, from) {
+			t.Errorf("%s %s: %+v, want %s from %s", provider, k, l, value, from)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(s, "small.test", shaping.Connections, "20", "outbound.per_destination")
+	want(s, "orange.fr", shaping.Connections, "2", "postmaster.orange.fr")
+	want(s, "comcast.net", shaping.Connections, "25", "postmaster.comcast.net")
+	want(s, "outlook.com", shaping.Connections, "5", "kumomta") // the stricter one of two
+	must(s.Set(t.Context(), shaping.Everyone, shaping.Connections, "7"))
+	must(s.Set(t.Context(), "Orange.FR", shaping.Connections, "3"))
+	must(s.Set(t.Context(), "orange.fr", shaping.Rate, "600/min"))
+	for _, s := range []*shaping.Store{s, open(t, engine)} {
+		want(s, "small.test", shaping.Connections, "7", "for *")
+		want(s, "small.test", shaping.Messages, "100", "outbound.messages_per_connection")
+		want(s, "comcast.net", shaping.Connections, "25", "postmaster.comcast.net")
+		want(s, "orange.fr", shaping.Connections, "3", "for orange.fr")
+		if n, per := s.For("orange.fr").Rate(); n != 600 || per != time.Minute {
+			t.Errorf("rate %d in %v", n, per)
+		}
+	}
+	for range 2 {
+		_, err := s.Unset(t.Context(), "orange.fr", shaping.Connections)
+		must(err)
+	}
+	want(s, "orange.fr", shaping.Connections, "2", "postmaster.orange.fr")
+	if n := s.For("small.test").Number(shaping.Recipients); n != 0 {
+		t.Errorf("%d recipients that nobody has set", n)
+	}
+}
+
+func TestNoSuchLimit(t *testing.T) {
+	t.Parallel()
+	s := open(t, dbtest.New(t, shaping.Schema()))
+	for _, c := range []struct{ provider, key, value, want string }{
+		{"a b", "connections", "1", "no provider"},
+		{"x.test", "colour", "1", "no limit"},
+		{"x.test", "connections", "0", "from 1 to"},
+		{"x.test", "connections", "many", "from 1 to"},
+		{"x.test", "connections", "1000001", "from 1 to"},
+		{"x.test", "rate", "5", "5/s"},
+		{"x.test", "rate", "5/week", "5/s"},
+		{"x.test", "rate", "0/s", "5/s"},
+		{"x.test", "rate", "-1/s", "5/s"},
+	} {
+		if err := s.Set(t.Context(), c.provider, shaping.Key(c.key), c.value); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s=%s: %v, want %q", c.provider, c.key, c.value, err, c.want)
+		}
+	}
+	if rows, err := s.Rows(t.Context()); err != nil || len(rows) != 0 {
+		t.Errorf("%v, %v", rows, err)
+	}
+}
+
+func TestAdvise(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, dbtest.NewEmbedded(t, shaping.Schema()))
+		const yahoo = "4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred"
+		if a := s.Advise("yahoodns.net", 421, "4.7.0", yahoo); !a.Pause || a.For != 2*time.Hour || !strings.Contains(a.Why, "kumomta") {
+			t.Errorf("%+v", a)
+		}
+		for _, c := range []struct {
+			provider string
+			code     int
+			text     string
+		}{{"other.test", 421, yahoo}, {"yahoodns.net", 451, yahoo}, {"yahoodns.net", 421, "4.3.2 later"}} {
+			if a := s.Advise(c.provider, c.code, "4.7.0", c.text); a != (shaping.Advice{}) {
+				t.Errorf("%+v: %+v", c, a)
+			}
+		}
+		// Some count only if they come again within an hour.
+		const google = "4.7.28 Gmail has detected an unusual rate of mail"
+		first := s.Advise("google.com", 421, "4.7.28", google)
+		time.Sleep(61 * time.Minute)
+		second := s.Advise("google.com", 421, "4.7.28", google)
+		third := s.Advise("google.com", 421, "4.7.28", google)
+		if first.For != 0 || second.For != 0 || third.For != 30*time.Minute || third.Pause || third.Rate != 10 || third.Per != time.Minute {
+			t.Errorf("%+v\n%+v\n%+v", first, second, third)
+		}
+	})
+}
+
+// TestEachRowHasAPublicSource: what nobody has published is in no table.
+func TestEachRowHasAPublicSource(t *testing.T) {
+	t.Parallel()
+	s := open(t, dbtest.New(t, shaping.Schema()))
+	if n := len(s.Providers()); n < 20 {
+		t.Errorf("%d providers", n)
+	}
+	for _, name := range s.Providers() {
+		if s.Title(name) == "" {
+			t.Errorf("%s has no title", name)
+		}
+		for k, l := range s.For(name) {
+			if l.Key != k || !strings.Contains(l.From, "outbound.") && !strings.Contains(l.From, "://") && !strings.Contains(l.From, "KumoCorp/kumomta assets/") {
+				t.Errorf("%s %s comes from %q", name, k, l.From)
+			}
+		}
+	}
+}
