@@ -97,6 +97,7 @@ func facts(e event.Event) []fact {
 		}
 	}
 	add(replyName(d), replyText(d))
+	add("class", d.Class)
 	add("reason", d.Reason)
 	add("attempt", attemptText(d))
 	if next, err := time.Parse(time.RFC3339, d.Next); err == nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/bounce"
 	"github.com/hayauma/hayauma/internal/certs"
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/db"
@@ -65,6 +66,7 @@ type app struct {
 	bans      *ban.List
 	mailboxes *mailbox.Store
 	history   *event.Log
+	classes   *classify.Classifier
 	logins    *event.Logins // those that failed
 	queue     *queue.Queue
 	outbound  *outbound.Outbound
@@ -148,6 +150,9 @@ func (a *app) buildWayOut() error {
 	if err != nil {
 		return err
 	}
+	if a.classes, err = classify.New(); err != nil {
+		return err
+	}
 	a.smartHost.Store(host)
 	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
 	a.outbound = outbound.New(outbound.Options{
@@ -157,7 +162,8 @@ func (a *app) buildWayOut() error {
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
 		Provider: a.outbound.Provider, Limits: a.providerLimits, Advise: a.advise,
-		Observer: a.rates.Observer(event.NewRecorder(a.store.ids)), Logger: a.log, Metrics: queue.NewMetrics(a.metrics),
+		Observer: a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics))),
+		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
 	})
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -37,6 +38,7 @@ const delayNotice = time.Hour
 type world struct {
 	name     string
 	t        testing.TB
+	classes  *classify.Classifier
 	patience time.Duration // with what must happen
 	ctx      context.Context
 	db       db.DB
@@ -70,8 +72,13 @@ type process struct {
 
 func newWorld(t testing.TB, name string, engine db.DB) *world {
 	t.Helper()
+	classes, err := classify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := &world{
-		name: name, t: t, patience: time.Minute, ctx: context.WithoutCancel(t.Context()), db: engine, dir: t.TempDir(), ids: mail.NewIDs(0, 0),
+		classes: classes,
+		name:    name, t: t, patience: time.Minute, ctx: context.WithoutCancel(t.Context()), db: engine, dir: t.TempDir(), ids: mail.NewIDs(0, 0),
 		began: mail.Micros(time.Now()), gates: newGates(),
 		accounts: newNames("a"), messages: newNames("m"), boxes: newNames("box"), validities: map[string]uint32{},
 		views: map[int]*mailbox.View{}, receipts: map[string]intake.Receipt{}, seen: map[mail.ID]bool{},
@@ -123,7 +130,7 @@ func (w *world) begin() {
 		Removed:      func(tx *db.Tx, a account.Account) error { return p.mailboxes.Erase(tx, a.ID) },
 	})
 	p.queue = queue.New(queue.Options{
-		DB: p.db, IDs: w.ids, Deliverer: deliverer{w: w, p: p}, Observer: event.NewRecorder(w.ids), Logger: log,
+		DB: p.db, IDs: w.ids, Deliverer: deliverer{w: w, p: p}, Observer: event.NewRecorder(w.ids, w.classes, nil), Logger: log,
 		Settings: func() queue.Settings {
 			return queue.Settings{
 				Hold: w.hold.Load(), Retry: []time.Duration{5 * time.Hour}, Lifetime: 5 * 24 * time.Hour, DelayNotice: delayNotice,

@@ -17,6 +17,7 @@ import (
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
 	"github.com/hayauma/hayauma/internal/bounce"
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/intake"
@@ -72,6 +73,7 @@ type Stack struct {
 	Rules     *rule.Store
 	Rates     *rate.Limiter
 	History   *event.Log
+	Classes   *classify.Classifier
 	Reporter  *bounce.Reporter
 
 	t testing.TB
@@ -140,6 +142,11 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 
 // way builds the mail's way; o.DB and o.Blobs stand before intake alone.
 func (s *Stack) way(log *slog.Logger, o Options) {
+	classes, err := classify.New()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Classes = classes
 	if len(o.Retry) == 0 {
 		o.Retry = []time.Duration{time.Hour}
 	}
@@ -148,7 +155,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 	}
 	s.Queue = queue.New(queue.Options{
 		DB: s.DB, IDs: s.IDs, Deliverer: local{s: s, others: o.Deliverer},
-		Observer: event.NewRecorder(s.IDs), Logger: log,
+		Observer: event.NewRecorder(s.IDs, s.Classes, nil), Logger: log,
 		Settings: func() queue.Settings {
 			return queue.Settings{
 				Hold: o.Deliverer == nil, Retry: o.Retry, Lifetime: o.Lifetime, DelayNotice: o.DelayNotice,

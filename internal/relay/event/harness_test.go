@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -28,6 +29,16 @@ func newHistoryOn(t *testing.T, d db.DB) *history {
 	t.Helper()
 	ids := mail.NewIDs(0, 0)
 	return &history{Log: event.NewLog(d, ids), t: t, db: d, ids: ids}
+}
+
+// recorder writes into the history; m may be nil.
+func (h *history) recorder(m *event.Metrics) *event.Recorder {
+	h.t.Helper()
+	classes, err := classify.New()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return event.NewRecorder(h.ids, classes, m)
 }
 
 func (h *history) append(events ...event.Event) {

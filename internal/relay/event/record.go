@@ -3,28 +3,52 @@ package event
 import (
 	"time"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
 )
 
-// Recorder writes an event for every attempt of the queue.
+// Recorder writes an event for every attempt of the queue, and says of each that
+// failed why.
 type Recorder struct {
-	ids *mail.IDs
+	ids     *mail.IDs
+	classes *classify.Classifier
+	metrics *Metrics
 }
 
-// NewRecorder returns a queue.Observer.
-func NewRecorder(ids *mail.IDs) *Recorder { return &Recorder{ids: ids} }
+// NewRecorder returns a queue.Observer. Without metrics nothing is counted.
+func NewRecorder(ids *mail.IDs, classes *classify.Classifier, m *Metrics) *Recorder {
+	return &Recorder{ids: ids, classes: classes, metrics: m}
+}
 
 // Attempted implements queue.Observer.
 func (r *Recorder) Attempted(tx *db.Tx, reports []queue.Report) error {
 	events := make([]Event, 0, len(reports))
 	for i := range reports {
 		if e, ok := attempted(&reports[i]); ok {
+			e.Detail.Class = string(r.class(e.Kind, &reports[i]))
 			events = append(events, e)
 		}
 	}
+	tx.OnCommit(func() { r.metrics.recorded(events) })
 	return Append(tx, r.ids, events)
+}
+
+// class is why an attempt failed; empty if it did not. What is given up because its
+// lifetime is over has the class of the last reply, so that it is known why it took
+// that long; if that does not say, it has expired.
+func (r *Recorder) class(kind Kind, report *queue.Report) classify.Class {
+	if kind == Delivered {
+		return ""
+	}
+	class := r.classes.Of(classify.Reply{
+		Code: report.Code, Enhanced: report.Enhanced, Text: report.Reply, Host: report.Host, Ours: report.Ours,
+	})
+	if kind == Expired && class == classify.Other {
+		class = classify.Expired
+	}
+	return class
 }
 
 func attempted(r *queue.Report) (Event, bool) {
@@ -74,6 +98,7 @@ func (r *Recorder) Administered(tx *db.Tx, kind string, reports []queue.Report) 
 		if e.Kind == Failed {
 			e.Detail.Code, e.Detail.Enhanced = reports[i].Code, reports[i].Enhanced
 			e.Detail.Reply, e.Detail.Ours = reports[i].Reply, reports[i].Ours
+			e.Detail.Class = string(r.class(Failed, &reports[i]))
 		}
 		events = append(events, e)
 	}

@@ -2,12 +2,17 @@ package event_test
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -45,15 +50,16 @@ func TestRecorderAttempted(t *testing.T) {
 		result  queue.Result
 		expired bool
 		want    event.Kind // empty = no event
+		class   string
 		next    string
 	}{
-		"delivered":          {queue.Delivered, false, event.Delivered, ""},
-		"deferred":           {queue.TryLater, false, event.Deferred, "2026-01-02T03:04:05Z"},
-		"failed":             {queue.Refused, false, event.Failed, ""},
-		"expired":            {queue.TryLater, true, event.Expired, ""},
-		"delivered at last":  {queue.Delivered, true, event.Delivered, ""},
-		"not tried":          {queue.NotTried, false, "", ""},
-		"unknown is for now": {queue.Result(99), false, event.Deferred, "2026-01-02T03:04:05Z"},
+		"delivered":          {queue.Delivered, false, event.Delivered, "", ""},
+		"deferred":           {queue.TryLater, false, event.Deferred, "other", "2026-01-02T03:04:05Z"},
+		"failed":             {queue.Refused, false, event.Failed, "other", ""},
+		"expired":            {queue.TryLater, true, event.Expired, "expired", ""},
+		"delivered at last":  {queue.Delivered, true, event.Delivered, "", ""},
+		"not tried":          {queue.NotTried, false, "", "", ""},
+		"unknown is for now": {queue.Result(99), false, event.Deferred, "other", "2026-01-02T03:04:05Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +67,7 @@ func TestRecorderAttempted(t *testing.T) {
 			report := attempt(t, h.ids.Next(), c.result)
 			report.Expired, report.Ours = c.expired, true
 			h.write(func(tx *db.Tx) error {
-				return event.NewRecorder(h.ids).Attempted(tx, []queue.Report{report})
+				return h.recorder(nil).Attempted(tx, []queue.Report{report})
 			})
 			if c.want == "" {
 				if h.count() != 0 {
@@ -75,7 +81,7 @@ func TestRecorderAttempted(t *testing.T) {
 				Stream: "bulk", Recipient: "bob@elsewhere.test",
 				Detail: event.Detail{
 					Host: "mx.elsewhere.test", Peer: "192.0.2.1:25", TLS: "TLSv1.3", Code: 250, Enhanced: "2.0.0",
-					Reply: "Thanks", Ours: true, Attempt: 2, Next: c.next, Millis: 12,
+					Reply: "Thanks", Ours: true, Class: c.class, Attempt: 2, Next: c.next, Millis: 12,
 				},
 			}}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -92,7 +98,7 @@ func TestRecorderWritesManyAtOnce(t *testing.T) {
 	h.write(func(tx *db.Tx) error {
 		neverReached := attempt(t, id, queue.TryLater)
 		neverReached.Addr, neverReached.Host = netip.AddrPort{}, ""
-		return event.NewRecorder(h.ids).Attempted(tx, []queue.Report{
+		return h.recorder(nil).Attempted(tx, []queue.Report{
 			attempt(t, id, queue.NotTried), neverReached, attempt(t, id, queue.Delivered),
 		})
 	})
@@ -113,7 +119,7 @@ func TestRecorderAdministered(t *testing.T) {
 			report := attempt(t, h.ids.Next(), 0)
 			report.Ours = true
 			h.write(func(tx *db.Tx) error {
-				return event.NewRecorder(h.ids).Administered(tx, kind, []queue.Report{report, report})
+				return h.recorder(nil).Administered(tx, kind, []queue.Report{report, report})
 			})
 			got := h.trace(report.Message.ID.String())[0].Events
 			if len(got) != 2 {
@@ -123,9 +129,58 @@ func TestRecorderAdministered(t *testing.T) {
 			if string(e.Kind) != kind || e.Recipient != "bob@elsewhere.test" || e.Tenant != 3 || e.Account != 4 || e.Stream != "bulk" {
 				t.Errorf("event %+v", e)
 			}
+			if (e.Detail.Class != "") != (reply != "") {
+				t.Errorf("class %q", e.Detail.Class)
+			}
 			if e.Detail.Reason == "" || e.Detail.Reply != reply || e.Detail.Ours != (reply != "") || (e.Detail.Code != 0) != (reply != "") {
 				t.Errorf("detail %+v", e.Detail)
 			}
 		})
+	}
+}
+
+// TestRecorderClasses: an event says why, and what is committed is counted, once.
+func TestRecorderClasses(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	registry := prometheus.NewRegistry()
+	recorder := h.recorder(event.NewMetrics(registry))
+	id := h.ids.Next()
+	full := attempt(t, id, queue.TryLater)
+	full.Code, full.Enhanced, full.Reply = 452, "4.2.2", "The recipient's inbox is out of storage space."
+	expired := full
+	expired.Expired = true
+	unknown := attempt(t, id, queue.Refused)
+	unknown.Code, unknown.Enhanced, unknown.Reply = 550, "", "recipient rejected"
+	unknown.Host = "mx.east.cox.net"
+	reports := []queue.Report{full, expired, unknown, attempt(t, id, queue.Delivered)}
+	undone := errors.New("undone")
+	err := h.db.Write(t.Context(), func(tx *db.Tx) error {
+		return errors.Join(recorder.Attempted(tx, reports), undone)
+	})
+	if !errors.Is(err, undone) {
+		t.Fatal(err)
+	}
+	h.write(func(tx *db.Tx) error { return recorder.Attempted(tx, reports) })
+	var got []string
+	for _, e := range h.trace(id.String())[0].Events {
+		got = append(got, string(e.Kind)+" "+e.Detail.Class)
+	}
+	if want := []string{"deferred full", "expired full", "failed bad-mailbox", "delivered "}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatal(families, err)
+	}
+	counted := map[string]float64{}
+	for _, m := range families[0].GetMetric() {
+		if n := m.GetCounter().GetValue(); n > 0 {
+			counted[m.GetLabel()[1].GetValue()+" "+m.GetLabel()[0].GetValue()] = n
+		}
+	}
+	want := map[string]float64{"deferred full": 1, "expired full": 1, "failed bad-mailbox": 1}
+	if series := len(families[0].GetMetric()); !maps.Equal(counted, want) || series != 3*len(classify.All()) {
+		t.Errorf("counted %v of %d series, want %v", counted, series, want)
 	}
 }
