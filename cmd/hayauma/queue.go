@@ -173,11 +173,11 @@ func (c *cli) printMore(shown int) error {
 }
 
 func (c *cli) printEntries(entries []control.QueueEntry) error {
-	titles := []string{"MESSAGE", "RECIPIENT-ID", "STATE", "SENDER", "RECIPIENT", "SIZE", "RECEIVED", "NEXT", "ATTEMPTS", "WHY", "LAST REPLY"}
+	titles := []string{"MESSAGE", "RECIPIENT-ID", "STATE", "SENDER", "RECIPIENT", "SIZE", "RECEIVED", "NEXT", "ATTEMPTS", "WHY", "CLASS", "LAST REPLY"}
 	return list(c, entries, titles, func(e control.QueueEntry) []string {
 		return []string{
 			e.Message, e.ID, e.State, senderText(e.Sender), e.Recipient, sizeText(e.Size),
-			timeText(e.Received), timeText(e.Next), strconv.Itoa(e.Attempts), e.Why, lastReply(e),
+			timeText(e.Received), timeText(e.Next), strconv.Itoa(e.Attempts), e.Why, e.Class, lastReply(e),
 		}
 	})
 }

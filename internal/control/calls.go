@@ -113,6 +113,7 @@ type QueueEntry struct {
 	Code      int    `json:"code,omitempty"`
 	Reply     string `json:"reply,omitempty"`
 	Host      string `json:"host,omitempty"`
+	Class     string `json:"class,omitempty"` // of the last failure: see package classify
 }
 
 // QueueMessage is a message in the queue with its header.

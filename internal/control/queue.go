@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -119,7 +120,7 @@ func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, 
 	}
 	messages, err := s.Queue.List(ctx, f)
 	out := []QueueEntry{}
-	l := &look{held: held, sites: s.siteWaits()}
+	l := s.look(held)
 	for _, m := range messages {
 		out = append(out, l.entries(m)...)
 	}
@@ -166,6 +167,11 @@ func (s *Service) siteWaits() func(site string) (waits, busy string) {
 type look struct {
 	held  map[mail.ID]bool // accounts
 	sites func(site string) (waits, busy string)
+	class func(*queue.Recipient) classify.Class
+}
+
+func (s *Service) look(held map[mail.ID]bool) *look {
+	return &look{held: held, sites: s.siteWaits(), class: s.class}
 }
 
 // why tells why a recipient is not moving, where its last reply does not.
@@ -197,6 +203,15 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 	return ""
 }
 
+// class is why the last attempt for a recipient failed, empty if none did. It is not
+// stored: a better table of replies is right about old failures as well.
+func (s *Service) class(r *queue.Recipient) classify.Class {
+	if r.Code == 0 && r.Reply == "" || r.Code/100 == 2 {
+		return ""
+	}
+	return s.Classes.Of(classify.Reply{Code: r.Code, Enhanced: r.Enhanced, Text: r.Reply, Host: r.Host, Ours: r.Ours})
+}
+
 func (l *look) entries(m *queue.Message) []QueueEntry {
 	out := make([]QueueEntry, 0, len(m.Recipients))
 	for _, r := range m.Recipients {
@@ -205,6 +220,7 @@ func (l *look) entries(m *queue.Message) []QueueEntry {
 			Sender: m.From.String(), Recipient: r.Address.String(), Size: m.Size,
 			Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
 			Why: l.why(m, &r), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
+			Class: string(l.class(&r)),
 		}
 		if r.State == queue.Queued || r.State == queue.Deferred {
 			e.Next = rfc3339(r.Next)
@@ -227,7 +243,7 @@ func (s *Service) queueShow(ctx context.Context, in MessageName) (out QueueMessa
 	if err != nil {
 		return out, err
 	}
-	out.Entries = (&look{held: held, sites: s.siteWaits()}).entries(m)
+	out.Entries = s.look(held).entries(m)
 	body, err := s.Blobs.Open(ctx, m.Body)
 	if err != nil {
 		return out, err

@@ -10,6 +10,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob"
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
@@ -35,6 +36,7 @@ type Service struct {
 	Rates     *rate.Limiter
 	Blobs     blob.Store
 	Outbound  *outbound.Outbound
+	Classes   *classify.Classifier
 	Shaping   *shaping.Store
 	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
