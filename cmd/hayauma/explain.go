@@ -94,6 +94,7 @@ func printExplanation(w io.Writer, e explain.Explanation, in explain.Language) {
 		{explain.Text{EN: "reply", JA: "応答"}, e.Reply()},
 		{explain.Text{EN: "from", JA: "応答元"}, e.Provider},
 		{explain.Text{EN: "kind", JA: "種類"}, e.Kind.Name().In(in)},
+		{explain.Text{EN: "class", JA: "分類"}, string(e.Class)},
 		{explain.Text{EN: "meaning", JA: "意味"}, e.Meaning.In(in)},
 		{explain.Text{EN: "who acts", JA: "対応者"}, who.In(in)},
 		{explain.Text{EN: "what to do", JA: "対処"}, e.Fix.In(in)},

@@ -18,6 +18,7 @@ func TestExplainPrints(t *testing.T) {
 from        NTT docomo
 kind        permanent failure: the message is not tried again and comes back
             to its sender
+class       bad-mailbox
 meaning     There is no docomo mailbox with this address. Before 2025-03-13
             docomo said the same when a filter of the recipient refused the
             message.
@@ -31,6 +32,7 @@ source      https://github.com/sisimai/go-sisimai/issues/64 (2025-02-27)
 		{"a code, in pieces", "--lang|en|4.7.25|said|\x1b[31m", `reply       4.7.25 said [31m
 kind        temporary failure: the sending server keeps the message and tries
             again
+class       identity
 meaning     The sending IP address has no reverse DNS name that leads back to
             it.
 who acts    the administrator of the sending server or domain
@@ -42,6 +44,7 @@ source      RFC 7372
 `},
 		{"in Japanese", "--lang|ja|552 5.2.2 full", `応答        552 5.2.2 full
 種類        恒久エラー(再送されず、送信者にエラーメールが返されます)
+分類        full
 意味        メールボックスがいっぱいです。
 対応者      受信者
 対処        受信者がメールを削除するか、容量を増やす必要があります。別の手段で

@@ -160,7 +160,11 @@ func TestRegistryIsCovered(t *testing.T) {
 
 func TestClasses(t *testing.T) {
 	t.Parallel()
+	guide := strings.Join(lines(t, "../../docs/guide/classes.md"), "\n")
 	for _, class := range All() {
+		if strings.Count(guide, "\n| `"+string(class)+"` |") != 1 {
+			t.Errorf("the guide does not tell of %s", class)
+		}
 		if got, ok := Parse(string(class)); !ok || got != class {
 			t.Errorf("%s is not parsed", class)
 		}

@@ -2,11 +2,14 @@ package explain
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/hayauma/hayauma/internal/classify"
 )
 
 func open(t testing.TB) *Book {
@@ -225,5 +228,38 @@ func TestEntriesAreChecked(t *testing.T) {
 	}
 	if _, err := newEntry(record{"pattern": "(", "advice": "x"}, map[string]record{"x": {}}); err == nil {
 		t.Error("a pattern that cannot be read was taken")
+	}
+}
+
+// TestClassesAreThoseOfTheTable: what is explained is classed as package classify has
+// it in its table, also inside a bounce, where the stage is known.
+func TestClassesAreThoseOfTheTable(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	table, err := os.ReadFile("../classify/testdata/explained.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for line := range strings.Lines(string(table)) {
+		name, class, _ := strings.Cut(strings.TrimSpace(line), " ")
+		want[name] = class
+	}
+	for _, e := range b.rules {
+		if got := b.Reply(e.example).Class; want[e.name] != string(got) {
+			t.Errorf("%s: %q is %s, want %s", e.name, e.example, got, want[e.name])
+		}
+		bounce := "Diagnostic-Code: smtp; " + e.example + " (in reply to RCPT TO command)"
+		if got := b.Reply(bounce).Class; want[e.name] != "other" && want[e.name] != string(got) {
+			t.Errorf("%s: in a bounce it is %s, want %s", e.name, got, want[e.name])
+		}
+	}
+	for text, want := range map[string]classify.Class{
+		"250 2.0.0 Ok": "", "354 Go ahead": "", "550 x": classify.Other, "550 x (in reply to RCPT TO command)": classify.BadMailbox,
+		"552 x (in reply to MAIL FROM command)": classify.TooLarge, "550 x (in reply to end of DATA command)": classify.Policy,
+	} {
+		if got := b.Reply(text).Class; got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
 	}
 }

@@ -4,25 +4,34 @@
 // providers and servers, told by their words; the enhanced status codes of the
 // IANA registry; the basic codes of RFC 5321. There is always an answer. All
 // rows stand in data/, in English and Japanese, each with its source.
+//
+// In which class of failures a reply belongs is decided by package classify, from the
+// reply and not from the row: one that no row knows has its class all the same, and an
+// explanation agrees with the events and the list of the queue. What each row's example
+// is taken for stands there, in testdata/explained.txt.
 package explain
 
 import (
 	"fmt"
 	"strconv"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/classify"
 )
 
 // Explanation is what a reply means, and what to do about it.
 type Explanation struct {
-	Code     int    `json:"code,omitempty"`     // 0 = the text has none
-	Enhanced string `json:"enhanced,omitempty"` // "5.7.26"
-	Text     string `json:"text"`               // the words of the server
-	Kind     Kind   `json:"kind"`
-	Rule     string `json:"rule"`               // the row that answered: "gmail-dmarc", "X.7.26", "550"
-	Provider string `json:"provider,omitempty"` // who says it, where the words tell
-	Meaning  Text   `json:"meaning"`
-	Who      Actor  `json:"who"` // who must act
-	Fix      Text   `json:"fix"`
-	Source   Source `json:"source"`
+	Code     int            `json:"code,omitempty"`     // 0 = the text has none
+	Enhanced string         `json:"enhanced,omitempty"` // "5.7.26"
+	Text     string         `json:"text"`               // the words of the server
+	Kind     Kind           `json:"kind"`
+	Class    classify.Class `json:"class,omitempty"`    // of a failure
+	Rule     string         `json:"rule"`               // the row that answered: "gmail-dmarc", "X.7.26", "550"
+	Provider string         `json:"provider,omitempty"` // who says it, where the words tell
+	Meaning  Text           `json:"meaning"`
+	Who      Actor          `json:"who"` // who must act
+	Fix      Text           `json:"fix"`
+	Source   Source         `json:"source"`
 }
 
 // Reply is the reply as it was understood, in one line.
@@ -43,8 +52,9 @@ func (s Source) String() string {
 
 // Book holds all rows. It is never changed, so that many may read it at once.
 type Book struct {
-	rules []entry          // the first that matches counts
-	codes map[string]entry // "X.7.26", "550", "5xx", "unknown"
+	rules   []entry          // the first that matches counts
+	codes   map[string]entry // "X.7.26", "550", "5xx", "unknown"
+	classes *classify.Classifier
 }
 
 // Reply explains a reply of any server. The text may be a whole reply of several
@@ -59,10 +69,28 @@ func (b *Book) Reply(text string) Explanation {
 	if kind == Permanent {
 		do = e.refused
 	}
+	var failure classify.Class
+	if kind != Success && kind != Continue {
+		failure = b.classes.Of(classify.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text, Stage: stage(text)})
+	}
 	return Explanation{
-		Code: r.code, Enhanced: r.enhanced, Text: r.text, Kind: kind,
+		Code: r.code, Enhanced: r.enhanced, Text: r.text, Kind: kind, Class: failure,
 		Rule: e.name, Provider: e.provider, Meaning: e.meaning, Who: do.who, Fix: do.fix, Source: e.source,
 	}
+}
+
+// stage is what was answered, where Postfix says so: "(in reply to RCPT TO command)".
+func stage(text string) classify.Stage {
+	_, command, _ := strings.Cut(text[:min(len(text), maxText)], "(in reply to ")
+	switch {
+	case strings.HasPrefix(command, "MAIL FROM"):
+		return classify.Mail
+	case strings.HasPrefix(command, "RCPT TO"):
+		return classify.Rcpt
+	case strings.HasPrefix(command, "DATA"), strings.HasPrefix(command, "end of DATA"):
+		return classify.Data
+	}
+	return ""
 }
 
 // match finds the first rule for the words. A rule for temporary failures does

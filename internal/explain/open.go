@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/hayauma/hayauma/internal/classify"
 )
 
 //go:embed data/*.txt
@@ -42,7 +44,11 @@ func Open() (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Book{codes: map[string]entry{}}
+	classes, err := classify.New()
+	if err != nil {
+		return nil, err
+	}
+	b := &Book{codes: map[string]entry{}, classes: classes}
 	for _, name := range ruleFiles() {
 		rows, err := readEntries(name, advice)
 		if err != nil {
