@@ -123,6 +123,8 @@ func TestWrongUsage(t *testing.T) {
 		{"queue hold --older -2h", "30m, 2h or 3d"},
 		{"queue delete --all --reply busy", "either ids"},
 		{"queue delete --state asleep", "deferred"},
+		{"queue bounce --class fool", "bad-mailbox"},
+		{"queue delete --all --class full", "either ids"},
 		{"queue hold --all 0000000000000", "either ids"},
 		{"queue delete --all --domain a.test", "either ids"},
 		{"queue delete x", "not an id"},

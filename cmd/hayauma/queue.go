@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -38,6 +39,7 @@ func (f *selection) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Sender, "sender", "", "what comes from this sender; <> = reports")
 	cmd.Flags().StringVar(&f.Host, "host", "", "what this host (MX) did not take at the last attempt")
 	cmd.Flags().StringVar(&f.Reply, "reply", "", "what was last answered with a text like this")
+	cmd.Flags().StringVar(&f.Class, "class", "", "what last failed for this reason, like bad-mailbox")
 	cmd.Flags().StringVar(&f.Tag, "tag", "", "messages with this tag")
 	cmd.Flags().StringVar(&f.older, "older", "", "what was received longer ago than this, like 2h or 3d")
 	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed, held or served")
@@ -72,6 +74,9 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 			return out, usagef("--sender %q: %v", out.Sender, err)
 		}
 	}
+	if _, ok := classify.Parse(out.Class); out.Class != "" && !ok {
+		return out, usagef("--class %q: use one of %s", out.Class, control.Classes())
+	}
 	states := []string{"", "queued", "leased", "deferred", "failed", "held", "served"}
 	if !slices.Contains(states, out.State) {
 		return out, usagef("--state %q: use %s", out.State, strings.Join(states[1:], ", "))
@@ -81,7 +86,7 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 
 // inCommon tells whether it was said what they have in common, besides their state.
 func inCommon(f control.QueueFilter) bool {
-	return f.Domain != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Tag != "" || f.Before != ""
+	return f.Domain != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Class != "" || f.Tag != "" || f.Before != ""
 }
 
 // some tells whether anything was said about which.

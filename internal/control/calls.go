@@ -83,6 +83,7 @@ type QueueFilter struct {
 	State  string   `json:"state,omitempty"`
 	Host   string   `json:"host,omitempty"`   // where the last attempt was made
 	Reply  string   `json:"reply,omitempty"`  // a part of the last reply
+	Class  string   `json:"class,omitempty"`  // of the last failure
 	Tag    string   `json:"tag,omitempty"`    // of the message
 	Before string   `json:"before,omitempty"` // received before this time, RFC 3339
 	Limit  int      `json:"limit,omitempty"`  // recipients; of QueueList at most MaxList+1, 0 = that

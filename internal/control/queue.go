@@ -26,7 +26,7 @@ type queueVerb struct {
 func (s *Service) queueVerbs() []queueVerb {
 	verb := func(c Call[QueueFilter, Touched], act func(context.Context, queue.Filter) (int, error)) queueVerb {
 		return queueVerb{call: c, serve: func(ctx context.Context, in QueueFilter) (Touched, error) {
-			f, err := in.filter()
+			f, err := s.filter(in)
 			if err != nil {
 				return Touched{}, err
 			}
@@ -44,6 +44,28 @@ func (s *Service) queueVerbs() []queueVerb {
 		verb(QueueBounce, s.Queue.Bounce),
 		verb(QueueDelete, s.Queue.Delete),
 	}
+}
+
+func (s *Service) filter(f QueueFilter) (queue.Filter, error) {
+	out, err := f.filter()
+	if f.Class == "" || err != nil {
+		return out, err
+	}
+	class, ok := classify.Parse(f.Class)
+	if !ok {
+		return out, fmt.Errorf("%q is no class: use one of %s", f.Class, Classes())
+	}
+	out.Last = func(r *queue.Recipient) bool { return s.class(r) == class }
+	return out, nil
+}
+
+// Classes are those of failures, in one line.
+func Classes() string {
+	names := make([]string, 0, len(classify.All()))
+	for _, c := range classify.All() {
+		names = append(names, string(c))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (f QueueFilter) filter() (queue.Filter, error) {
@@ -104,7 +126,7 @@ func (s *Service) recall(ctx context.Context, in MessageName) (Touched, error) {
 }
 
 func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, error) {
-	f, err := in.filter()
+	f, err := s.filter(in)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func TestQueueFilters(t *testing.T) {
 		if got := states(t, w, control.QueueFilter{All: true, Limit: 3}); strings.Count(got, "held") != 3 {
 			t.Errorf("three of four are %s", got)
 		}
-		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
+		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a reply, a class, a tag, an age, or all")
 		refused(t, w, control.QueueList, control.QueueFilter{IDs: []string{"x"}}, `"x": not an id (13 letters and digits)`)
 		refused(t, w, control.QueueList, control.QueueFilter{Domain: "a b"}, `"a b": not a valid domain name`)
 		refused(t, w, control.QueueList, control.QueueFilter{Sender: "@"}, `"@": not a valid mail address`)
@@ -153,7 +153,7 @@ func TestQueueVerbsOnNothing(t *testing.T) {
 		for _, call := range []control.Call[control.QueueFilter, control.Touched]{
 			control.QueueRetry, control.QueueHold, control.QueueRelease, control.QueueBounce, control.QueueDelete,
 		} {
-			refused(t, w, call, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
+			refused(t, w, call, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a reply, a class, a tag, an age, or all")
 			refused(t, w, call, control.QueueFilter{Before: "monday"}, `"monday" is no time: parsing time "monday" as "2006-01-02T15:04:05Z07:00": cannot parse "monday" as "2006"`)
 			refused(t, w, call, control.QueueFilter{IDs: []string{w.stack.IDs.Next().String()}},
 				"no such message or recipient in the queue, or its state does not allow this")
@@ -187,6 +187,15 @@ func TestQueueRetryOfDeferred(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || got.Next <= got.Received || strings.Trim(got.Sender, "<>") != "" {
 			t.Errorf("entry %+v (-want +got):\n%s", got, diff)
 		}
+		for class, want := range map[string]int{"policy": 1, "full": 0} {
+			if n := len(ask(t, w, control.QueueList, control.QueueFilter{Class: class})); n != want {
+				t.Errorf("%d are %s", n, class)
+			}
+			if n := ask(t, w, control.QueueHold, control.QueueFilter{Class: class, DryRun: true}).Recipients; n != want {
+				t.Errorf("%d that are %s would be held", n, class)
+			}
+		}
+		refused(t, w, control.QueueBounce, control.QueueFilter{Class: "fool"}, `"fool" is no class: use one of `+control.Classes())
 		if n := ask(t, w, control.QueueRetry, control.QueueFilter{IDs: []string{sent.Message}}).Recipients; n != 1 {
 			t.Errorf("touched %d", n)
 		}

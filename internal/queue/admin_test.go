@@ -94,6 +94,11 @@ func TestFilterByWhatHappened(t *testing.T) {
 		{"a part of a tag", Filter{Tag: "jul"}, 0},
 		{"an age", Filter{Before: b.Received - time.Minute.Microseconds()}, 1},
 		{"two of them", Filter{Host: "mx1.x.test", Tag: "late_july"}, 0},
+		{"what is known of the last attempt", Filter{Last: func(r *Recipient) bool {
+			return *r == Recipient{Code: 451, Host: "mx2.x.test", Reply: "Over 1000 of your quotas"}
+		}}, 1},
+		{"that and a host", Filter{Host: "mx1.x.test", Last: func(r *Recipient) bool { return r.Host == "mx2.x.test" }}, 0},
+		{"that and ids", Filter{IDs: []mail.ID{a.ID, b.ID}, Last: func(r *Recipient) bool { return r.Host == "mx1.x.test" }}, 1},
 	} {
 		c.f.DryRun = true
 		n, err := w.q.Hold(t.Context(), c.f)

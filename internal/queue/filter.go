@@ -24,6 +24,9 @@ type Filter struct {
 	Before int64  // it was received before this, microseconds
 	// Account is whose login sent the message, zero = anybody's.
 	Account mail.ID
+	// Last is asked about the last attempt of those that fulfil the rest; of the
+	// recipient it knows Code, Enhanced, Reply, Ours and Host alone. nil = any.
+	Last func(*Recipient) bool
 	// Untagged leaves out messages with a tag that begins so. It is no condition by
 	// itself.
 	Untagged string
@@ -32,11 +35,11 @@ type Filter struct {
 }
 
 // ErrNoFilter says that a filter chooses nothing and does not say All either.
-var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a reply, a tag, an age, or all")
+var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a reply, a class, a tag, an age, or all")
 
 func (f Filter) check() error {
 	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
-		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0 {
+		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0 && f.Last == nil {
 		return ErrNoFilter
 	}
 	return nil
@@ -92,6 +95,24 @@ func (f Filter) condition() (string, []any) {
 		add("m.received < ?", f.Before)
 	}
 	return strings.Join(parts, " AND "), args
+}
+
+// last are the columns that Last is asked about.
+func (f Filter) last() string {
+	if f.Last == nil {
+		return ""
+	}
+	return ", r.code, r.enhanced, r.reply, r.ours, r.host"
+}
+
+// row reads a row of dest and last, and says whether Last wants it.
+func (f Filter) row(rows db.Rows, dest ...any) (bool, error) {
+	if f.Last == nil {
+		return true, rows.Scan(dest...)
+	}
+	var r Recipient
+	err := rows.Scan(append(dest, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host)...)
+	return err == nil && f.Last(&r), err
 }
 
 // literally is a text whose letters all mean themselves in a LIKE.
@@ -153,7 +174,7 @@ func (q *Queue) chosen(ctx context.Context, f Filter, fn func(ids []int64) (took
 // they match or not, so that each read is short.
 func slow(tx *db.Tx, f Filter, after *int64) (ids []int64, seen int, err error) {
 	condition, args := f.condition()
-	s := db.SQL("SELECT r.id, CASE WHEN " + condition + " THEN 1 ELSE 0 END" + filtered + "r.id > ? ORDER BY r.id LIMIT ?")
+	s := db.SQL("SELECT r.id, CASE WHEN " + condition + " THEN 1 ELSE 0 END" + f.last() + filtered + "r.id > ? ORDER BY r.id LIMIT ?")
 	rows, err := tx.Query(s, append(args, *after, slice)...)
 	if err != nil {
 		return nil, 0, err
@@ -161,11 +182,12 @@ func slow(tx *db.Tx, f Filter, after *int64) (ids []int64, seen int, err error) 
 	last := *after
 	err = db.Each(rows, func(r db.Rows) error {
 		var matches bool
-		if err := r.Scan(&last, &matches); err != nil {
+		wanted, err := f.row(r, &last, &matches)
+		if err != nil {
 			return err
 		}
 		seen++
-		if matches {
+		if matches && wanted {
 			ids = append(ids, last)
 		}
 		return nil
@@ -180,11 +202,13 @@ func (q *Queue) chosenByID(ctx context.Context, f Filter, give func([]int64) (bo
 	err := q.o.DB.Read(ctx, func(tx *db.Tx) error {
 		ids = ids[:0]
 		for _, column := range []string{"r.id", "r.message"} {
-			s := db.SQL("SELECT r.id" + filtered + condition + " AND " + column + " IN (@ids)")
+			s := db.SQL("SELECT r.id" + f.last() + filtered + condition + " AND " + column + " IN (@ids)")
 			err := tx.QueryIn(s, db.In{Before: args, IDs: plainIDs(f.IDs)}, func(rows db.Rows) error {
 				var id int64
-				err := rows.Scan(&id)
-				ids = append(ids, id)
+				wanted, err := f.row(rows, &id)
+				if wanted {
+					ids = append(ids, id)
+				}
 				return err
 			})
 			if err != nil {
