@@ -38,7 +38,7 @@ func TestServe(t *testing.T) {
 	h.dial(h.imap).line("* OK ")
 	h.dial(h.pop).line("+OK ")
 	code, text := h.get("/metrics")
-	for _, name := range []string{"hayauma_db_commit_seconds", "hayauma_bodies_sync_seconds", "go_goroutines", "process_resident_memory_bytes", "hayauma_smtp"} {
+	for _, name := range []string{"hayauma_db_commit_seconds", "hayauma_bodies_sync_seconds", "go_goroutines", "process_resident_memory_bytes", "hayauma_smtp", "hayauma_delivery_failures_total"} {
 		if code != 200 || !strings.Contains(text, name) {
 			t.Errorf("metrics: %d, without %s", code, name)
 		}

@@ -101,13 +101,13 @@ func TestTemporaryFailureThenRetry(t *testing.T) {
 	id := n.Submit("later", "x@far.test")
 	n.WaitEvents(id, "accepted deferred")
 	waiting := n.WaitQueue("deferred")[0]
-	if waiting.Attempts != 1 || waiting.Code != 451 || !strings.Contains(waiting.Reply, "Greylisted, come back") || waiting.Sender != "alice@a.test" {
+	if waiting.Attempts != 1 || waiting.Code != 451 || !strings.Contains(waiting.Reply, "Greylisted, come back") || waiting.Sender != "alice@a.test" || waiting.Class != "greylisted" {
 		t.Errorf("queue: %+v", waiting)
 	}
-	if story := n.Trace(id); !strings.Contains(story, "451") || !strings.Contains(story, "4.7.1 Greylisted, come back") {
-		t.Errorf("the trace lacks the remote's words:\n%s", story)
+	if story := n.Trace(id); !strings.Contains(story, "451") || !strings.Contains(story, "4.7.1 Greylisted, come back") || !strings.Contains(story, "class       greylisted\n") {
+		t.Errorf("the trace lacks the remote's words, or its class:\n%s", story)
 	}
-	n.Run("", "queue", "retry", waiting.Message)
+	n.Run("", "queue", "retry", "--class", "greylisted")
 	far.WaitMessages(1, node.Patience)
 	n.WaitEvents(id, "accepted deferred delivered")
 	n.WaitQueue("")

@@ -136,8 +136,8 @@ func (n *Node) Run(stdin string, args ...string) string {
 
 // Recipient is one line of `queue list --json`.
 type Recipient struct {
-	Message, ID, State, Sender, Recipient, Reply, Host string
-	Attempts, Code                                     int
+	Message, ID, State, Sender, Recipient, Reply, Host, Class string
+	Attempts, Code                                            int
 }
 
 // Queue is what waits for other servers, recipient by recipient.
