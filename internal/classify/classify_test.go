@@ -46,7 +46,7 @@ func TestRealReplies(t *testing.T) {
 			t.Errorf("no reply is %s", class)
 		}
 	}
-	if len(all) < 600 {
+	if len(all) < 640 {
 		t.Errorf("only %d replies", len(all))
 	}
 	t.Log(len(all), "replies:", seen)
