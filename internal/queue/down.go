@@ -134,7 +134,7 @@ func (q *Queue) barred(s *site) bool {
 func (q *Queue) share(s *site) {
 	o, now := s.down.finding, micros()
 	o.Shared, o.Also = true, nil
-	for _, l := range s.ready {
+	for l := s.ready.pop(); l != nil; l = s.ready.pop() {
 		o.Again = 0
 		if now >= l.job.Message.Expires {
 			// The next attempt decides on it, if not this one.
@@ -148,7 +148,6 @@ func (q *Queue) share(s *site) {
 		}
 	}
 	s.hold(-s.rows)
-	s.ready = nil
 	if s.more {
 		signal(q.wake)
 	}
@@ -160,7 +159,7 @@ func (q *Queue) probes(now int64) (names []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, s := range q.sites {
-		if s.down != nil && s.down.asked <= now && s.active == 0 && len(s.ready) == 0 && q.hasMemory() {
+		if s.down != nil && s.down.asked <= now && s.active == 0 && s.ready.n == 0 && q.hasMemory() {
 			s.down.asked = now + probeFirst.Microseconds()
 			names = append(names, s.name)
 		}
@@ -168,7 +167,7 @@ func (q *Queue) probes(now int64) (names []string) {
 	return names
 }
 
-var selectProbe = db.SQL("SELECT id FROM queue_recipient WHERE site = ? AND level = ? AND state IN (1, 3) AND received <= ? ORDER BY next LIMIT 1")
+var selectProbe = db.SQL("SELECT id FROM queue_recipient WHERE site = ? AND level = ? AND state IN (1, 3) AND received <= ? ORDER BY flow, next, id LIMIT 1")
 
 // probe claims the message that tries a site which is down, whenever it is due
 // itself.
@@ -187,7 +186,7 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 	if len(ids) == 0 {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		if s := q.sites[name]; s != nil && s.active == 0 && len(s.ready) == 0 {
+		if s := q.sites[name]; s != nil && s.active == 0 && s.ready.n == 0 {
 			s.down = nil
 			q.forget(s)
 		}

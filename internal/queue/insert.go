@@ -36,27 +36,35 @@ func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 // room is how much memory is left for handing over, by site and in all.
 // What is urgent does not stand behind what waits in the database, and has the
 // memory of claims besides.
-func (q *Queue) room() func(site string, octets int64, level int) bool {
+func (q *Queue) room() func(d delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.running || q.ending() || q.stuck {
-		return func(string, int64, int) bool { return false }
+		return func(delivery) bool { return false }
 	}
-	left := q.o.Settings().Memory - q.octets
-	used := map[string]int64{}
-	most := left / 2 // no site takes all that is left
-	for name, s := range q.sites {
-		if s.more {
-			used[name] = most // those before it in the database come first
+	memory := q.o.Settings().Memory
+	left := memory - q.octets
+	most := left / 2 // no site takes all that is left, and no flow more than half of all
+	used, flows := map[string]int64{}, map[int64]int64{}
+	behind := func(d delivery, flow int64) bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if _, known := flows[flow]; !known {
+			flows[flow] = q.flows[flow]
 		}
+		// Those before it in the database come first, if they are of its flow.
+		s := q.sites[d.site]
+		return s != nil && s.more && s.ready.has(flow)
 	}
-	return func(site string, octets int64, level int) bool {
-		urgent := level > 0 && left+claimMemory >= octets
-		if !urgent && (left < octets || used[site]+octets > most) {
+	return func(d delivery) bool {
+		octets, flow := estimate(d.message, d.recipients), d.message.flow()
+		urgent := d.message.Priority.Level() > 0 && left+claimMemory >= octets
+		if !urgent && (behind(d, flow) || left < octets || used[d.site]+octets > most || flows[flow]+octets > memory/2) {
 			return false
 		}
 		left -= octets
-		used[site] += octets
+		used[d.site] += octets
+		flows[flow] += octets
 		return true
 	}
 }
@@ -67,7 +75,7 @@ type birth struct {
 	q    *Queue
 	set  Settings
 	now  int64
-	room func(site string, octets int64, level int) bool
+	room func(delivery) bool
 
 	messages, recipients [][]any
 	born                 []delivery
@@ -131,7 +139,7 @@ func (b *birth) state(d delivery) State {
 	case b.set.Hold && d.site != SiteLocal:
 		return Held
 	case d.message.Release > b.now: // the scheduler finds it when it is due
-	case b.room(d.site, estimate(d.message, d.recipients), d.message.Priority.Level()):
+	case b.room(d):
 		return Leased
 	}
 	b.waiting = true

@@ -303,13 +303,12 @@ func (s *site) room() int {
 // postpone gives back what is ready for a site whose provider rests for long. q.mu
 // is held.
 func (q *Queue) postpone(s *site, rest time.Duration) {
-	for _, l := range s.ready {
+	for l := s.ready.pop(); l != nil; l = s.ready.pop() {
 		for _, r := range l.job.Recipients {
 			q.collect(&item{lease: l, r: r, stopping: q.ending(), outcome: Outcome{Recipient: r.ID, Result: NotTried, Again: rest}})
 		}
 	}
 	s.hold(-s.rows)
-	s.ready = nil
 	if s.more {
 		signal(q.wake)
 	}

@@ -73,10 +73,11 @@ type Queue struct {
 	sites     map[string]*site
 	providers map[string]*provider
 	known     map[string]known // the providers of sites
-	turn      []*site          // sites that wait for a worker, first come first served
-	active    int              // workers
-	octets    int64            // of all leases in memory
-	starved   bool             // the scheduler waits for memory
+	turn      turn
+	active    int             // workers
+	octets    int64           // of all leases in memory
+	flows     map[int64]int64 // the same, by flow
+	starved   bool            // the scheduler waits for memory
 	wished    map[mail.ID]bool
 	running   bool
 	stop      context.Context // ends when the server stops
@@ -93,7 +94,7 @@ func New(o Options) *Queue {
 	return &Queue{
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
-		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{},
+		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, flows: map[int64]int64{},
 		wished: map[mail.ID]bool{}, rewind: math.MinInt64,
 	}
 }

@@ -312,7 +312,7 @@ func (q *Queue) recorded(items []*item) {
 		}
 		delete(q.wished, it.r.ID)
 		if it.lease.left--; it.lease.left == 0 {
-			q.octets -= it.lease.octets
+			q.spendMemory(it.lease, -it.lease.octets)
 		}
 		if s := q.sites[it.lease.site]; it.outcome.Unreached && (s == nil || s.down == nil) {
 			q.risen = append(q.risen, it.lease.site) // it came too late to be raised

@@ -9,7 +9,7 @@ import (
 
 const (
 	messageColumns   = "id, tenant, account, stream, tags, body, prefix, size, sender, declared, eightbit, utf8, ret, envid, received, expires, deadline, late, priority, requiretls, longlines"
-	recipientColumns = "id, message, address, domain, notify, orcpt, site, state, owner, wish, attempts, next, code, enhanced, reply, ours, host, expired, delayed, received, level, tell"
+	recipientColumns = "id, message, address, domain, notify, orcpt, site, state, owner, wish, attempts, next, code, enhanced, reply, ours, host, expired, delayed, received, level, tell, flow"
 )
 
 var insertMessage = db.Insert{Into: "queue_message", Columns: strings.Split(messageColumns, ", ")}
@@ -50,7 +50,7 @@ func lateOf(b mail.DeliverBy) (late int) {
 func recipientRow(m *Message, r *Recipient, owner mail.ID) []any {
 	return []any{int64(r.ID), int64(m.ID), r.Address.ASCII(), r.Address.Domain.ASCII, int(r.Notify), r.ORCPT, r.Site,
 		int(r.State), int64(owner), 0, r.Attempts, r.Next, r.Code, r.Enhanced, r.Reply, r.Ours, r.Host,
-		r.Expired, r.Delayed, max(m.Received, m.Release), m.Priority.Level(), tellAt(m)}
+		r.Expired, r.Delayed, max(m.Received, m.Release), m.Priority.Level(), tellAt(m), m.flow()}
 }
 
 // tellAt is when the sender is to hear that the message was not delivered in time
@@ -80,9 +80,9 @@ func scanMessage(rows db.Rows) (*Message, error) {
 // scanRecipient reads recipientColumns.
 func scanRecipient(rows db.Rows) (message mail.ID, r Recipient, err error) {
 	var address, domain string
-	var owner, wish, level, tell int64
+	var owner, wish, level, tell, flow int64
 	err = rows.Scan(&r.ID, &message, &address, &domain, &r.Notify, &r.ORCPT, &r.Site, &r.State, &owner, &wish,
-		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &r.NotBefore, &level, &tell)
+		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &r.NotBefore, &level, &tell, &flow)
 	r.Address = parseAddress(address)
 	return message, r, err
 }

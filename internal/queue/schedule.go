@@ -92,11 +92,10 @@ func (q *Queue) finish() {
 	q.mu.Lock()
 	q.stopping = true
 	for _, s := range q.sites {
-		for _, l := range s.ready {
+		for l := s.ready.pop(); l != nil; l = s.ready.pop() {
 			q.giveBack(l)
 		}
 		s.hold(-s.rows)
-		s.ready = nil
 	}
 	q.mu.Unlock()
 	idle := make(chan struct{})
@@ -275,33 +274,6 @@ func readIDs(tx *db.Tx, ids []int64, s db.Stmt, args ...any) ([]int64, error) {
 		return err
 	})
 	return ids, err
-}
-
-var selectSite = db.SQL(`SELECT id FROM queue_recipient WHERE site = ? AND level = ? AND state IN (1, 3) AND next <= ? ORDER BY next, id LIMIT ?`)
-
-func (q *Queue) claimSite(ctx context.Context, s *site, now int64) error {
-	q.mu.Lock()
-	limit := max(min(q.limit()-s.rows, s.room()), 1)
-	q.mu.Unlock()
-	var ids []int64
-	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		ids = ids[:0]
-		for level := 1; level >= -1 && len(ids) < limit && err == nil; level-- {
-			ids, err = readIDs(tx, ids, selectSite, s.name, level, now, limit-len(ids))
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("due rows of a site: %w", err)
-	}
-	if err := q.claim(ctx, ids); err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s.more = len(ids) == limit
-	q.forget(s)
-	return nil
 }
 
 var selectDue = db.SQL(`SELECT next, id, site FROM queue_recipient

@@ -13,7 +13,8 @@ import (
 //     was under way; the attempt's result grants it. Received repeats the
 //     message's, so that delay notices are found without a join. Level is the
 //     message's priority as it is told apart. Tell is when the sender is to hear
-//     that the recipient has nothing yet, besides the delay notice; 0 = never.
+//     that the recipient has nothing yet, besides the delay notice; 0 = never. Flow is
+//     with whom it shares its turn (Message.flow).
 //
 // A row that is born leased and leaves when delivered enters none of the
 // partial indexes.
@@ -77,6 +78,10 @@ DROP INDEX queue_recipient_site;
 CREATE INDEX queue_recipient_site ON queue_recipient (site, level, next, id) WHERE state IN (1, 3);
 CREATE INDEX queue_recipient_urgent ON queue_recipient (next, id) WHERE state IN (1, 3) AND level > 0;
 CREATE INDEX queue_recipient_tell ON queue_recipient (tell, message) WHERE state IN (1, 3) AND tell > 0;
+`), db.SQL(`
+ALTER TABLE queue_recipient ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;
+DROP INDEX queue_recipient_site;
+CREATE INDEX queue_recipient_site ON queue_recipient (site, level, flow, next, id) WHERE state IN (1, 3);
 `)}}
 }
 

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"runtime/debug"
-	"slices"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -12,6 +11,7 @@ import (
 type lease struct {
 	job    Job
 	site   string
+	flow   int64
 	octets int64 // estimated
 	left   int   // recipients without a recorded result
 }
@@ -20,18 +20,20 @@ type lease struct {
 // has nothing any more.
 type site struct {
 	name     string
-	ready    []*lease
+	ready    line
 	rows     int       // recipients in ready
 	p        *provider // nil = not known yet
 	active   int       // workers
 	starting int       // workers that have not asked for a job yet
 	good     int       // workers whose last message was taken up by a host
 	inTurn   bool
-	outside  bool  // it waits for its provider
-	finding  bool  // a worker looks up its provider
-	more     bool  // the database holds due rows beyond those in ready
-	down     *down // nil = not known to be
-	lastDown *down // as it was when it ended
+	turnFlow int64    // in which it is in turn
+	flows    [3]int64 // by level: the last that was looked at in the database; -1 = begin
+	outside  bool     // it waits for its provider
+	finding  bool     // a worker looks up its provider
+	more     bool     // the database holds due rows beyond those in ready
+	down     *down    // nil = not known to be
+	lastDown *down    // as it was when it ended
 }
 
 const (
@@ -65,7 +67,7 @@ func estimate(m *Message, recipients []Recipient) int64 {
 func (q *Queue) siteOf(name string) *site {
 	s := q.sites[name]
 	if s == nil {
-		s = &site{name: name}
+		s = &site{name: name, flows: [3]int64{-1, -1, -1}}
 		q.sites[name] = s
 	}
 	return s
@@ -74,11 +76,9 @@ func (q *Queue) siteOf(name string) *site {
 // push adds leased recipients of one message to their site and starts workers.
 // q.mu is held.
 func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
-	s := q.siteOf(siteName)
-	at := s.place(m)
+	s, flow := q.siteOf(siteName), m.flow()
 	for len(recipients) > 0 {
-		if at > 0 && s.ready[at-1].job.Message.ID == m.ID && len(s.ready[at-1].job.Recipients) < maxJob {
-			l := s.ready[at-1]
+		if l := s.ready.last(m, flow); l != nil && l.job.Message.ID == m.ID && len(l.job.Recipients) < maxJob {
 			add := recipients[:min(len(recipients), maxJob-len(l.job.Recipients))]
 			l.job.Recipients = append(l.job.Recipients, add...)
 			l.left += len(add)
@@ -86,46 +86,34 @@ func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
 			recipients = recipients[len(add):]
 			continue
 		}
-		l := &lease{job: Job{Message: m}, site: siteName, octets: messageOctets + int64(len(m.Prefix))}
-		q.octets += l.octets
-		s.ready = slices.Insert(s.ready, at, l)
-		at++
+		l := &lease{job: Job{Message: m}, site: siteName, flow: flow, octets: messageOctets + int64(len(m.Prefix))}
+		q.spendMemory(l, l.octets)
+		s.ready.add(l)
 	}
-	if q.await(s); m.Priority.Level() > 0 {
-		q.hurry(s)
-	}
+	q.await(s)
+	q.turn.move(s, flow, m.Priority.Level() > 0)
 	q.dispatch()
 }
 
-// place is where a message comes in the line of a site: behind those that are as
-// urgent (RFC 6710 §5.1).
-func (s *site) place(m *Message) int {
-	at := len(s.ready)
-	for at > 0 && s.ready[at-1].job.Message.Priority.Level() < m.Priority.Level() {
-		at--
-	}
-	return at
-}
-
-// hurry takes a site to the head of the line for a worker.
-func (q *Queue) hurry(s *site) {
-	if at := slices.Index(q.turn, s); at > 0 {
-		q.turn = slices.Insert(slices.Delete(q.turn, at, at+1), 0, s)
+// spendMemory counts what a lease takes, or gives back. q.mu is held.
+func (q *Queue) spendMemory(l *lease, octets int64) {
+	q.octets += octets
+	if q.flows[l.flow] += octets; q.flows[l.flow] <= 0 {
+		delete(q.flows, l.flow)
 	}
 }
 
 func (q *Queue) grow(s *site, l *lease, recipients []Recipient) {
 	cost := estimate(&Message{}, recipients) - messageOctets
 	l.octets += cost
-	q.octets += cost
+	q.spendMemory(l, cost)
 	s.hold(len(recipients))
 }
 
 // await puts a site in line for a worker if it could use one.
 func (q *Queue) await(s *site) {
-	if !s.inTurn && !s.outside && len(s.ready) > s.starting {
-		s.inTurn = true
-		q.turn = append(q.turn, s)
+	if !s.inTurn && !s.outside && s.ready.n > s.starting {
+		q.turn.add(s, s.ready.next())
 	}
 }
 
@@ -136,12 +124,9 @@ func (q *Queue) dispatch() {
 		return
 	}
 	set := q.o.Settings()
-	for q.active < max(set.Concurrency, 1) && len(q.turn) > 0 {
-		s := q.turn[0]
-		q.turn[0] = nil
-		q.turn = q.turn[1:]
-		s.inTurn = false
-		if len(s.ready) <= s.starting || q.barred(s) {
+	for q.active < max(set.Concurrency, 1) && q.turn.len() > 0 {
+		s := q.turn.pop()
+		if s.ready.n <= s.starting || q.barred(s) {
 			continue
 		}
 		p := q.recallProvider(s)
@@ -208,19 +193,17 @@ func (w *worker) next() *Job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.begin()
-	for len(s.ready) > 0 && !q.ending() && !q.stuck {
+	for s.ready.n > 0 && !q.ending() && !q.stuck {
 		if w.lost && s.down != nil {
 			return nil // the others are not tried one by one
 		}
 		if w.surplus() || !q.spend(w.p) {
 			return nil
 		}
-		if w.served >= jobsInTurn && len(q.turn) > 0 && q.active >= q.o.Settings().Concurrency {
+		if w.served >= jobsInTurn && q.turn.len() > 0 && q.active >= q.o.Settings().Concurrency {
 			return nil
 		}
-		l := s.ready[0]
-		s.ready[0] = nil
-		s.ready = s.ready[1:]
+		l := s.ready.pop()
 		s.hold(-len(l.job.Recipients))
 		if s.more && s.rows < siteRows/4 {
 			signal(q.wake)
@@ -340,9 +323,8 @@ func (w *worker) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	// A deliverer that asks for nothing must not be called again and again.
-	if !w.begun && len(s.ready) > 0 && !q.ending() {
-		l := s.ready[0]
-		s.ready = s.ready[1:]
+	if !w.begun && s.ready.n > 0 && !q.ending() {
+		l := s.ready.pop()
 		s.hold(-len(l.job.Recipients))
 		q.giveBack(l)
 	}
@@ -370,7 +352,7 @@ func (q *Queue) giveBack(l *lease) {
 
 // forget drops a site that has nothing to do. q.mu is held.
 func (q *Queue) forget(s *site) {
-	if len(s.ready) == 0 && s.active == 0 && !s.more && !s.inTurn && !s.outside && s.down == nil && q.sites[s.name] == s {
+	if s.ready.n == 0 && s.active == 0 && !s.more && !s.inTurn && !s.outside && s.down == nil && q.sites[s.name] == s {
 		delete(q.sites, s.name)
 	}
 }

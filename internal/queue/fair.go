@@ -1,0 +1,185 @@
+package queue
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+)
+
+// flow names those messages that have one share of the way out together: of one
+// account, or where there is none of one tenant, in one stream. Two flows with the
+// same number would share, no more.
+func (m *Message) flow() int64 {
+	h := fnv.New64a()
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], uint64(m.Tenant))
+	binary.LittleEndian.PutUint64(b[8:], uint64(m.Account))
+	_, _ = h.Write(b[:]) // a hash takes everything
+	_, _ = h.Write([]byte(m.Stream))
+	return int64(h.Sum64() >> 1)
+}
+
+// ring holds what waits, by flow, and gives the flows their turn one after the
+// other, so that a flow of 100,000 holds up another one by one place. The zero
+// value is empty.
+type ring[T comparable] struct {
+	by    map[int64][]T
+	order []int64 // flows that have something, the next one first
+	n     int
+}
+
+// add puts something at the end of its flow.
+func (r *ring[T]) add(flow int64, v T) {
+	if r.by == nil {
+		r.by = map[int64][]T{}
+	}
+	list := r.by[flow]
+	if len(list) == 0 {
+		r.order = append(r.order, flow)
+	}
+	r.by[flow] = append(list, v)
+	r.n++
+}
+
+// pop takes the next one, false if there is none.
+func (r *ring[T]) pop() (v T, ok bool) {
+	if r.n == 0 {
+		return v, false
+	}
+	flow := r.order[0]
+	list := r.by[flow]
+	v = list[0]
+	clear(list[:1])
+	r.n--
+	r.order = r.order[1:]
+	if len(list) > 1 {
+		r.by[flow] = list[1:]
+		r.order = append(r.order, flow)
+	} else {
+		delete(r.by, flow)
+	}
+	return v, true
+}
+
+// remove takes something out of its flow.
+func (r *ring[T]) remove(flow int64, v T) {
+	list := r.by[flow]
+	at := slices.Index(list, v)
+	if at < 0 {
+		return
+	}
+	r.n--
+	if len(list) > 1 {
+		r.by[flow] = slices.Delete(list, at, at+1)
+		return
+	}
+	delete(r.by, flow)
+	at = slices.Index(r.order, flow)
+	r.order = slices.Delete(r.order, at, at+1)
+}
+
+// last is the one at the end of a flow.
+func (r *ring[T]) last(flow int64) (v T, ok bool) {
+	list := r.by[flow]
+	if len(list) == 0 {
+		return v, false
+	}
+	return list[len(list)-1], true
+}
+
+// line is the leases that are ready for a site: the more urgent first (RFC 6710
+// §5.1), of those the flows in turn.
+type line struct {
+	levels [3]ring[*lease]
+	n      int
+}
+
+func (l *line) at(m *Message) *ring[*lease] {
+	return &l.levels[min(max(1-m.Priority.Level(), 0), 2)]
+}
+
+func (l *line) add(le *lease) {
+	l.at(le.job.Message).add(le.flow, le)
+	l.n++
+}
+
+// last is the lease behind which another one of the same message would stand.
+func (l *line) last(m *Message, flow int64) *lease {
+	le, _ := l.at(m).last(flow)
+	return le
+}
+
+func (l *line) pop() *lease {
+	for i := range l.levels {
+		if le, ok := l.levels[i].pop(); ok {
+			l.n--
+			return le
+		}
+	}
+	return nil
+}
+
+// next is the flow whose turn it is.
+func (l *line) next() int64 {
+	for i := range l.levels {
+		if order := l.levels[i].order; len(order) > 0 {
+			return order[0]
+		}
+	}
+	return 0
+}
+
+// has tells whether something of a flow is ready.
+func (l *line) has(flow int64) bool {
+	for i := range l.levels {
+		if len(l.levels[i].by[flow]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// turn is the sites that wait for a worker: those with something urgent first, of
+// the others those of each flow in turn.
+type turn struct {
+	urgent, others ring[*site]
+}
+
+func (t *turn) len() int { return t.urgent.n + t.others.n }
+
+func (t *turn) pop() *site {
+	s, ok := t.urgent.pop()
+	if !ok {
+		s, _ = t.others.pop()
+	}
+	if s != nil {
+		s.inTurn = false
+	}
+	return s
+}
+
+// add puts a site in line.
+func (t *turn) add(s *site, flow int64) {
+	s.inTurn, s.turnFlow = true, flow
+	t.others.add(flow, s)
+}
+
+// move takes a site that is in line to where it gets its turn the sooner, since it
+// has something of this flow.
+func (t *turn) move(s *site, flow int64, urgent bool) {
+	switch {
+	case !s.inTurn:
+	case urgent:
+		t.others.remove(s.turnFlow, s)
+		if !slices.Contains(t.urgent.by[flow], s) {
+			t.urgent.remove(s.turnFlow, s)
+			s.turnFlow = flow
+			t.urgent.add(flow, s)
+		}
+	case len(t.others.by[flow]) == 0 && len(t.others.by[s.turnFlow]) > 1:
+		if slices.Contains(t.others.by[s.turnFlow], s) {
+			t.others.remove(s.turnFlow, s)
+			t.add(s, flow)
+		}
+	}
+}
