@@ -60,7 +60,7 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		}
 	default: // TryLater
 		v.r.State = Deferred
-		v.r.Next = next(c.now, c.expires, cmp.Or(o.Again, wait(v.r.Attempts, c.settings.Retry)))
+		v.r.Next = next(c.now, c.expires, cmp.Or(o.Again, spread(wait(v.r.Attempts, c.settings.Retry), v.r.ID)))
 	}
 	return v
 }

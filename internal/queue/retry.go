@@ -1,6 +1,10 @@
 package queue
 
-import "time"
+import (
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
 
 // wait returns how long a recipient rests after its attempts-th attempt; schedule
 // holds the waits between attempts, its last one repeats.
@@ -11,9 +15,16 @@ func wait(attempts int, schedule []time.Duration) time.Duration {
 	return schedule[min(max(attempts, 1), len(schedule))-1]
 }
 
-// next returns when a recipient is due again that rests from now on. It adds no
-// jitter: due rows are claimed in batches and each site has its own limit, so a
-// herd turns into a line by itself, and people are shown times that hold.
+// spread lengthens a wait by up to a tenth, by the recipient: those who failed
+// together do not all come again at the same moment. The same recipient always gets
+// the same part, so that times can be foretold.
+func spread(wait time.Duration, id mail.ID) time.Duration {
+	const fraction = 0x9E3779B97F4A7C15 // of 2^64: the golden ratio, which spreads neighbours well
+	part := uint64(id) * fraction >> 54 // of 1024
+	return wait + wait/10240*time.Duration(part)
+}
+
+// next returns when a recipient is due again that rests from now on.
 //
 // The attempt at the end of the lifetime is the last one, so a wait that goes
 // beyond it ends with it.

@@ -148,3 +148,23 @@ func TestApplyKeepsTheRemotesWords(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// TestSpread: neighbours are spread over a tenth of the wait, always in the same way.
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	ids := mail.NewIDs(1, 0)
+	var tenths [10]int
+	for range 1000 {
+		id := ids.Next()
+		d := spread(time.Hour, id)
+		if d != spread(time.Hour, id) || d < time.Hour || d >= time.Hour+6*time.Minute {
+			t.Fatalf("%v for %s", d, id)
+		}
+		tenths[(d-time.Hour)/(36*time.Second)]++
+	}
+	for i, n := range tenths {
+		if n < 50 || n > 150 {
+			t.Errorf("%d of 1000 in the %d. tenth", n, i+1)
+		}
+	}
+}
