@@ -366,7 +366,7 @@ limits  connections: 7 (outbound.per_destination)
         messages per connection: 100 (outbound.messages_per_connection)
         recipients: 100 (RFC 5321 §4.5.3.1.8)
         rate: none (nothing is known)
-        waits between attempts: 5m 15m 30m 1h 2h 4h 8h (queue.retry)
+        retry: 5m 15m 30m 1h 2h 4h 8h (queue.retry)
         given up after: 5d (queue.lifetime)
 `
 	if got := s.do("", "outbound", "explain", "x@far.test"); got != want {
@@ -379,7 +379,7 @@ limits  connections: 7 (outbound.per_destination)
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := s.do("", "outbound", "limit", "127.0.0.7", "--unset", "rate,connections"); !strings.Contains(got, "connections              7     outbound.per_destination") {
+	if got := s.do("", "outbound", "limit", "127.0.0.7", "--unset", "rate,connections"); !strings.Contains(strings.Join(strings.Fields(got), " "), "connections 7 outbound.per_destination") {
 		t.Errorf("%s", got)
 	}
 	s.fails("write messages in a time", "", "outbound", "limit", "*", "--rate", "fast")

@@ -173,7 +173,7 @@ func (c *cli) outboundLimit() *cobra.Command {
 		values[string(k)] = new(string)
 		cmd.Flags().StringVar(values[string(k)], limitName(string(k)), "", map[shaping.Key]string{
 			shaping.Connections: "connections at once", shaping.Messages: "messages, before a new connection is made",
-			shaping.Recipients: "recipients in one transaction", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day",
+			shaping.Recipients: "recipients in one transaction", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day", shaping.Retry: "waits between attempts, the last repeats: '5m 15m 1h'",
 		}[k])
 	}
 	cmd.Flags().StringSliceVar(&change.Unset, "unset", nil, "limits to take back, by the names of these flags")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 
 	"github.com/hayauma/hayauma/internal/access/imapd"
 	"github.com/hayauma/hayauma/internal/access/pop3d"
@@ -110,12 +109,7 @@ func (a *app) outboundSettings() outbound.Settings {
 // retryLimits are those of every destination, by the settings that they come from.
 func (a *app) retryLimits() []control.SiteLimit {
 	c := a.cfg.Load()
-	waits := make([]string, len(c.Queue.Retry))
-	for i, d := range c.Queue.Retry {
-		waits[i] = config.FormatDuration(d)
-	}
 	return []control.SiteLimit{
-		{Limit: "waits between attempts", Value: strings.Join(waits, " "), From: "queue.retry"},
 		{Limit: "given up after", Value: config.FormatDuration(c.Queue.Lifetime), From: "queue.lifetime"},
 	}
 }

@@ -3,7 +3,10 @@ package app
 import (
 	"context"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
@@ -20,15 +23,25 @@ func (a *app) shapingDefaults() shaping.Set {
 	return shaping.Set{
 		shaping.Connections: {Key: shaping.Connections, Value: strconv.Itoa(o.PerDestination), From: "outbound.per_destination"},
 		shaping.Messages:    {Key: shaping.Messages, Value: strconv.Itoa(o.MessagesPerConnection), From: "outbound.messages_per_connection"},
+		shaping.Retry:       {Key: shaping.Retry, Value: waits(a.cfg.Load().Queue.Retry), From: "queue.retry"},
 		shaping.Recipients:  {Key: shaping.Recipients, Value: "100", From: "RFC 5321 §4.5.3.1.8"},
 	}
+}
+
+// waits writes waits between attempts.
+func waits(list []time.Duration) string {
+	out := make([]string, len(list))
+	for i, d := range list {
+		out[i] = config.FormatDuration(d)
+	}
+	return strings.Join(out, " ")
 }
 
 // providerLimits are what the queue keeps to.
 func (a *app) providerLimits(provider string) queue.Limits {
 	set := a.shaping.For(provider)
 	rate, per := set.Rate()
-	return queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per}
+	return queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: set.Waits()}
 }
 
 // transactionLimits are what a connection to a provider keeps to.

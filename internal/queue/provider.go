@@ -13,9 +13,10 @@ import (
 
 // Limits are what a provider is asked to bear.
 type Limits struct {
-	Connections int           // at once; 0 = Settings.PerSite
-	Rate        int           // messages in any Per; 0 = no limit
-	Per         time.Duration // 0 = a minute
+	Connections int             // at once; 0 = Settings.PerSite
+	Rate        int             // messages in any Per; 0 = no limit
+	Per         time.Duration   // 0 = a minute
+	Retry       []time.Duration // waits between attempts; nil = Settings.Retry
 }
 
 // Advice is what a provider's reply asks for, besides what it means for the message.
@@ -143,6 +144,20 @@ func (q *Queue) limits(name string) Limits {
 		l.Per = time.Minute
 	}
 	return l
+}
+
+// retry returns the waits between attempts for a site; set are those of everyone.
+func (q *Queue) retry(site string, set []time.Duration) []time.Duration {
+	if q.o.Limits == nil {
+		return set
+	}
+	q.mu.Lock()
+	k, ok := q.known[site]
+	q.mu.Unlock()
+	if waits := q.o.Limits(k.provider).Retry; ok && waits != nil {
+		return waits
+	}
+	return set
 }
 
 // width is how many workers a provider may have now. q.mu is held.

@@ -198,6 +198,31 @@ func TestAdaptive(t *testing.T) {
 	})
 }
 
+// TestRetryOfAProvider: its own waits go before those of everyone.
+func TestRetryOfAProvider(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var tried []time.Time
+		f := &farm{}
+		f.takes = func(int, *Job) Outcome {
+			tried = append(tried, time.Now())
+			return Outcome{Result: TryLater, Code: 450}
+		}
+		w := farmWorld(t, f, Limits{Retry: []time.Duration{20 * time.Minute, 2 * time.Hour}})
+		w.run()
+		w.insert(w.message("a@x.test"))
+		time.Sleep(3 * time.Hour)
+		if len(tried) != 3 {
+			t.Fatalf("tried at %v", tried)
+		}
+		for i, least := range []time.Duration{20 * time.Minute, 2 * time.Hour} {
+			if d := tried[i+1].Sub(tried[i]); d < least || d > least+least/10+time.Second {
+				t.Errorf("attempt %d: after %v, want about %v", i+2, d, least)
+			}
+		}
+	})
+}
+
 func TestASiteWithoutProvider(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

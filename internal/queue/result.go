@@ -176,7 +176,10 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 			if it.lost = !ours; it.lost {
 				continue
 			}
-			m := it.lease.job.Message
+			m, set := it.lease.job.Message, set
+			if it.outcome.Result == TryLater {
+				set.Retry = q.retry(it.lease.site, set.Retry)
+			}
 			it.v = apply(it.r, it.outcome, circumstances{
 				now: now, expires: m.Expires, wish: w, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
 			})

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/config"
 )
 
 // Key names a limit.
@@ -17,10 +19,11 @@ const (
 	Messages    Key = "messages_per_connection" // then a new one is made
 	Recipients  Key = "recipients"              // in one transaction
 	Rate        Key = "rate"                    // messages in a time, as 600/min
+	Retry       Key = "retry"                   // waits between attempts, as 5m 1h; the last repeats
 )
 
 // Keys are all of them, in the order in which people are shown them.
-func Keys() []Key { return []Key{Connections, Messages, Recipients, Rate} }
+func Keys() []Key { return []Key{Connections, Messages, Recipients, Rate, Retry} }
 
 // largest bounds every number.
 const largest = 1_000_000
@@ -35,14 +38,41 @@ func (k Key) number(value string) (int, error) {
 
 func (k Key) check(value string) error {
 	if !slices.Contains(Keys(), k) {
-		return fmt.Errorf("there is no limit %q: use connections, messages_per_connection, recipients or rate", string(k))
+		return fmt.Errorf("there is no limit %q: use connections, messages_per_connection, recipients, rate or retry", string(k))
 	}
-	if k == Rate {
-		_, _, err := parseRate(value)
-		return err
+	var err error
+	switch k {
+	case Rate:
+		_, _, err = parseRate(value)
+	case Retry:
+		_, err = parseWaits(value)
+	default:
+		_, err = k.number(value)
 	}
-	_, err := k.number(value)
 	return err
+}
+
+// Bounds of the waits between attempts.
+const (
+	maxWaits    = 50
+	longestWait = 30 * 24 * time.Hour
+)
+
+// parseWaits reads waits between attempts: 5m 15m 1h.
+func parseWaits(s string) ([]time.Duration, error) {
+	words := strings.Fields(s)
+	out := make([]time.Duration, 0, min(len(words), maxWaits))
+	for _, w := range words {
+		d, err := config.ParseDuration(w)
+		if err != nil || d < time.Second || d > longestWait || len(out) == maxWaits {
+			return nil, fmt.Errorf("retry = %q: write up to %d waits from 1s to 30d, as 5m 15m 1h", s, maxWaits)
+		}
+		out = append(out, d)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("retry = %q: write at least one wait, as 5m 15m 1h", s)
+	}
+	return out, nil
 }
 
 // parseRate reads messages in a time: 5/s, 600/min, 1000/h, 20000/day.

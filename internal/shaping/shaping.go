@@ -39,6 +39,12 @@ func (s Set) Rate() (messages int, per time.Duration) {
 	return messages, per
 }
 
+// Waits returns the waits between attempts, nil if nothing is said of them.
+func (s Set) Waits() []time.Duration {
+	waits, _ := parseWaits(s[Retry].Value) // what is stored was checked
+	return waits
+}
+
 // Row is a limit that the operator has set.
 type Row struct {
 	Provider string
