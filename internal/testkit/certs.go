@@ -72,6 +72,14 @@ func (ca *CA) Certificate(t testing.TB, names ...string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key}
 }
 
+// Expired is ServerConfig with a certificate that was good once.
+func (ca *CA) Expired(t testing.TB, names ...string) *tls.Config {
+	t.Helper()
+	from, _ := validity()
+	der, key := ca.issueFor(t, names, from, from.AddDate(0, 1, 0))
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der, ca.cert.Raw}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+}
+
 // ServerConfig is a server's TLS configuration with a certificate for names.
 func (ca *CA) ServerConfig(t testing.TB, names ...string) *tls.Config {
 	t.Helper()
@@ -108,6 +116,12 @@ func (ca *CA) Files(t testing.TB, names ...string) (certFile, keyFile string) {
 
 func (ca *CA) issue(t testing.TB, names []string) ([]byte, *ecdsa.PrivateKey) {
 	t.Helper()
+	from, to := validity()
+	return ca.issueFor(t, names, from, to)
+}
+
+func (ca *CA) issueFor(t testing.TB, names []string, from, to time.Time) ([]byte, *ecdsa.PrivateKey) {
+	t.Helper()
 	if len(names) == 0 {
 		t.Fatal("test certificate: no name given")
 	}
@@ -116,7 +130,6 @@ func (ca *CA) issue(t testing.TB, names []string) ([]byte, *ecdsa.PrivateKey) {
 	if err != nil {
 		t.Fatalf("test certificate: %v", err)
 	}
-	from, to := validity()
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: names[0]},

@@ -1,0 +1,150 @@
+package mtasts_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/goleak"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestFetch asks a real web server, whose name the fake DNS knows.
+func TestFetch(t *testing.T) {
+	ca, strangers := testkit.NewCA(t), testkit.NewCA(t)
+	type answer = http.HandlerFunc
+	plain := func(contentType string, status int, text string) answer {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if contentType != "" {
+				w.Header()["Content-Type"] = []string{contentType}
+			}
+			w.Header().Set("Location", "https://mta-sts.other.test/.well-known/mta-sts.txt")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(text)) // the client may have seen enough
+		}
+	}
+	for name, c := range map[string]struct {
+		how    answer
+		tls    *tls.Config
+		want   string // mode, or the result of a report
+		record string
+	}{
+		"a policy":                 {how: plain("text/plain", 200, good), want: "enforce"},
+		"with a charset":           {how: plain("Text/Plain; charset=UTF-8", 200, good), want: "enforce"},
+		"with a broken parameter":  {how: plain("text/plain; x", 200, good), want: "enforce"},
+		"under a wildcard":         {how: plain("text/plain", 200, good), tls: ca.ServerConfig(t, "*.x.test"), want: "enforce"},
+		"the second address":       {how: plain("text/plain", 200, good), record: "mta-sts.x.test. 60 A 10.0.0.7", want: "enforce"},
+		"as large as may be":       {how: plain("text/plain", 200, good+"x: "+strings.Repeat("y", mtasts.MaxSize-len(good)-3)), want: "enforce"},
+		"too large":                {how: plain("text/plain", 200, good+"x: "+strings.Repeat("y", mtasts.MaxSize-len(good)-2)), want: mtasts.PolicyInvalid},
+		"HTML":                     {how: plain("text/html", 200, good), want: mtasts.FetchFailed},
+		"of no type":               {how: plain("", 200, good), want: "enforce"}, // Go's server finds that it is text
+		"a redirect":               {how: plain("text/plain", 301, good), want: mtasts.FetchFailed},
+		"not modified":             {how: plain("text/plain", 304, ""), want: mtasts.FetchFailed},
+		"not found":                {how: nil, want: mtasts.FetchFailed},
+		"an error":                 {how: plain("text/plain", 503, good), want: mtasts.FetchFailed},
+		"another success":          {how: plain("text/plain", 203, good), want: mtasts.FetchFailed},
+		"a policy that is invalid": {how: plain("text/plain", 200, "hello"), want: mtasts.PolicyInvalid},
+		"a certificate of nobody":  {how: plain("text/plain", 200, good), tls: strangers.ServerConfig(t, "mta-sts.x.test"), want: mtasts.WebPKIInvalid},
+		"another's certificate":    {how: plain("text/plain", 200, good), tls: ca.ServerConfig(t, "x.test"), want: mtasts.WebPKIInvalid},
+		"an expired certificate":   {how: plain("text/plain", 200, good), tls: ca.Expired(t, "mta-sts.x.test"), want: mtasts.WebPKIInvalid},
+		"a connection that is cut": {how: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, want: mtasts.FetchFailed},
+		"a body that is cut": {how: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.Header().Set("Content-Length", "5000")
+			_, _ = w.Write([]byte(good))
+		}, want: mtasts.FetchFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if c.tls == nil {
+				c.tls = ca.ServerConfig(t, "mta-sts.x.test")
+			}
+			host := testkit.StartPolicyHost(t, "", c.tls)
+			host.Answer("x.test", c.how)
+			dns := testkit.StartDNS(t, "mta-sts.x.test. 60 A 10.0.0.9")
+			if c.record != "" {
+				dns.Add(c.record)
+			}
+			f := fetcher(dns, ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if addr != "10.0.0.9:443" {
+					addr = "127.0.0.1:1"
+				} else {
+					addr = host.Addr
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			})
+			p, err := f.Fetch(t.Context(), "x.test")
+			got := string(p.Mode)
+			if err != nil {
+				got = mtasts.Result(err)
+			}
+			if got != c.want {
+				t.Errorf("%s, %v; want %s", got, err, c.want)
+			}
+			if n := host.Asked.Load(); n > 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	}
+}
+
+func fetcher(dns *testkit.DNS, ca *testkit.CA, dial func(context.Context, string, string) (net.Conn, error)) *mtasts.Fetcher {
+	return &mtasts.Fetcher{
+		Resolver: dnsx.New(dnsx.Options{Server: dns.Addr, Timeout: 500 * time.Millisecond}), Dial: dial, Roots: ca.Pool,
+	}
+}
+
+// TestNoProxy: whatever the environment says, the policy host itself is asked.
+func TestNoProxy(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	ca := testkit.NewCA(t)
+	host := testkit.StartPolicyHost(t, "", ca.ServerConfig(t, "mta-sts.x.test"))
+	host.Publish("x.test", good)
+	f := fetcher(testkit.StartDNS(t, "mta-sts.x.test. 60 A 10.0.0.9"), ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, map[string]string{"10.0.0.9:443": host.Addr}[addr])
+	})
+	if _, err := f.Fetch(t.Context(), "x.test"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSilentHost: it costs a minute, and no more.
+func TestSilentHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &mtasts.Fetcher{
+			Resolver: dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, q *dns.Msg) (*dns.Msg, error) {
+				answer := new(dns.Msg).SetReply(q)
+				if q.Question[0].Qtype == dns.TypeA {
+					rr, err := dns.NewRR(q.Question[0].Name + " 60 A 10.0.0.9")
+					answer.Answer = []dns.RR{rr}
+					return answer, err
+				}
+				return answer, nil
+			}}),
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := testkit.MemPipe(netip.MustParseAddrPort("10.0.0.1:9"), netip.MustParseAddrPort("10.0.0.9:443"))
+				t.Cleanup(func() { _ = theirs.Close() })
+				return ours, nil
+			},
+			Roots: func() *x509.CertPool { return nil },
+		}
+		start := time.Now()
+		_, err := f.Fetch(t.Context(), "x.test")
+		if d := time.Since(start); err == nil || mtasts.Result(err) != mtasts.FetchFailed || d > time.Minute || d < 10*time.Second {
+			t.Errorf("after %v: %v", d, err)
+		}
+	})
+}
