@@ -23,6 +23,7 @@ import (
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -52,7 +53,7 @@ func schemas(cfg *config.Config) []db.Schema {
 }
 
 func restSchemas() []db.Schema {
-	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema()}
+	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema(), sts.Schema()}
 }
 
 // references are all columns that keep a body alive.

@@ -27,6 +27,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/move"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/test/stack"
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // domain is the schemas whose tables are copied.
 func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema()}
+	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sts.Schema()}
 }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
@@ -67,6 +68,7 @@ var tables = []struct{ name, columns, key string }{
 	{"event_key", "key event", "key, event"},
 	{"event_key_fresh", "event key", "event"},
 	{"fingerprint", "mark message at", "mark"},
+	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
 }
 
 // dump reads all rows that must arrive, a line each.
@@ -314,7 +316,9 @@ func many(t *testing.T, s *stack.Stack) {
 		return errors.Join(
 			tx.Insert(db.Insert{Into: "queue_message", Columns: columns("queue_message")}, rows...),
 			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...),
-			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...))
+			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...),
+			tx.Insert(db.Insert{Into: "sts_policy", Columns: columns("sts_policy")},
+				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}))
 	}))
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/policy"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
@@ -85,7 +86,7 @@ func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
-	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema())
+	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema(), sts.Schema())
 	blobs, err := pack.Open(t.Context(), pack.Options{
 		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
 	})

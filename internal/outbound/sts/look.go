@@ -1,0 +1,136 @@
+package sts
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
+)
+
+// txtTimeout is for the look at a domain's record.
+const txtTimeout = 10 * time.Second
+
+// errGone is the reason where a policy holds whose record is no longer there.
+var errGone = errors.New("the TXT record that announces it is gone")
+
+// look finds out what holds for a domain: RFC 8461 §3 and §5.1.
+func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, error) {
+	r, err := s.load(ctx, domain)
+	if err != nil {
+		return entry{}, err
+	}
+	s.use(ctx, r, now)
+	e := entry{Held: r.Held, again: now.Add(lookEvery)}
+	id, err := s.announced(ctx, domain)
+	switch {
+	case ctx.Err() != nil:
+		return entry{}, context.Cause(ctx)
+	case errors.Is(err, mtasts.ErrNoRecord):
+		// That alone takes no policy back (RFC 8461 §3.1).
+		err = errGone
+	case err != nil:
+		e.again = now.Add(lookSoon)
+	case r.holds(now) && r.ID == id:
+		return e, nil
+	default:
+		return s.fetch(ctx, r, id, now)
+	}
+	if !r.holds(now) {
+		e.Held = Held{}
+		return e, nil
+	}
+	s.fail(&e, mtasts.FetchFailed, err)
+	s.alert(domain, e, s.before(domain))
+	return e, nil
+}
+
+// before is what was known of a domain when it was looked at the last time.
+func (s *Store) before(domain string) Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mem.entries[domain].Held
+}
+
+// announced returns the id that a domain announces; ErrNoRecord says that it
+// clearly has none.
+func (s *Store) announced(ctx context.Context, domain string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, txtTimeout)
+	defer cancel()
+	records, err := s.o.TXT(ctx, "_mta-sts."+domain)
+	if errors.Is(err, dnsx.ErrNotFound) || errors.Is(err, dnsx.ErrNoData) {
+		return "", mtasts.ErrNoRecord
+	}
+	if err != nil {
+		return "", err
+	}
+	return mtasts.RecordID(records)
+}
+
+// fetch gets the policy that a domain publishes under an id. If that fails, what
+// was had before goes on to hold.
+func (s *Store) fetch(ctx context.Context, r row, id string, now time.Time) (entry, error) {
+	e := entry{Held: r.Held, again: now.Add(lookEvery)}
+	p, err := s.o.Fetch(ctx, r.domain)
+	switch {
+	case ctx.Err() != nil:
+		return entry{}, context.Cause(ctx)
+	case err != nil:
+		s.fail(&e, mtasts.Result(err), err)
+		s.alert(r.domain, e, r.Held)
+		s.stored(r.domain, s.note(ctx, r, e.Held))
+		return e, nil
+	}
+	e.Held = Held{Policy: p, ID: id, Fetched: now, Expires: now.Add(p.MaxAge)}
+	next := due(e.Held)
+	if r.holds(now) && r.ID != id && r.Text() == p.Text() {
+		// Whoever announces a policy before publishing it gets another look soon
+		// (RFC 8461 §8.1).
+		next = now.Add(min(renewSoon, p.MaxAge/2))
+	}
+	s.stored(r.domain, s.save(ctx, r.domain, e.Held, next)) // if not, it is fetched again in a while
+	s.o.Logger.Info("MTA-STS policy fetched", "domain", r.domain, "mode", string(p.Mode), "id", id, "expires", e.Expires)
+	return e, nil
+}
+
+func (s *Store) stored(domain string, err error) {
+	if err != nil {
+		s.o.Logger.Warn("MTA-STS policy not stored", "domain", domain, "error", err)
+	}
+}
+
+// fail adds what went wrong. A policy that is on its way out may not be there any
+// more (RFC 8461 §8.3).
+func (s *Store) fail(e *entry, result string, err error) {
+	if e.Mode != mtasts.None {
+		e.Failure, e.Reason = result, inWords(err)
+	}
+}
+
+// alert tells operators of a policy that holds and was not renewed, once: somebody
+// may want it to end (RFC 8461 §10.2).
+func (s *Store) alert(domain string, e entry, before Held) {
+	switch {
+	case e.Failure == before.Failure && e.Reason == before.Reason:
+	case e.holds(s.o.Now()):
+		s.o.Logger.Warn("MTA-STS policy not renewed, the last one holds on", "domain", domain, "expires", e.Expires, "error", e.Reason)
+	default:
+		s.o.Logger.Info("MTA-STS policy announced, but it cannot be had", "domain", domain, "error", e.Reason)
+	}
+}
+
+// inWords is an error that may be stored and shown: bounded, printable text.
+func inWords(err error) string {
+	text := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(err.Error(), "?"))
+	if r := []rune(text); len(r) > 300 {
+		text = string(r[:300])
+	}
+	return text
+}

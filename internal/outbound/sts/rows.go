@@ -1,0 +1,110 @@
+package sts
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
+)
+
+// Schema returns the table of this package: a row is the last policy that a
+// domain published, in its own words, and the id of the record that announced it.
+// It is renewed from due on, if it was used of late (a day since 1970). Failure
+// and reason are of the last try to renew it that went wrong, if none went well
+// since.
+func Schema() db.Schema {
+	return db.Schema{Package: "sts", Steps: []db.Stmt{db.SQL(`
+CREATE TABLE sts_policy (
+	domain TEXT PRIMARY KEY,
+	id TEXT NOT NULL,
+	policy TEXT NOT NULL,
+	fetched INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	due INTEGER NOT NULL,
+	used INTEGER NOT NULL,
+	failure TEXT NOT NULL,
+	reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sts_policy_due ON sts_policy (due);
+CREATE INDEX sts_policy_expires ON sts_policy (expires);
+`)}}
+}
+
+// row is one of the table; without a policy there is none.
+type row struct {
+	Held
+	domain string
+	used   int64
+}
+
+var sqlLoad = db.SQL("SELECT id, policy, fetched, expires, used, failure, reason FROM sts_policy WHERE domain = ?")
+
+func (s *Store) load(ctx context.Context, domain string) (row, error) {
+	r := row{domain: domain}
+	var text string
+	var fetched, expires int64
+	err := s.o.DB.Read(ctx, func(tx *db.Tx) error {
+		return tx.Row(sqlLoad, []any{domain}, &r.ID, &text, &fetched, &expires, &r.used, &r.Failure, &r.Reason)
+	})
+	if errors.Is(err, db.ErrNoRows) {
+		return row{domain: domain}, nil
+	}
+	if err != nil {
+		return row{}, err
+	}
+	if r.Policy, err = mtasts.Parse(text); err != nil {
+		s.o.Logger.Error("a stored MTA-STS policy cannot be read and is fetched anew", "domain", domain, "error", err)
+		return row{domain: domain}, nil
+	}
+	r.Fetched, r.Expires = mail.FromMicros(fetched), mail.FromMicros(expires)
+	return r, nil
+}
+
+var insertPolicy = db.Insert{
+	Into: "sts_policy", Columns: []string{"domain", "id", "policy", "fetched", "expires", "due", "used", "failure", "reason"},
+	Conflict: `ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy, fetched = excluded.fetched,
+	expires = excluded.expires, due = excluded.due, failure = '', reason = ''`,
+}
+
+// save stores a policy that was fetched and used now, to be renewed next.
+func (s *Store) save(ctx context.Context, domain string, h Held, next time.Time) error {
+	return s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		return tx.Insert(insertPolicy, []any{domain, h.ID, h.Text(), mail.Micros(h.Fetched), mail.Micros(h.Expires),
+			mail.Micros(next), day(h.Fetched), "", ""})
+	})
+}
+
+var sqlNote = db.SQL("UPDATE sts_policy SET failure = ?, reason = ? WHERE domain = ? AND fetched = ?")
+
+// note stores why a policy was not fetched anew, unless somebody else did that
+// meanwhile.
+func (s *Store) note(ctx context.Context, r row, h Held) error {
+	if h.Failure == r.Failure && h.Reason == r.Reason {
+		return nil
+	}
+	return s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(sqlNote, h.Failure, h.Reason, r.domain, mail.Micros(r.Fetched))
+		return err
+	})
+}
+
+var sqlUse = db.SQL("UPDATE sts_policy SET used = ? WHERE domain = ?")
+
+// use keeps a policy among those that are renewed.
+func (s *Store) use(ctx context.Context, r row, now time.Time) {
+	if r.Mode == "" || r.used == day(now) {
+		return
+	}
+	err := s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(sqlUse, day(now), r.domain)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		s.o.Logger.Warn("MTA-STS policy may not be renewed in time", "domain", r.domain, "error", err)
+	}
+}
+
+func day(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
