@@ -22,8 +22,12 @@ type client struct {
 	addr  netip.AddrPort
 	tls   string // as the trace shows it
 	known bool   // nobody can have sent us to another host than the domain means
-	times Timeouts
-	ext   extensions
+	rule  rule   // by which it was made
+
+	proved          string // what was asked of the certificate, and is proven; see rule.asks
+	failure, reason string // of TLS, for the report
+	times           Timeouts
+	ext             extensions
 
 	served int  // transactions begun
 	dirty  bool // a transaction was left open: RSET is due

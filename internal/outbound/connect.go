@@ -35,7 +35,17 @@ func (w *worker) connect(env mail.Envelope) (*client, *problem) {
 		if i > 0 && w.ctx.Err() != nil {
 			break
 		}
-		c, problem := w.greet(t)
+		r := w.o.rule(w.ctx, w.set, w.site, t.host)
+		if f := r.barred(); f != nil {
+			if i == 0 || p.targets[i-1].host != t.host {
+				w.report(t, r, nil)
+			}
+			barred := finding(f)
+			barred.host, barred.addr = t.host, t.addr
+			last = &barred
+			continue
+		}
+		c, problem := w.greet(t, r)
 		if c != nil {
 			w.o.o.Metrics.connection(kindOf(c))
 			f := w.safe(c, env)
@@ -73,24 +83,33 @@ func kindOf(c *client) string {
 // greet opens a connection to one address and brings it to where MAIL can be
 // sent. If the TLS handshake fails where TLS is a bonus, it starts again in the
 // clear.
-func (w *worker) greet(t target) (*client, *problem) {
+func (w *worker) greet(t target, r rule) (*client, *problem) {
 	failed := ""
 	for {
 		c, err := w.dial(t)
 		if err != nil {
 			return nil, trouble(t, "connect to", err)
 		}
+		c.rule = r
+		if failed != "" {
+			c.failed(otherFailure, failed)
+		}
 		stop := c.watch(w.ctx, 0)
 		problem, again := w.introduce(c, failed)
 		stop()
 		switch {
 		case problem == nil && again == nil:
+			c.appraise()
+			w.report(t, r, c)
 			return c, nil
 		case again != nil:
 			c.close()
 			failed = again.Error()
 		default:
 			c.quit()
+			if c.failure != "" {
+				w.report(t, r, c)
+			}
 			problem.tls = c.tls
 			return nil, problem
 		}
@@ -129,6 +148,8 @@ func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
 		return p, nil
 	}
 	switch {
+	case c.rule.must:
+		return w.demandTLS(c), nil
 	case mode == "starttls":
 		if p := w.mustSecure(c); p != nil {
 			return p, nil
@@ -191,6 +212,7 @@ func (w *worker) tryTLS(c *client) (p *problem, again error) {
 		return nil, fmt.Errorf("STARTTLS: %s", reason(err))
 	}
 	if reply.Code != 220 {
+		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))
 		c.tls = "none: STARTTLS was refused: " + fmt.Sprint(reply.Code) + " " + bounded(reply.Text(), 200)
 		return nil, nil
 	}

@@ -14,6 +14,8 @@ type Route struct {
 	Hosts []Host `json:"hosts,omitempty"` // in the order in which they are tried
 	Reply string `json:"reply,omitempty"` // what a message gets where there is nobody to try
 	TLS   string `json:"tls"`
+	// Policy is that of the domain, nil if there is none.
+	Policy *Policy `json:"policy,omitempty"`
 }
 
 // Host is one that a route leads to.
@@ -23,13 +25,15 @@ type Host struct {
 	Proven     bool     `json:"proven,omitempty"`    // DNSSEC vouches for its name, or the operator does
 	Addresses  []string `json:"addresses,omitempty"` // with the port, in the order in which they are tried
 	Fault      string   `json:"fault,omitempty"`     // why there are none
+	Policy     string   `json:"policy,omitempty"`    // what the TLS policy says of the host
 }
 
 // Explain makes the look-ups that an attempt would make, and connects to nobody. Hosts
 // of the same preference are tried in any order, this one among them.
 func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	set := o.settings()
-	r := Route{Site: site.ASCII, By: by(site, set.SmartHost), TLS: tlsRule(set.SmartHost)}
+	r := Route{Site: site.ASCII, By: by(site, set.SmartHost)}
+	r.Policy, r.TLS = o.explainTLS(ctx, set, site.ASCII)
 	hosts, fault := o.survey(ctx, site.ASCII, set)
 	if fault != nil {
 		r.Reply = said(fault)
@@ -40,7 +44,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	}
 	left := maxAddresses
 	for _, h := range hosts {
-		host := Host{Name: h.name, Preference: int(h.preference), Proven: h.known}
+		host := Host{Name: h.name, Preference: int(h.preference), Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.name)}
 		for _, t := range h.targets[:min(len(h.targets), left)] {
 			host.Addresses = append(host.Addresses, t.addr.String())
 		}
@@ -52,6 +56,8 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	}
 	if p := planOf(site.ASCII, hosts); len(p.targets) == 0 && p.fault != nil {
 		r.Reply = said(p.fault)
+	} else {
+		r.Reply = o.explainBarred(ctx, set, site.ASCII, p.targets)
 	}
 	return r
 }

@@ -66,6 +66,7 @@ type world struct {
 	ours    netip.AddrPort
 	trustAD bool
 	limits  func(string) (int, int)
+	options outbound.Options
 	o       *outbound.Outbound
 	ids     *mail.IDs
 
@@ -78,7 +79,7 @@ func newWorld(t *testing.T, records ...string) *world {
 	t.Helper()
 	w := &world{t: t, dns: testkit.StartDNS(t, records...), bodies: bodies{1: text}, ids: mail.NewIDs(1, 0), routes: map[string]string{}}
 	w.set = outbound.Settings{MessagesPerConnection: 100, ConnectTimeout: 300 * time.Millisecond, Grace: 2 * time.Second}
-	w.o = outbound.New(outbound.Options{
+	w.options = outbound.Options{
 		Hostname: func() string { return "us.test" },
 		Resolver: dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: 500 * time.Millisecond, TrustAD: func() bool { return w.trustAD }}),
 		Blobs:    w.bodies,
@@ -93,9 +94,10 @@ func newWorld(t *testing.T, records ...string) *world {
 		TLS:    func() *tls.Config { return w.tls },
 		IsOurs: func(a netip.AddrPort) bool { return a == w.ours },
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	w.o = outbound.New(w.options)
 	w.tls = new(tls.Config)
-	t.Cleanup(w.o.Close)
+	t.Cleanup(func() { w.o.Close() })
 	return w
 }
 
@@ -192,4 +194,24 @@ func (w *world) dials() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return strings.Join(w.dialed, " ")
+}
+
+// jobs gives n jobs for a@x.test, and calls before at each.
+func (w *world) jobs(n int, before func()) func() *queue.Job {
+	return func() *queue.Job {
+		if n--; n < 0 {
+			return nil
+		}
+		before()
+		return w.job("a@x.test")
+	}
+}
+
+// outcomes collects what becomes of jobs.
+func (w *world) outcomes(into *[]string) func(*queue.Job, []queue.Outcome) {
+	return func(_ *queue.Job, list []queue.Outcome) {
+		for _, o := range list {
+			*into = append(*into, show(o))
+		}
+	}
 }

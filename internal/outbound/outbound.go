@@ -13,6 +13,7 @@ import (
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/queue"
 )
 
@@ -33,6 +34,7 @@ type Settings struct {
 	SmartHost             SmartHost
 	MessagesPerConnection int
 	ByData                bool          // CHUNKING is not used
+	MTASTS                bool          // MTA-STS policies are obeyed
 	ConnectTimeout        time.Duration // to one address
 	IdleTimeout           time.Duration // a connection without work is kept; 0 = not
 	Grace                 time.Duration // for a running transaction when the server stops
@@ -49,8 +51,10 @@ type Options struct {
 	// transaction; 0 = as Settings say, or a hundred. nil = there are none.
 	Limits  func(provider string) (messages, recipients int)
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
-	TLS     func() *tls.Config                                                // roots for smart hosts; nil = the system's
+	TLS     func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
 	IsOurs  func(netip.AddrPort) bool                                         // one of our listeners; nil = none
+	STS     *sts.Store                                                        // nil = nobody has an MTA-STS policy
+	Report  func(TLSResult)                                                   // called once for each connection to an exchanger; must not block; nil = nobody counts
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
 }

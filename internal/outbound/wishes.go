@@ -2,9 +2,7 @@ package outbound
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -51,9 +49,14 @@ func inTime(by mail.DeliverBy, c *client, now time.Time) *mail.Fault {
 	return nil
 }
 
-// safe says why a message must not go over a connection: its sender wants TLS all
-// the way (RFC 8689 §4.2.1). A report goes nevertheless (§5).
+// safe says why a message must not go over a connection: the policy that holds now
+// forbids it, or its sender wants TLS all the way (RFC 8689 §4.2.1). Of the latter
+// a report goes nevertheless (§5).
 func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
+	r := w.o.rule(w.ctx, w.set, w.site, c.host)
+	if f := r.refuses(c); f != nil {
+		return f
+	}
 	if !env.RequireTLS || env.From.IsNull() {
 		return nil
 	}
@@ -61,26 +64,12 @@ func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 	switch {
 	case !ok:
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, which cannot be had with "+c.host)
-	case !c.known:
-		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and nothing proves that mail for "+w.site+" goes to "+c.host+" (DNSSEC)")
-	case !w.proven(t.ConnectionState(), c.host):
+	case !c.known && !r.names():
+		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and nothing proves that mail for "+w.site+" goes to "+c.host+" (DNSSEC, MTA-STS)")
+	case w.o.verify(t.ConnectionState(), c.host) != nil:
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and the certificate of "+c.host+" does not prove who it is")
 	case !c.ext.requireTLS:
 		return mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which "+c.host+" does not promise (REQUIRETLS)")
 	}
 	return nil
-}
-
-// proven tells whether the certificate proves the host, which opportunistic TLS
-// does not ask for.
-func (w *worker) proven(s tls.ConnectionState, host string) bool {
-	if len(s.PeerCertificates) == 0 || s.Version < tls.VersionTLS12 {
-		return false
-	}
-	o := x509.VerifyOptions{Roots: w.o.o.TLS().RootCAs, DNSName: strings.TrimSuffix(host, "."), Intermediates: x509.NewCertPool()}
-	for _, c := range s.PeerCertificates[1:] {
-		o.Intermediates.AddCert(c)
-	}
-	_, err := s.PeerCertificates[0].Verify(o)
-	return err == nil
 }

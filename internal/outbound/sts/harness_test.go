@@ -33,6 +33,7 @@ type world struct {
 	dns   *testkit.DNS
 	web   *testkit.PolicyHost
 	fetch *mtasts.Fetcher
+	off   bool // nobody uses policies
 
 	mu  sync.Mutex
 	now time.Time
@@ -63,7 +64,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.Store = sts.New(sts.Options{
 		DB: fragile{w.db, &w.down}, TXT: sts.LookupTXT(func() string { return w.dns.Addr }), Fetch: w.fetch.Fetch,
-		Now: w.time, Logger: slog.New(slog.NewTextHandler(locked{w}, nil)),
+		Now: w.time, InUse: func() bool { return !w.off }, Logger: slog.New(slog.NewTextHandler(locked{w}, nil)),
 	})
 }
 

@@ -53,7 +53,7 @@ func (s *Store) Run(ctx context.Context) {
 // Refresh fetches the policies in use that are a day old, whatever their records
 // say, and drops those that ended long ago.
 func (s *Store) Refresh(ctx context.Context) error {
-	for range maxSlices {
+	for i := 0; i < maxSlices && s.o.InUse(); i++ {
 		domains, err := s.old(ctx)
 		if err != nil || len(domains) == 0 {
 			return errors.Join(err, s.prune(ctx))

@@ -58,6 +58,23 @@ func TestAnnouncedTooEarly(t *testing.T) {
 	w.refresh(0)
 }
 
+// TestNotInUse: nothing is renewed where nobody wants to know.
+func TestNotInUse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish("x.test", "1", "enforce", "a.test", week)
+	w.want("x.test", "enforce a.test 1", 1)
+	w.off = true
+	w.restart()
+	w.pass(day)
+	w.refresh(0)
+	w.pass(14 * day)
+	w.refresh(0)
+	if n := w.rows(); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+}
+
 // TestRefreshFails: it is tried again in hours, operators hear of it each time, and
 // the policy holds.
 func TestRefreshFails(t *testing.T) {

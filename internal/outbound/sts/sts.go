@@ -26,8 +26,10 @@ type Options struct {
 	// TXT returns the TXT records of a name, the strings of each joined: see
 	// LookupTXT. An error that is ErrNotFound or ErrNoData of package dnsx says
 	// that there are none.
-	TXT    func(ctx context.Context, name string) ([]string, error)
-	Fetch  func(ctx context.Context, domain string) (mtasts.Policy, error)
+	TXT   func(ctx context.Context, name string) ([]string, error)
+	Fetch func(ctx context.Context, domain string) (mtasts.Policy, error)
+	// InUse tells whether policies are to be renewed; nil = they are.
+	InUse  func() bool
 	Now    func() time.Time // nil = time.Now
 	Logger *slog.Logger
 }
@@ -43,6 +45,9 @@ type Store struct {
 
 // New returns a Store on the table of Schema.
 func New(o Options) *Store {
+	if o.InUse == nil {
+		o.InUse = func() bool { return true }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -1,0 +1,119 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// TLSResult is what TLS came to with one connection to a mail exchanger, or with
+// one that was not made because of a policy: what a TLS report counts (RFC 8460).
+type TLSResult struct {
+	Domain string // of the recipients, A-labels
+
+	// The policy that was applied: "sts", "tlsa" or "no-policy-found"; its lines;
+	// and the patterns for host names of an MTA-STS policy.
+	Policy   string
+	Lines    []string
+	Patterns []string
+
+	Host  string         // the exchanger, as its MX record names it
+	Addr  netip.AddrPort // not valid where no connection was made
+	Local netip.Addr     // from where it was made
+
+	// Failure is the result type of RFC 8460 §4.3, empty = a success; Reason is
+	// more of it in words, or empty.
+	Failure string
+	Reason  string
+	// PolicyFailure and PolicyReason say in the same way what kept us from a policy
+	// that is announced, or from a newer one than was applied.
+	PolicyFailure string
+	PolicyReason  string
+}
+
+// Result types of RFC 8460 §4.3.1.
+const (
+	noSTARTTLS   = "starttls-not-supported"
+	otherHost    = "certificate-host-mismatch"
+	expired      = "certificate-expired"
+	notTrusted   = "certificate-not-trusted"
+	otherFailure = "validation-failure"
+)
+
+// resultOf is what a report calls a failed handshake.
+func resultOf(err error) string {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, new(x509.HostnameError)):
+		return otherHost
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return expired
+	case errors.As(err, &invalid), errors.As(err, new(x509.UnknownAuthorityError)), errors.As(err, new(x509.ConstraintViolationError)):
+		return notTrusted
+	}
+	return otherFailure
+}
+
+// timedOut tells of failures that need no report (RFC 8460 §4.3.4).
+func timedOut(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// failed notes what went wrong with TLS on a connection, for its report. The first
+// failure counts.
+func (c *client) failed(result, reason string) {
+	if c.failure == "" {
+		c.failure, c.reason = result, reason
+	}
+}
+
+// report tells of a connection that got as far as TLS, or of a host that a policy
+// bars (c is nil).
+func (w *worker) report(t target, r rule, c *client) {
+	if c == nil && r.policy == "" { // it is not known which one bars the host
+		return
+	}
+	if w.o.o.Report == nil || w.set.SmartHost.Host != "" || strings.HasPrefix(w.site, "[") {
+		return
+	}
+	result := TLSResult{
+		Domain: w.site, Policy: r.policy, Lines: r.lines, Patterns: r.patterns, Host: t.host,
+		PolicyFailure: r.failure, PolicyReason: r.reason,
+	}
+	if r.policy == "" {
+		result.Policy = noPolicy
+	}
+	if c != nil {
+		result.Addr, result.Failure, result.Reason = t.addr, c.failure, c.reason
+		if local, ok := c.conn.LocalAddr().(*net.TCPAddr); ok {
+			result.Local = local.AddrPort().Addr().Unmap()
+		}
+	}
+	if r.unnamed != nil && result.Failure == "" {
+		result.Failure, result.Reason = otherFailure, "the policy does not name this host"
+	}
+	w.o.o.Report(result)
+}
+
+// appraise finds out, for the report, what a policy that decides nothing would have
+// said of a connection that is used.
+func (c *client) appraise() {
+	t, ok := c.conn.(*tls.Conn)
+	if !ok {
+		c.failed(noSTARTTLS, "")
+		return
+	}
+	if c.rule.verify == nil || c.proved == c.rule.asks {
+		return
+	}
+	if err := c.rule.verify(t.ConnectionState()); err != nil {
+		c.failed(resultOf(err), reason(err))
+		return
+	}
+	c.proved = c.rule.asks
+}

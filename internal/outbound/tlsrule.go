@@ -1,0 +1,169 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
+)
+
+// The types of policies, as TLS reports call them (RFC 8460 §4.4).
+const (
+	noPolicy  = "no-policy-found"
+	stsPolicy = "sts"
+)
+
+// rule is what a connection to one host must have, by the policy of the domain
+// whose mail it takes. The zero rule is opportunistic TLS (RFC 7435).
+type rule struct {
+	policy   string   // its type; empty = there is none
+	source   string   // where it is from: "MTA-STS"
+	name     string   // in sentences: "the MTA-STS policy of x.test (id 1)"
+	lines    []string // what the domain published
+	patterns []string // those for host names among it
+
+	must bool // what follows decides; if not, it is only reported
+	// unnamed says that the policy, or what keeps us from it, bars the host.
+	unnamed *mail.Fault
+	// verify tells whether a handshake proves the host; nil = nobody asks for that.
+	verify func(tls.ConnectionState) error
+	// asks names what verify asks for: what fulfils it once fulfils it again.
+	asks string
+
+	// What kept us from a newer or any policy, for reports.
+	failure, reason string
+}
+
+// rule finds what holds for a host of a site. A smart host is the operator's own
+// matter, and an address literal has no domain that could have a policy (RFC 8461
+// §3.4).
+func (o *Outbound) rule(ctx context.Context, set Settings, site, host string) rule {
+	if set.SmartHost.Host != "" || strings.HasPrefix(site, "[") {
+		return rule{}
+	}
+	// What DANE says of a host will come before this (RFC 8461 §2).
+	return o.stsRule(ctx, set, site, host)
+}
+
+// stsRule is what the MTA-STS policy of a site asks of a host.
+func (o *Outbound) stsRule(ctx context.Context, set Settings, site, host string) rule {
+	if o.o.STS == nil || !set.MTASTS {
+		return rule{}
+	}
+	held, err := o.o.STS.Lookup(ctx, site)
+	if err != nil {
+		return rule{must: true, name: "the MTA-STS policy of " + site,
+			unnamed: mail.Temporary(mail.SystemError, "It cannot be told here which TLS policy "+site+" has").Because(err)}
+	}
+	r := rule{failure: held.Failure, reason: held.Reason}
+	if held.Mode != mtasts.Enforce && held.Mode != mtasts.Testing {
+		return r
+	}
+	r.policy, r.source, r.name = stsPolicy, "MTA-STS", "the MTA-STS policy of "+site+" (id "+held.ID+")"
+	r.lines, r.patterns, r.must = held.Lines(), held.MX, held.Mode == mtasts.Enforce
+	r.verify, r.asks = func(s tls.ConnectionState) error { return o.verify(s, host) }, "PKIX"
+	if !held.Names(host) { // RFC 8461 §4.1
+		r.unnamed = mail.Temporary(mail.SecurityOther, host+" is not among the hosts that "+r.name+" names")
+	}
+	return r
+}
+
+// barred says why a host gets no connection at all.
+func (r rule) barred() *mail.Fault {
+	if !r.must {
+		return nil
+	}
+	return r.unnamed
+}
+
+// names tells whether the policy says that mail for the site goes to the host.
+func (r rule) names() bool { return r.must && r.policy == stsPolicy && r.unnamed == nil }
+
+// refuses says why a connection must not be used, whatever it was made for.
+func (r rule) refuses(c *client) *mail.Fault {
+	if !r.must {
+		return nil
+	}
+	t, ok := c.conn.(*tls.Conn)
+	switch {
+	case r.unnamed != nil:
+		return r.unnamed
+	case !ok:
+		return r.noTLS(c.host + " was not spoken to over TLS")
+	case r.verify == nil || r.asks == c.proved:
+		return nil
+	}
+	if err := r.verify(t.ConnectionState()); err != nil {
+		return r.unproven(c.host, err)
+	}
+	c.proved = r.asks
+	return nil
+}
+
+// noTLS and unproven say what a host lacks, and who asks for it.
+func (r rule) noTLS(what string) *mail.Fault {
+	return mail.Temporary(mail.CryptoFailure, what+", which "+r.name+" demands")
+}
+
+func (r rule) unproven(host string, err error) *mail.Fault {
+	return mail.Temporary(mail.CryptoNotAvailable, fmt.Sprintf("%s does not prove who it is, which %s demands: %s", host, r.name, reason(err)))
+}
+
+var (
+	errOldTLS        = errors.New("the TLS version is older than 1.2")
+	errNoCertificate = errors.New("it has no certificate")
+)
+
+// verify tells whether a handshake proves a host by what authorities say of its
+// certificate (RFC 8461 §4.2).
+func (o *Outbound) verify(s tls.ConnectionState, host string) error {
+	if s.Version < tls.VersionTLS12 {
+		return errOldTLS
+	}
+	if len(s.PeerCertificates) == 0 {
+		return errNoCertificate
+	}
+	v := x509.VerifyOptions{Roots: o.o.TLS().RootCAs, DNSName: strings.TrimSuffix(host, "."), Intermediates: x509.NewCertPool()}
+	for _, c := range s.PeerCertificates[1:] {
+		v.Intermediates.AddCert(c)
+	}
+	_, err := s.PeerCertificates[0].Verify(v)
+	return err
+}
+
+// demandTLS secures a connection as its rule demands.
+func (w *worker) demandTLS(c *client) *problem {
+	r := c.rule
+	if !c.ext.startTLS {
+		c.failed(noSTARTTLS, "")
+		return about(c, finding(r.noTLS(c.host+" offers no STARTTLS")))
+	}
+	reply, err := c.ask(w.set.Timeouts.Greeting, "STARTTLS")
+	if err != nil {
+		return trouble(target{host: c.host, addr: c.addr}, "STARTTLS to", err)
+	}
+	if reply.Code != 220 {
+		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))
+		return about(c, finding(r.noTLS(fmt.Sprintf("%s refuses STARTTLS (%d %s)", c.host, reply.Code, bounded(reply.Text(), 200)))))
+	}
+	config := w.tls(c.host, false)
+	config.MinVersion = tls.VersionTLS12
+	config.VerifyConnection = r.verify
+	if err := c.secure(w.ctx, config); err != nil {
+		if p := trouble(target{host: c.host, addr: c.addr}, "TLS with", err); w.ctx.Err() != nil || timedOut(err) {
+			return p
+		}
+		c.failed(resultOf(err), reason(err))
+		return about(c, finding(r.unproven(c.host, err)))
+	}
+	if r.verify != nil {
+		c.proved = r.asks
+		c.tls += ", verified (" + r.source + ")"
+	}
+	return w.hello(c)
+}
