@@ -22,8 +22,8 @@ func (c *cli) outboundExplain() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
 		Use: "explain ADDRESS|DOMAIN", Short: "Tell what would happen now to mail for an address",
 		Long: "Tell what would happen now to mail for an address: the hosts that would be tried, in\n" +
-			"their order, what is asked of the connection, and which limits hold. Names are\n" +
-			"looked up as for an attempt; nobody is connected to.",
+			"their order, what is asked of the connection, by which policy, and which limits hold.\n" +
+			"Names and policies are looked up as for an attempt; no mail server is connected to.",
 		Args: exactly("ADDRESS|DOMAIN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := mail.ParseDomain(args[0][strings.LastIndexByte(args[0], '@')+1:]); err != nil {
@@ -52,6 +52,9 @@ func (c *cli) printRoute(e control.Explained) {
 	line("domain", r.Site)
 	line("by", r.By)
 	c.printHosts(r, line)
+	if r.Policy != nil {
+		c.printPolicy(r.Policy, line)
+	}
 	if r.Reply != "" {
 		line("reply", r.Reply)
 		return
@@ -84,6 +87,9 @@ func (c *cli) printHosts(r *outbound.Route, line func(name, text string)) {
 			text += "  " + h.Fault
 		default:
 			text += "  not tried: there are enough addresses before it"
+		}
+		if h.Policy != "" {
+			text += "  (" + h.Policy + ")"
 		}
 		line(name, text)
 		name = ""
@@ -181,3 +187,20 @@ func (c *cli) outboundLimit() *cobra.Command {
 }
 
 func limitName(key string) string { return strings.ReplaceAll(key, "_", "-") }
+
+// printPolicy shows the TLS policy of a domain: whose words it is, how old, and what
+// is wrong with it.
+func (c *cli) printPolicy(p *outbound.Policy, line func(name, text string)) {
+	if p.Mode == "" {
+		line("policy", p.Source+": announced, but there is none")
+	} else {
+		line("policy", fmt.Sprintf("%s %s, id %s, fetched %s ago, holds until %s", p.Source, p.Mode, p.ID,
+			mail.About(time.Since(*p.Fetched)), p.Expires.UTC().Format("2006-01-02 15:04 MST")))
+		if len(p.MX) > 0 {
+			line("", "names "+strings.Join(p.MX, " "))
+		}
+	}
+	if p.Failure != "" {
+		line("", p.Failure)
+	}
+}

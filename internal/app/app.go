@@ -32,6 +32,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/move"
 	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/policy"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
@@ -39,6 +40,7 @@ import (
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/shaping"
+	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
 
 // Options are what a run is made of.
@@ -70,6 +72,7 @@ type app struct {
 	logins    *event.Logins // those that failed
 	queue     *queue.Queue
 	outbound  *outbound.Outbound
+	policies  *sts.Store // of the domains that mail goes to
 	resolver  *dnsx.Resolver
 	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
 	clientCAs atomic.Pointer[x509.CertPool]      // nil = nobody logs in with a certificate
@@ -155,8 +158,12 @@ func (a *app) buildWayOut() error {
 	}
 	a.smartHost.Store(host)
 	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
+	a.policies = sts.New(sts.Options{
+		DB: a.store.db, TXT: sts.LookupTXT(func() string { return a.cfg.Load().DNS.Resolver }),
+		Fetch: (&mtasts.Fetcher{Resolver: a.resolver}).Fetch, InUse: func() bool { return a.cfg.Load().Outbound.MTASTS }, Logger: a.log,
+	})
 	a.outbound = outbound.New(outbound.Options{
-		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs,
+		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, STS: a.policies,
 		Settings: a.outboundSettings, Limits: a.transactionLimits, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
 	})
 	a.queue = queue.New(queue.Options{
@@ -287,6 +294,7 @@ func (a *app) background() (stop func()) {
 	workers.Go(func() { a.bans.Watch(workCtx) })
 	workers.Go(func() { a.logins.Run(workCtx) })
 	workers.Go(func() { a.rates.Run(workCtx) })
+	workers.Go(func() { a.policies.Run(workCtx) })
 	return func() {
 		endWork()
 		workers.Wait()

@@ -282,6 +282,10 @@ type Outbound struct {
 	// Whether hosts that offer CHUNKING get a message as one chunk (BDAT). Turn it off
 	// for those behind a firewall that does not know it.
 	Chunking bool `toml:"chunking"`
+	// Whether the TLS policies that domains publish (MTA-STS) are looked for and
+	// obeyed: where one says so, mail goes only to hosts that it names and that
+	// prove who they are. Turn it off only where no web server can be reached.
+	MTASTS bool `toml:"mta_sts"`
 }
 
 // Limits holds what peers can make us hold.

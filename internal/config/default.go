@@ -42,7 +42,7 @@ func Default() *Config {
 			PerDestination:        20,
 			ConnectTimeout:        30 * time.Second,
 			IdleTimeout:           5 * time.Second,
-			MessagesPerConnection: 100, Chunking: true,
+			MessagesPerConnection: 100, Chunking: true, MTASTS: true,
 		},
 		Limits: Limits{
 			Connections:           10000,

@@ -109,6 +109,7 @@ connect_timeout = "20s"
 idle_timeout = "0"
 messages_per_connection = 9
 chunking = false
+mta_sts = false
 [limits]
 connections = 1
 connections_per_address = 0
