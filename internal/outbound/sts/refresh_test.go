@@ -1,10 +1,17 @@
 package sts_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
+	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
 
 func (w *world) refresh(asked int32) {
@@ -73,6 +80,32 @@ func TestNotInUse(t *testing.T) {
 	if n := w.rows(); n != 0 {
 		t.Errorf("%d rows", n)
 	}
+}
+
+// TestRun renews by itself, day by day.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fetched := 0
+		s := sts.New(sts.Options{
+			DB:  dbtest.NewEmbedded(t, sts.Schema()),
+			TXT: func(context.Context, string) ([]string, error) { return []string{"v=STSv1; id=1"}, nil },
+			Fetch: func(context.Context, string) (mtasts.Policy, error) {
+				fetched++
+				return mtasts.Parse(policy("enforce", "a.test", week))
+			},
+			Logger: slog.New(slog.DiscardHandler),
+		})
+		if h, err := s.Lookup(t.Context(), "x.test"); err != nil || h.Mode != mtasts.Enforce {
+			t.Errorf("%+v, %v", h, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*day+2*time.Hour)
+		defer cancel()
+		s.Run(ctx)
+		if fetched != 1+5 {
+			t.Errorf("fetched %d times", fetched)
+		}
+	})
 }
 
 // TestRefreshFails: it is tried again in hours, operators hear of it each time, and

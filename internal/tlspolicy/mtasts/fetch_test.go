@@ -22,6 +22,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// TestNoProxy: whatever the environment says, the policy host itself is asked. It
+// stands first, since a process reads that only once.
+func TestNoProxy(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	ca := testkit.NewCA(t)
+	host := testkit.StartPolicyHost(t, "", ca.ServerConfig(t, "mta-sts.x.test"))
+	host.Publish("x.test", good)
+	f := fetcher(testkit.StartDNS(t, "mta-sts.x.test. 60 A 10.0.0.9"), ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, map[string]string{"10.0.0.9:443": host.Addr}[addr])
+	})
+	if _, err := f.Fetch(t.Context(), "x.test"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFetch asks a real web server, whose name the fake DNS knows.
 func TestFetch(t *testing.T) {
 	ca, strangers := testkit.NewCA(t), testkit.NewCA(t)
@@ -42,13 +57,18 @@ func TestFetch(t *testing.T) {
 		want   string // mode, or the result of a report
 		record string
 	}{
-		"a policy":                 {how: plain("text/plain", 200, good), want: "enforce"},
-		"with a charset":           {how: plain("Text/Plain; charset=UTF-8", 200, good), want: "enforce"},
-		"with a broken parameter":  {how: plain("text/plain; x", 200, good), want: "enforce"},
-		"under a wildcard":         {how: plain("text/plain", 200, good), tls: ca.ServerConfig(t, "*.x.test"), want: "enforce"},
-		"the second address":       {how: plain("text/plain", 200, good), record: "mta-sts.x.test. 60 A 10.0.0.7", want: "enforce"},
-		"as large as may be":       {how: plain("text/plain", 200, good+"x: "+strings.Repeat("y", mtasts.MaxSize-len(good)-3)), want: "enforce"},
-		"too large":                {how: plain("text/plain", 200, good+"x: "+strings.Repeat("y", mtasts.MaxSize-len(good)-2)), want: mtasts.PolicyInvalid},
+		"a policy":                {how: plain("text/plain", 200, good), want: "enforce"},
+		"with a charset":          {how: plain("Text/Plain; charset=UTF-8", 200, good), want: "enforce"},
+		"with a broken parameter": {how: plain("text/plain; x", 200, good), want: "enforce"},
+		"under a wildcard":        {how: plain("text/plain", 200, good), tls: ca.ServerConfig(t, "*.x.test"), want: "enforce"},
+		"the second address":      {how: plain("text/plain", 200, good), record: "mta-sts.x.test. 60 A 10.0.0.7", want: "enforce"},
+		"as large as may be":      {how: plain("text/plain", 200, good+"x: "+strings.Repeat("y", mtasts.MaxSize-len(good)-3)), want: "enforce"},
+		"too large, without end": {how: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			_, _ = w.Write([]byte(good + "x: " + strings.Repeat("y", mtasts.MaxSize-len(good)-2)))
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done() // who reads on waits for a minute
+		}, want: mtasts.PolicyInvalid},
 		"HTML":                     {how: plain("text/html", 200, good), want: mtasts.FetchFailed},
 		"of no type":               {how: plain("", 200, good), want: "enforce"}, // Go's server finds that it is text
 		"a redirect":               {how: plain("text/plain", 301, good), want: mtasts.FetchFailed},
@@ -104,20 +124,6 @@ func TestFetch(t *testing.T) {
 func fetcher(dns *testkit.DNS, ca *testkit.CA, dial func(context.Context, string, string) (net.Conn, error)) *mtasts.Fetcher {
 	return &mtasts.Fetcher{
 		Resolver: dnsx.New(dnsx.Options{Server: dns.Addr, Timeout: 500 * time.Millisecond}), Dial: dial, Roots: ca.Pool,
-	}
-}
-
-// TestNoProxy: whatever the environment says, the policy host itself is asked.
-func TestNoProxy(t *testing.T) {
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-	ca := testkit.NewCA(t)
-	host := testkit.StartPolicyHost(t, "", ca.ServerConfig(t, "mta-sts.x.test"))
-	host.Publish("x.test", good)
-	f := fetcher(testkit.StartDNS(t, "mta-sts.x.test. 60 A 10.0.0.9"), ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, map[string]string{"10.0.0.9:443": host.Addr}[addr])
-	})
-	if _, err := f.Fetch(t.Context(), "x.test"); err != nil {
-		t.Error(err)
 	}
 }
 
