@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -33,6 +32,7 @@ var (
 	errChain    = errors.New("too many aliases")
 	errForeign  = errors.New("the answer is for another question")
 	errBadRcode = errors.New("the resolver answers")
+	errServFail = errors.New("the resolver answers SERVFAIL")
 )
 
 // ask goes through servers and aliases until there is an answer. It always
@@ -63,7 +63,7 @@ func (r *Resolver) ask(ctx context.Context, k key) entry {
 		case answer.Rcode == dns.RcodeNameError:
 			return fail(ErrNotFound, nil, min(ttl, negativeTTL(answer)))
 		case len(found.records) > 0:
-			return entry{records: found.records, secure: secure, until: time.Now().Add(max(ttl, minTTL))}
+			return entry{records: found.records, name: plain(found.name), secure: secure, until: time.Now().Add(max(ttl, minTTL))}
 		case found.links == 0 || hasSOA(answer):
 			return fail(ErrNoData, nil, min(ttl, negativeTTL(answer)))
 		}
@@ -163,10 +163,13 @@ func (r *Resolver) server(ctx context.Context, server, name string, qtype uint16
 	if err != nil {
 		return nil, err
 	}
-	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
-		return nil, fmt.Errorf("%w %s", errBadRcode, dns.RcodeToString[answer.Rcode])
+	switch answer.Rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError:
+		return answer, nil
+	case dns.RcodeServerFailure:
+		return nil, errServFail
 	}
-	return answer, nil
+	return nil, fmt.Errorf("%w %s", errBadRcode, dns.RcodeToString[answer.Rcode])
 }
 
 func (r *Resolver) once(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
@@ -191,43 +194,6 @@ func exchange(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg
 	}
 	answer, _, err := client.ExchangeContext(ctx, m, server)
 	return answer, err
-}
-
-// resolvConf is where the system names its resolvers.
-const resolvConf = "/etc/resolv.conf"
-
-// systemEvery is how long the system's resolvers are taken for known.
-const systemEvery = 30 * time.Second
-
-// system is the resolvers of the system, as last read.
-type system struct {
-	mu      sync.Mutex
-	servers []string
-	read    time.Time
-}
-
-func (r *Resolver) servers() ([]string, error) {
-	if server := r.chosen(); server != "" {
-		return []string{withPort(server, "53")}, nil
-	}
-	s := &r.system
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.read) < systemEvery && len(s.servers) > 0 {
-		return s.servers, nil
-	}
-	conf, err := dns.ClientConfigFromFile(resolvConf)
-	if err != nil {
-		return nil, fmt.Errorf("resolvers of the system: %w", err)
-	}
-	s.servers, s.read = nil, time.Now()
-	for _, server := range conf.Servers {
-		s.servers = append(s.servers, withPort(server, conf.Port))
-	}
-	if len(s.servers) == 0 {
-		return nil, errServers
-	}
-	return s.servers, nil
 }
 
 func withPort(server, port string) string {

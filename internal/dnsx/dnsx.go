@@ -45,8 +45,11 @@ type Options struct {
 	// Server is "addr" or "addr:port"; empty = those of the system.
 	Server string
 	// TrustAD tells whether the resolver, and the way to it, are trusted to tell
-	// what DNSSEC proves (RFC 6840 §5.8). nil = they are not.
+	// what DNSSEC proves (RFC 6840 §5.8). nil = they are not. The resolvers of the
+	// system are too if it says so itself ("options trust-ad").
 	TrustAD func() bool
+	// ResolvConf is where the system names its resolvers; empty = /etc/resolv.conf.
+	ResolvConf string
 	// Timeout is for one question to one server; 0 = 3 s.
 	Timeout time.Duration
 	// Entries bounds the answers that are remembered; 0 = 10000.
@@ -74,7 +77,8 @@ type key struct {
 // entry is a remembered answer.
 type entry struct {
 	records []dns.RR
-	secure  bool // all answers that led to them were proven by DNSSEC
+	name    string // whose they are: the name asked for, or the one at the end of its aliases
+	secure  bool   // all answers that led to them were proven by DNSSEC
 	err     error
 	until   time.Time
 }
@@ -86,6 +90,9 @@ func New(o Options) *Resolver {
 	}
 	if o.Entries <= 0 {
 		o.Entries = 10000
+	}
+	if o.ResolvConf == "" {
+		o.ResolvConf = resolvConf
 	}
 	if o.Exchange == nil {
 		o.Exchange = exchange
@@ -111,13 +118,12 @@ func (r *Resolver) chosen() string {
 	return r.o.Server
 }
 
-func (r *Resolver) trusted() bool { return r.o.TrustAD != nil && r.o.TrustAD() }
-
 // MX is a mail exchanger of a domain.
 type MX struct {
 	Host       string // lower case without the final dot; empty = "." (RFC 7505)
 	Preference uint16 // the lowest is preferred
 	Secure     bool   // proven by DNSSEC, says a resolver that is trusted to know
+	Domain     string // whose it is: the domain asked for, or the one at the end of its aliases
 }
 
 // MX returns the mail exchangers of a domain, in no order.
@@ -130,7 +136,7 @@ func (r *Resolver) MX(ctx context.Context, domain string) ([]MX, error) {
 	out := make([]MX, 0, len(e.records))
 	for _, rr := range e.records {
 		if mx, ok := rr.(*dns.MX); ok {
-			out = append(out, MX{Host: plain(mx.Mx), Preference: mx.Preference, Secure: secure})
+			out = append(out, MX{Host: plain(mx.Mx), Preference: mx.Preference, Secure: secure, Domain: e.name})
 		}
 	}
 	return out, nil

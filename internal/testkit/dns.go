@@ -43,7 +43,7 @@ type DNS struct {
 	mu      sync.Mutex
 	records map[string][]dns.RR
 	faults  map[dnsKey]DNSFault
-	proven  map[string]bool
+	proven  map[dnsKey]bool
 	queries []DNSQuery
 }
 
@@ -57,7 +57,7 @@ type dnsKey struct {
 // zone file: "example.test. 60 MX 10 mx.example.test.".
 func StartDNS(t testing.TB, records ...string) *DNS {
 	t.Helper()
-	d := &DNS{t: t, records: map[string][]dns.RR{}, faults: map[dnsKey]DNSFault{}, proven: map[string]bool{}}
+	d := &DNS{t: t, records: map[string][]dns.RR{}, faults: map[dnsKey]DNSFault{}, proven: map[dnsKey]bool{}}
 	d.Add(records...)
 	listener, packets, err := listenBoth(t.Context())
 	if err != nil {
@@ -133,25 +133,37 @@ func (d *DNS) Fail(name string, fault DNSFault, types ...string) {
 	d.t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name = dns.CanonicalName(name)
-	if len(types) == 0 {
-		d.faults[dnsKey{name, 0}] = fault
+	for _, qtype := range d.types(types) {
+		d.faults[dnsKey{dns.CanonicalName(name), qtype}] = fault
 	}
-	for _, text := range types {
+}
+
+// Prove makes the answers for a name, all types or only those given, say that DNSSEC
+// proves them, to those who ask for that.
+func (d *DNS) Prove(name string, types ...string) {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, qtype := range d.types(types) {
+		d.proven[dnsKey{dns.CanonicalName(name), qtype}] = true
+	}
+}
+
+// types reads the names of types; none stand for all.
+func (d *DNS) types(names []string) []uint16 {
+	d.t.Helper()
+	if len(names) == 0 {
+		return []uint16{0}
+	}
+	var out []uint16
+	for _, text := range names {
 		qtype, known := dns.StringToType[text]
 		if !known {
 			d.t.Fatalf("fake DNS: unknown type %q", text)
 		}
-		d.faults[dnsKey{name, qtype}] = fault
+		out = append(out, qtype)
 	}
-}
-
-// Prove makes the answers for a name say that DNSSEC proves them, to those who ask
-// for that.
-func (d *DNS) Prove(name string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.proven[dns.CanonicalName(name)] = true
+	return out
 }
 
 // Queries are all questions so far, in the order they came.
@@ -182,7 +194,7 @@ func (d *DNS) answer(question *dns.Msg, tcp bool) *dns.Msg {
 	d.queries = append(d.queries, DNSQuery{Name: name, Type: dns.TypeToString[q.Qtype], TCP: tcp})
 	reply.SetReply(question)
 	reply.RecursionAvailable = true
-	reply.AuthenticatedData = question.AuthenticatedData && d.proven[name]
+	reply.AuthenticatedData = question.AuthenticatedData && (d.proven[dnsKey{name, 0}] || d.proven[dnsKey{name, q.Qtype}])
 	switch d.fault(name, q.Qtype) {
 	case DNSTimeout:
 		return nil
