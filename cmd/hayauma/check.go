@@ -26,9 +26,10 @@ func (c *cli) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the settings, and with --deep everything that is stored",
-		Long: "Check the settings without starting a server. With --deep, read everything that\n" +
-			"is stored and verify each checksum and reference; that takes as long as reading\n" +
-			"the whole of data_dir, and works beside a running server.",
+		Long: "Check the settings without starting a server. A resolver that dns.trust_ad believes\n" +
+			"is asked for a name that is signed and for one that is signed wrongly. With --deep,\n" +
+			"read everything that is stored and verify each checksum and reference; that takes\n" +
+			"as long as reading the whole of data_dir, and works beside a running server.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.check(cmd.Context(), deep) },
 	}

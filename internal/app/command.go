@@ -13,6 +13,7 @@ import (
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/dnsx"
 )
 
 // How long a command, or a server, waits for the stores while another process
@@ -116,8 +117,8 @@ func Verify(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]string
 
 // Check validates settings without starting: what can only be known by trying,
 // since config.Load has checked the rest. It connects to the engines that the
-// settings name, beside a server that runs, and returns what is allowed there
-// but not wise.
+// settings name, beside a server that runs, puts a resolver that is to be believed
+// to the proof, and returns what is allowed there but not wise.
 func Check(ctx context.Context, cfg *config.Config) (warnings []string, err error) {
 	if err := checkSocketPath(cfg.DataDir); err != nil {
 		return nil, err
@@ -125,7 +126,35 @@ func Check(ctx context.Context, cfg *config.Config) (warnings []string, err erro
 	if err := writable(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	return checkEngines(ctx, cfg)
+	if warnings, err = checkEngines(ctx, cfg); err != nil {
+		return warnings, err
+	}
+	warning, err := checkResolver(ctx, cfg.DNS)
+	if warning != "" {
+		warnings = append(warnings, warning)
+	}
+	return warnings, err
+}
+
+// proofTimeout bounds the two look-ups of the proof.
+const proofTimeout = 10 * time.Second
+
+// checkResolver puts a resolver that dns.trust_ad believes to the proof. A proof that
+// cannot be made, as without a network, is a warning.
+func checkResolver(ctx context.Context, d config.DNS) (warning string, err error) {
+	if !d.TrustAD || d.ProofSigned == "" || d.ProofBogus == "" {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
+	defer cancel()
+	err = dnsx.New(dnsx.Options{Server: d.Resolver}).Prove(ctx, d.ProofSigned, d.ProofBogus)
+	switch {
+	case errors.Is(err, dnsx.ErrNoDNSSEC):
+		return "", fmt.Errorf("dns.trust_ad: %w; name one in dns.resolver that does, or remove the line", err)
+	case err != nil:
+		return fmt.Sprintf("dns.trust_ad: no proof could be made that the resolver checks DNSSEC: %v", err), nil
+	}
+	return "", nil
 }
 
 // writable tells whether files can be made in a folder, or the folder itself.

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/app"
+	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/sqlite"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/testkit"
 )
 
 const password = "a good horse"
@@ -157,6 +159,46 @@ func TestUnwritableFolder(t *testing.T) {
 	}
 	if _, err := app.Check(t.Context(), h.config()); err == nil || !strings.Contains(err.Error(), h.data+" is not a folder") {
 		t.Errorf("check: %v", err)
+	}
+}
+
+// TestCheckOfTheResolver: one that is to be believed is put to the proof.
+func TestCheckOfTheResolver(t *testing.T) {
+	t.Parallel()
+	proof := config.DNS{TrustAD: true, ProofSigned: "good.test", ProofBogus: "bad.test"}
+	for _, c := range []struct {
+		name           string
+		settings       config.DNS
+		setup          func(*testkit.DNS)
+		warning, fault string // what it has, empty = there is none
+		asked          bool
+	}{
+		{"it checks", proof, func(d *testkit.DNS) { d.Prove("good.test"); d.Fail("bad.test", testkit.DNSServFail) }, "", "", true},
+		{"it passes on what is wrong", proof, func(d *testkit.DNS) { d.Prove("good.test") },
+			"", "dns.trust_ad: the resolver does not check DNSSEC, or does not tell: there is an answer for bad.test", true},
+		{"it does not tell", proof, func(d *testkit.DNS) { d.Fail("bad.test", testkit.DNSServFail) }, "", "nothing is said of good.test", true},
+		{"there is no network", proof, func(d *testkit.DNS) { d.Fail("good.test", testkit.DNSServFail) }, "dns.trust_ad: no proof could be made", "", true},
+		{"it is not believed", config.DNS{ProofSigned: "good.test", ProofBogus: "bad.test"}, func(*testkit.DNS) {}, "", "", false},
+		{"no proof is wanted", config.DNS{TrustAD: true, ProofSigned: "good.test"}, func(*testkit.DNS) {}, "", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := testkit.StartDNS(t, "good.test. 60 A 10.0.0.1", "bad.test. 60 A 10.0.0.1")
+			c.setup(d)
+			cfg := newHome(t).config()
+			cfg.DNS, cfg.DNS.Resolver = c.settings, d.Addr
+			warnings, err := app.Check(t.Context(), cfg)
+			said := strings.Join(warnings, "\n")
+			if (c.warning == "") != (said == "") || !strings.Contains(said, c.warning) {
+				t.Errorf("warnings %q", said)
+			}
+			if (c.fault == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("error %v", err)
+			}
+			if asked := len(d.Queries()) > 0; asked != c.asked {
+				t.Errorf("asked: %v", asked)
+			}
+		})
 	}
 }
 

@@ -131,8 +131,15 @@ type DNS struct {
 	Resolver string `toml:"resolver"`
 	// Whether that resolver checks DNSSEC, and the way to it is safe, so that it is
 	// believed what is proven. Only say so of one on this machine or in a network of
-	// your own.
+	// your own. Resolvers of the system are also believed if /etc/resolv.conf has
+	// "options trust-ad". "hayauma check" puts the resolver to the proof.
 	TrustAD bool `toml:"trust_ad"`
+	// A name that is signed: for the proof, the resolver must say that what it
+	// answers is proven. Empty: "hayauma check" makes no proof.
+	ProofSigned string `toml:"proof_signed"`
+	// A name whose signatures are wrong on purpose: for the proof, the resolver must
+	// not answer. Empty: "hayauma check" makes no proof.
+	ProofBogus string `toml:"proof_bogus"`
 }
 
 // Auth says how logins are allowed.

@@ -25,6 +25,9 @@ func Default() *Config {
 			HTTP:        []string{"127.0.0.1:8080"},
 			HTTPS:       []string{},
 		},
+		// Both are kept for such tests: https://dnssec.works. The older pair of
+		// verteiltesysteme.net is no more.
+		DNS:  DNS{ProofSigned: "dnssec.works", ProofBogus: "fail01.dnssec.works"},
 		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}, Normalize: []netip.Prefix{}, HighestPriority: 4},
 		Auth: Auth{OAuthAudience: []string{}, OAuthClaim: "email"},
 		// Generous: who reaches them is ill more likely than busy.

@@ -76,6 +76,8 @@ key_file = "/k"
 [dns]
 resolver = "[::1]:5353"
 trust_ad = true
+proof_signed = "signed.test"
+proof_bogus = ""
 [auth]
 allow_cleartext = true
 scram = true

@@ -170,8 +170,13 @@ func portNumber(s string) (int, bool) {
 	return int(n), err == nil
 }
 
-// resolver checks the address of the resolver.
+// resolver checks the address of the resolver, and the names that it is proven by.
 func (k *checker) resolver() {
+	for _, p := range [][2]string{{"dns.proof_signed", k.DNS.ProofSigned}, {"dns.proof_bogus", k.DNS.ProofBogus}} {
+		if why := badHostname(p[1]); p[1] != "" && why != "" {
+			k.bad(p[0], p[1], why+`; correct it, remove the line for the default, or write "" for no proof`)
+		}
+	}
 	if k.DNS.Resolver == "" {
 		return
 	}
