@@ -16,13 +16,14 @@ import (
 
 // client is one connection to a remote. It belongs to one goroutine at a time.
 type client struct {
-	conn  net.Conn
-	in    *smtp.ReplyReader
-	host  string
-	addr  netip.AddrPort
-	tls   string // as the trace shows it
-	known bool   // nobody can have sent us to another host than the domain means
-	rule  rule   // by which it was made
+	conn   net.Conn
+	in     *smtp.ReplyReader
+	host   string
+	addr   netip.AddrPort
+	tls    string // as the trace shows it
+	known  bool   // nobody can have sent us to another host than the domain means
+	domain string // see target
+	rule   rule   // by which it was made
 
 	proved          string // what was asked of the certificate, and is proven; see rule.asks
 	failure, reason string // of TLS, for the report
@@ -49,7 +50,12 @@ type extensions struct {
 }
 
 func newClient(conn net.Conn, t target, times Timeouts) *client {
-	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, addr: t.addr, known: t.known, times: times}
+	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, addr: t.addr, known: t.known, domain: t.domain, times: times}
+}
+
+// target is where it leads.
+func (c *client) target() target {
+	return target{host: c.host, addr: c.addr, known: c.known, domain: c.domain}
 }
 
 // watch ends all waiting within a grace once ctx is done, until the function

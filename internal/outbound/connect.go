@@ -35,7 +35,7 @@ func (w *worker) connect(env mail.Envelope) (*client, *problem) {
 		if i > 0 && w.ctx.Err() != nil {
 			break
 		}
-		r := w.o.rule(w.ctx, w.set, w.site, t.host)
+		r := w.o.rule(w.ctx, w.set, w.site, t)
 		if f := r.barred(); f != nil {
 			if i == 0 || p.targets[i-1].host != t.host {
 				w.report(t, r, nil)

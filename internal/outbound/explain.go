@@ -2,7 +2,10 @@ package outbound
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -44,7 +47,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	}
 	left := maxAddresses
 	for _, h := range hosts {
-		host := Host{Name: h.name, Preference: int(h.preference), Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.name)}
+		host := Host{Name: h.name, Preference: int(h.preference), Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
 		for _, t := range h.targets[:min(len(h.targets), left)] {
 			host.Addresses = append(host.Addresses, t.addr.String())
 		}
@@ -53,6 +56,9 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 			host.Fault = said(h.fault)
 		}
 		r.Hosts = append(r.Hosts, host)
+	}
+	if slices.ContainsFunc(r.Hosts, func(h Host) bool { return strings.HasPrefix(h.Policy, "DANE") }) {
+		r.TLS = "as DANE says of a host; else " + r.TLS
 	}
 	if p := planOf(site.ASCII, hosts); len(p.targets) == 0 && p.fault != nil {
 		r.Reply = said(p.fault)

@@ -24,6 +24,7 @@ const (
 // exchanger is one host that takes mail for a site.
 type exchanger struct {
 	name       string
+	domain     string // whose MX it is: the site, or the name at the end of its aliases
 	preference uint16
 	addrs      []netip.Addr // known already; empty = to be looked up
 	implicit   bool         // the domain has no MX
@@ -61,7 +62,7 @@ func (o *Outbound) exchangers(site string, records []dnsx.MX) ([]exchanger, *mai
 	out := make([]exchanger, 0, len(records))
 	for _, mx := range records {
 		if mx.Host != "" {
-			out = append(out, exchanger{name: mx.Host, preference: mx.Preference, known: mx.Secure})
+			out = append(out, exchanger{name: mx.Host, domain: mx.Domain, preference: mx.Preference, known: mx.Secure})
 		}
 	}
 	if len(out) == 0 { // RFC 7505 §3
@@ -92,9 +93,14 @@ func loop(site string) *mail.Fault {
 
 // target is one address to connect to.
 type target struct {
-	host  string
-	addr  netip.AddrPort
-	known bool // see exchanger
+	host   string
+	addr   netip.AddrPort
+	known  bool // see exchanger
+	domain string
+}
+
+func (e exchanger) target(at netip.AddrPort) target {
+	return target{host: e.name, addr: at, known: e.known, domain: e.domain}
 }
 
 // resolved is what the look-up of one host gave.
@@ -122,7 +128,7 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 	for _, addr := range interleave(addrs) {
 		at := netip.AddrPortFrom(addr, uint16(port))
 		r.ours = r.ours || o.o.IsOurs(at)
-		r.targets = append(r.targets, target{host: e.name, addr: at, known: e.known})
+		r.targets = append(r.targets, e.target(at))
 	}
 	return r
 }

@@ -50,9 +50,11 @@ func (o *Outbound) explainTLS(ctx context.Context, set Settings, site string) (*
 }
 
 // explainHost tells what the policy says of a host, "" where there is none.
-func (o *Outbound) explainHost(ctx context.Context, set Settings, site, host string) string {
-	r := o.rule(ctx, set, site, host)
+func (o *Outbound) explainHost(ctx context.Context, set Settings, site string, t target) string {
+	r := o.rule(ctx, set, site, t)
 	switch {
+	case r.told != "":
+		return r.told
 	case r.policy == "":
 		return ""
 	case r.unnamed == nil:
@@ -68,7 +70,7 @@ func (o *Outbound) explainHost(ctx context.Context, set Settings, site, host str
 func (o *Outbound) explainBarred(ctx context.Context, set Settings, site string, targets []target) string {
 	reply := ""
 	for _, t := range targets {
-		f := o.rule(ctx, set, site, t.host).barred()
+		f := o.rule(ctx, set, site, t).barred()
 		if f == nil {
 			return ""
 		}

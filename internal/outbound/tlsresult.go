@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+
+	"github.com/hayauma/hayauma/internal/tlspolicy/dane"
 )
 
 // TLSResult is what TLS came to with one connection to a mail exchanger, or with
@@ -21,6 +23,7 @@ type TLSResult struct {
 	Policy   string
 	Lines    []string
 	Patterns []string
+	Base     string // of "tlsa": the name below which the records stand, of which the policy is (RFC 8460 §1.1)
 
 	Host  string         // the exchanger, as its MX record names it
 	Addr  netip.AddrPort // not valid where no connection was made
@@ -36,20 +39,23 @@ type TLSResult struct {
 	PolicyReason  string
 }
 
-// Result types of RFC 8460 §4.3.1.
+// Result types of RFC 8460 §4.3.1 and, behind them, §4.3.2.1.
 const (
 	noSTARTTLS   = "starttls-not-supported"
 	otherHost    = "certificate-host-mismatch"
 	expired      = "certificate-expired"
 	notTrusted   = "certificate-not-trusted"
 	otherFailure = "validation-failure"
+
+	tlsaInvalid   = "tlsa-invalid"
+	dnssecInvalid = "dnssec-invalid"
 )
 
 // resultOf is what a report calls a failed handshake.
 func resultOf(err error) string {
 	var invalid x509.CertificateInvalidError
 	switch {
-	case errors.As(err, new(x509.HostnameError)):
+	case errors.As(err, new(x509.HostnameError)), errors.Is(err, dane.ErrName):
 		return otherHost
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return expired
@@ -82,7 +88,7 @@ func (w *worker) report(t target, r rule, c *client) {
 		return
 	}
 	result := TLSResult{
-		Domain: w.site, Policy: r.policy, Lines: r.lines, Patterns: r.patterns, Host: t.host,
+		Domain: w.site, Policy: r.policy, Lines: r.lines, Patterns: r.patterns, Base: r.base, Host: t.host,
 		PolicyFailure: r.failure, PolicyReason: r.reason,
 	}
 	if r.policy == "" {
@@ -96,6 +102,9 @@ func (w *worker) report(t target, r rule, c *client) {
 	}
 	if r.unnamed != nil && result.Failure == "" {
 		result.Failure, result.Reason = otherFailure, "the policy does not name this host"
+		if r.policy == tlsaPolicy {
+			result.Failure, result.Reason = dnssecInvalid, r.unnamed.Public
+		}
 	}
 	w.o.o.Report(result)
 }

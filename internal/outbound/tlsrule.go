@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,18 +15,21 @@ import (
 
 // The types of policies, as TLS reports call them (RFC 8460 §4.4).
 const (
-	noPolicy  = "no-policy-found"
-	stsPolicy = "sts"
+	noPolicy   = "no-policy-found"
+	stsPolicy  = "sts"
+	tlsaPolicy = "tlsa"
 )
 
 // rule is what a connection to one host must have, by the policy of the domain
 // whose mail it takes. The zero rule is opportunistic TLS (RFC 7435).
 type rule struct {
 	policy   string   // its type; empty = there is none
-	source   string   // where it is from: "MTA-STS"
+	source   string   // where it is from: "MTA-STS" or "DANE"
 	name     string   // in sentences: "the MTA-STS policy of x.test (id 1)"
 	lines    []string // what the domain published
 	patterns []string // those for host names among it
+	base     string   // of a host that DANE speaks of: the name that it is asked for
+	told     string   // to people: what DANE says of the host
 
 	must bool // what follows decides; if not, it is only reported
 	// unnamed says that the policy, or what keeps us from it, bars the host.
@@ -39,15 +43,22 @@ type rule struct {
 	failure, reason string
 }
 
-// rule finds what holds for a host of a site. A smart host is the operator's own
+// rule finds what holds for a host of a site, DANE before MTA-STS (RFC 8461 §2). A smart host is the operator's own
 // matter, and an address literal has no domain that could have a policy (RFC 8461
 // §3.4).
-func (o *Outbound) rule(ctx context.Context, set Settings, site, host string) rule {
+func (o *Outbound) rule(ctx context.Context, set Settings, site string, t target) rule {
 	if set.SmartHost.Host != "" || strings.HasPrefix(site, "[") {
 		return rule{}
 	}
-	// What DANE says of a host will come before this (RFC 8461 §2).
-	return o.stsRule(ctx, set, site, host)
+	d := o.daneRule(ctx, site, t)
+	if d.unnamed != nil || d.verify != nil {
+		return d
+	}
+	s := o.stsRule(ctx, set, site, t.host)
+	if d.must && !s.must {
+		return d // TLS without a proof, where nothing asks for one
+	}
+	return s
 }
 
 // stsRule is what the MTA-STS policy of a site asks of a host.
@@ -83,6 +94,9 @@ func (r rule) barred() *mail.Fault {
 
 // names tells whether the policy says that mail for the site goes to the host.
 func (r rule) names() bool { return r.must && r.policy == stsPolicy && r.unnamed == nil }
+
+// proves tells whether the certificate of a host was verified as the rule asks.
+func (r rule) proves(c *client) bool { return r.verify != nil && r.asks == c.proved }
 
 // refuses says why a connection must not be used, whatever it was made for.
 func (r rule) refuses(c *client) *mail.Fault {
@@ -151,7 +165,7 @@ func (w *worker) demandTLS(c *client) *problem {
 		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))
 		return about(c, finding(r.noTLS(fmt.Sprintf("%s refuses STARTTLS (%d %s)", c.host, reply.Code, bounded(reply.Text(), 200)))))
 	}
-	config := w.tls(c.host, false)
+	config := w.tls(cmp.Or(r.base, c.host), false) // RFC 7672 §8.1
 	config.MinVersion = tls.VersionTLS12
 	config.VerifyConnection = r.verify
 	if err := c.secure(w.ctx, config); err != nil {

@@ -53,7 +53,7 @@ func inTime(by mail.DeliverBy, c *client, now time.Time) *mail.Fault {
 // forbids it, or its sender wants TLS all the way (RFC 8689 §4.2.1). Of the latter
 // a report goes nevertheless (§5).
 func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
-	r := w.o.rule(w.ctx, w.set, w.site, c.host)
+	r := w.o.rule(w.ctx, w.set, w.site, c.target())
 	if f := r.refuses(c); f != nil {
 		return f
 	}
@@ -66,7 +66,7 @@ func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, which cannot be had with "+c.host)
 	case !c.known && !r.names():
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and nothing proves that mail for "+w.site+" goes to "+c.host+" (DNSSEC, MTA-STS)")
-	case w.o.verify(t.ConnectionState(), c.host) != nil:
+	case !r.proves(c) && w.o.verify(t.ConnectionState(), c.host) != nil:
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and the certificate of "+c.host+" does not prove who it is")
 	case !c.ext.requireTLS:
 		return mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which "+c.host+" does not promise (REQUIRETLS)")

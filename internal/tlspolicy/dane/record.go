@@ -24,6 +24,9 @@ type Record struct {
 	Data                      []byte
 }
 
+// String is the record as zone files and TLS reports have it (RFC 6698 §2.2).
+func (r Record) String() string { return fmt.Sprintf("%s %X", r.Kind(), r.Data) }
+
 // Kind is the numbers of the record, like "3 1 1".
 func (r Record) Kind() string { return fmt.Sprintf("%d %d %d", r.Usage, r.Selector, r.Matching) }
 

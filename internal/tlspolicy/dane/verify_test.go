@@ -191,6 +191,13 @@ func TestVerifyTellsWhy(t *testing.T) {
 	}
 }
 
+func TestString(t *testing.T) {
+	t.Parallel()
+	if got := (dane.Record{Usage: 3, Selector: 1, Matching: 2, Data: []byte{0, 0xab}}).String(); got != "3 1 2 00AB" {
+		t.Error(got)
+	}
+}
+
 func TestUsable(t *testing.T) {
 	t.Parallel()
 	cert := issue(t, nil, "a")
