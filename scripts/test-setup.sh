@@ -21,6 +21,8 @@ mbsync:isync
 fetchmail:fetchmail
 neomutt:neomutt
 dnsmasq:dnsmasq
+unbound:unbound
+ldns-signzone:ldnsutils
 strace:strace
 /usr/bin/python3:python3
 ps:procps

@@ -66,8 +66,9 @@ postlog unix-dgram n - n - 1 postlogd
 
 // postfix is a running instance.
 type postfix struct {
-	addr string
-	dir  string
+	addr        string
+	dir         string
+	certificate string // file with its own and that of its authority
 }
 
 // log is what it has written so far.
@@ -79,8 +80,9 @@ func (p postfix) log() string {
 	return string(text)
 }
 
-// startPostfix runs an instance with more lines of main.cf.
-func startPostfix(t *testing.T, addr, main string) postfix {
+// startPostfix runs an instance with more lines of main.cf, whose certificate is for
+// more names.
+func startPostfix(t *testing.T, addr, main string, names ...string) postfix {
 	t.Helper()
 	program := testkit.Require(t, "postfix")
 	testkit.RequireRoot(t)
@@ -92,7 +94,7 @@ func startPostfix(t *testing.T, addr, main string) postfix {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the test is over either way
-	certificate, key := testkit.NewCA(t).Files(t, "mx.postfix.test")
+	certificate, key := testkit.NewCA(t).Files(t, append([]string{"mx.postfix.test"}, names...)...)
 	conf := filepath.Join(dir, "conf")
 	for _, d := range []string{conf, filepath.Join(dir, "queue"), filepath.Join(dir, "data")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -109,7 +111,7 @@ func startPostfix(t *testing.T, addr, main string) postfix {
 	}
 	node.Program(t, node.Job{}, program, "-c", conf, "check") // makes the folders of the queue
 	daemons := strings.TrimSpace(node.Program(t, node.Job{}, testkit.Require(t, "postconf"), "-c", conf, "-h", "daemon_directory"))
-	p := postfix{addr: addr, dir: dir}
+	p := postfix{addr: addr, dir: dir, certificate: certificate}
 	run(t, p, exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(daemons, "master"), "-c", conf, "-d"))
 	testkit.Eventually(t, node.Patience, "Postfix to greet", func() bool {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", addr)

@@ -28,13 +28,15 @@ const (
 
 // Options describe a server of a test.
 type Options struct {
-	Domain  string       // its own; empty = a.test. Its users are alice and bob
-	DNS     *testkit.DNS // nil = none
-	Port    string       // "addr:port" whose port stands for 25 at others
-	Extra   string       // more of hayauma.toml, whole sections
-	Queue   string       // lines of [queue]
-	Env     []string     // added to its environment, "KEY=value"
-	NoUsers bool
+	Domain string       // its own; empty = a.test. Its users are alice and bob
+	DNS    *testkit.DNS // nil = none
+	// Resolver is the lines of [dns] where another server than DNS is asked.
+	Resolver string
+	Port     string   // "addr:port" whose port stands for 25 at others
+	Extra    string   // more of hayauma.toml, whole sections
+	Queue    string   // lines of [queue]
+	Env      []string // added to its environment, "KEY=value"
+	NoUsers  bool
 }
 
 // Node is a running server with its addresses.
@@ -87,9 +89,12 @@ func (n *Node) Start(o Options) *Node {
 }
 
 func (n *Node) config(o Options, certificate, key string) string {
-	resolver, port := "127.0.0.1:1", "1" // where nobody answers
-	if o.DNS != nil {
-		resolver = o.DNS.Addr
+	resolver, port := `resolver = "127.0.0.1:1"`, "1" // where nobody answers
+	switch {
+	case o.Resolver != "":
+		resolver = o.Resolver
+	case o.DNS != nil:
+		resolver = fmt.Sprintf("resolver = %q", o.DNS.Addr)
 	}
 	if o.Port != "" {
 		_, port, _ = net.SplitHostPort(o.Port)
@@ -111,7 +116,7 @@ https = []
 cert_file = %q
 key_file = %q
 [dns]
-resolver = %q
+%s
 [outbound]
 port = %s
 [limits]
