@@ -61,10 +61,11 @@ func layerTable() []row {
 // peers are the imports allowed between packages of the same row.
 func peers() map[string][]string {
 	return map[string][]string{
-		"wire/imap":          {"wire/mime"}, // BODYSTRUCTURE and ENVELOPE print a parsed structure
-		"wire/jmap":          {"wire/mime"}, // Email/get does the same
-		"wire/dsn":           {"wire/mime"}, // a report is a multipart message
-		"wire/mime/sevenbit": {"wire/mime"}, // rewrites parts that the parser found
+		"wire/imap":          {"wire/mime"},             // BODYSTRUCTURE and ENVELOPE print a parsed structure
+		"wire/jmap":          {"wire/mime"},             // Email/get does the same
+		"wire/dsn":           {"wire/mime"},             // a report is a multipart message
+		"wire/arf":           {"wire/dsn", "wire/mime"}, // a complaint is built like one
+		"wire/mime/sevenbit": {"wire/mime"},             // rewrites parts that the parser found
 	}
 }
 
