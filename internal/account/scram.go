@@ -2,6 +2,8 @@ package account
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -124,6 +126,16 @@ func (d *Directory) use(ctx context.Context, p AppPassword, door string, peer ne
 		d.usedNow(ctx, p, peer)
 	}
 	return nil
+}
+
+// Secret is a key of this installation for one use, which nobody can tell from the
+// keys for other uses.
+func (d *Directory) Secret(ctx context.Context, use string) ([]byte, error) {
+	secret, err := d.scramSecret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return hkdf.Key(sha256.New, secret, nil, "hayauma "+use, sha256.Size)
 }
 
 // scramSecret is what the salts of users who do not exist are made of.

@@ -67,6 +67,7 @@ type world struct {
 	trustAD bool
 	limits  func(string) (int, int)
 	options outbound.Options
+	from    func(context.Context, *queue.Message, mail.Address) (mail.Address, bool, error) // nil = the sender's own
 	o       *outbound.Outbound
 	ids     *mail.IDs
 
@@ -93,6 +94,12 @@ func newWorld(t *testing.T, records ...string) *world {
 		},
 		TLS:    func() *tls.Config { return w.tls },
 		IsOurs: func(a netip.AddrPort) bool { return a == w.ours },
+		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
+			if w.from == nil {
+				return m.From, false, nil
+			}
+			return w.from(ctx, m, to)
+		},
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	w.o = outbound.New(w.options)

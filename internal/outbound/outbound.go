@@ -49,12 +49,15 @@ type Options struct {
 	Settings func() Settings
 	// Limits are those of a provider: messages a connection, recipients a
 	// transaction; 0 = as Settings say, or a hundred. nil = there are none.
-	Limits  func(provider string) (messages, recipients int)
-	Dial    func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
-	TLS     func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
-	IsOurs  func(netip.AddrPort) bool                                         // one of our listeners; nil = none
-	STS     *sts.Store                                                        // nil = nobody has an MTA-STS policy
-	Report  func(TLSResult)                                                   // called once for each connection to an exchanger; must not block; nil = nobody counts
+	Limits func(provider string) (messages, recipients int)
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
+	TLS    func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
+	IsOurs func(netip.AddrPort) bool                                         // one of our listeners; nil = none
+	STS    *sts.Store                                                        // nil = nobody has an MTA-STS policy
+	Report func(TLSResult)                                                   // called once for each connection to an exchanger; must not block; nil = nobody counts
+	// From is the envelope sender under which a message leaves for a recipient;
+	// alone = for no other recipient. nil = its own.
+	From    func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
 }
@@ -78,6 +81,11 @@ func New(o Options) *Outbound {
 	}
 	if o.IsOurs == nil {
 		o.IsOurs = func(netip.AddrPort) bool { return false }
+	}
+	if o.From == nil {
+		o.From = func(_ context.Context, m *queue.Message, _ mail.Address) (mail.Address, bool, error) {
+			return m.From, false, nil
+		}
 	}
 	return &Outbound{o: o, pool: newPool(), chunks: new(chunks)}
 }

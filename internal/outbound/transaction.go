@@ -106,6 +106,14 @@ func (t *transaction) run(c *client) (stale bool) {
 	stop := c.watch(t.w.ctx, t.w.set.Grace)
 	defer stop()
 	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), c.ext.atOnce(), t.w.recipients)], reused: c.served > 0}
+	from, alone, err := t.w.o.o.From(t.w.ctx, t.m, e.batch[0].Address)
+	if err != nil {
+		t.settle(finding(mail.Temporary(mail.SystemError, "The return path of the message cannot be made now").Because(err)))
+		return false
+	}
+	if e.from = from; alone {
+		e.batch = e.batch[:1]
+	}
 	c.served++
 	stale = e.run()
 	if !stale {
@@ -118,6 +126,7 @@ func (t *transaction) run(c *client) (stale bool) {
 type exchange struct {
 	t      *transaction
 	c      *client
+	from   mail.Address // the envelope sender
 	batch  []queue.Recipient
 	reused bool
 
@@ -170,7 +179,7 @@ func (e *exchange) compose() {
 	if e.c.dirty {
 		e.lines = append(e.lines, "RSET")
 	}
-	line := "MAIL FROM:<" + t.m.From.ASCII() + ">"
+	line := "MAIL FROM:<" + e.from.ASCII() + ">"
 	if ext.size {
 		line += " SIZE=" + strconv.FormatInt(t.size(), 10)
 	}
