@@ -92,13 +92,17 @@ func facts(e event.Event) []fact {
 	add("mailbox", mailboxText(d))
 	if !brought {
 		add("host", hostText(d))
-		if d.Host != "" {
+		if d.Host != "" && d.Source == "" {
 			add("tls", cmp.Or(d.TLS, "none"))
 		}
 	}
 	add(replyName(d), replyText(d))
 	add("class", d.Class)
 	add("reason", d.Reason)
+	add("source", d.Source)
+	if d.Source != "" && d.More > 0 {
+		add("more", fmt.Sprintf("%d recipients that have no entry", d.More))
+	}
 	add("attempt", attemptText(d))
 	if next, err := time.Parse(time.RFC3339, d.Next); err == nil {
 		add("next try", next.Local().Format(time.DateTime))

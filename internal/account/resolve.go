@@ -27,6 +27,9 @@ type Target struct {
 	Kind     Kind
 	Accounts []Account      // by id, none twice
 	Forwards []mail.Address // addresses elsewhere, none twice
+	// ReturnPath says that the address is not one of somebody, but the return path
+	// of a message: this is where its sender is. Resolve never sets it.
+	ReturnPath bool
 }
 
 // maxExpansion bounds how many addresses one alias may lead to in all, those on

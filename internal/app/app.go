@@ -26,6 +26,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/explain"
+	"github.com/hayauma/hayauma/internal/feedback"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/listen"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -39,6 +40,7 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/shaping"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
@@ -69,6 +71,7 @@ type app struct {
 	mailboxes *mailbox.Store
 	history   *event.Log
 	classes   *classify.Classifier
+	paths     *returnpath.Paths
 	logins    *event.Logins // those that failed
 	queue     *queue.Queue
 	outbound  *outbound.Outbound
@@ -133,6 +136,10 @@ func (a *app) buildDomain() {
 		},
 	})
 	a.history = event.NewLog(s.db, s.ids)
+	a.paths = returnpath.New(returnpath.Options{
+		Settings: a.returnPaths, IsLocal: a.directory.IsLocal,
+		Key: func(ctx context.Context) ([]byte, error) { return a.directory.Secret(ctx, "return paths") },
+	})
 }
 
 func (a *app) quota(ctx context.Context, id mail.ID) (int64, error) {
@@ -165,6 +172,9 @@ func (a *app) buildWayOut() error {
 	a.outbound = outbound.New(outbound.Options{
 		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, STS: a.policies,
 		Settings: a.outboundSettings, Limits: a.transactionLimits, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
+		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
+			return a.paths.From(ctx, m.ID, m.From, to)
+		},
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
@@ -200,6 +210,7 @@ func (a *app) buildWayIn() {
 	})
 	a.intake = intake.New(intake.Options{
 		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates,
+		Reports:  feedback.New(feedback.Options{Paths: a.paths, Directory: a.directory, History: a.history}),
 		Settings: a.intakeSettings, Metrics: intake.NewMetrics(a.metrics), Logger: a.log,
 	})
 	a.bounces = bounce.New(bounce.Options{

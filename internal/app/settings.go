@@ -15,6 +15,7 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/smtpd"
 )
 
@@ -105,6 +106,14 @@ func (a *app) outboundSettings() outbound.Settings {
 		s.SmartHost = *h
 	}
 	return s
+}
+
+// returnPaths are made as the settings say; what they name was checked when they
+// were read.
+func (a *app) returnPaths() returnpath.Settings {
+	o := a.cfg.Load().Outbound
+	d, _ := mail.ParseDomain(o.BounceDomain) // an empty one is no domain
+	return returnpath.Settings{Mode: returnpath.Mode(o.ReturnPath), Domain: d}
 }
 
 // retryLimits are those of every destination, by the settings that they come from.

@@ -43,7 +43,7 @@ func layerTable() []row {
 		{3, 4, []string{"relay/event", "policy/rule", "policy/rate", "returnpath"}},
 		{3, 5, []string{"policy"}},
 		{3, 6, []string{"intake"}},
-		{3, 7, []string{"bounce", "outbound/sts"}},
+		{3, 7, []string{"bounce", "feedback", "outbound/sts"}},
 		{3, 8, []string{"outbound"}},
 		// ... and beside it: these may use the way, the way does not know them
 		{3, 9, []string{"relay/*", "explain", "report", "doctor", "cluster", "listen", "move", "shaping"}},

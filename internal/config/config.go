@@ -293,6 +293,15 @@ type Outbound struct {
 	// obeyed: where one says so, mail goes only to hosts that it names and that
 	// prove who they are. Turn it off only where no web server can be reached.
 	MTASTS bool `toml:"mta_sts"`
+	// The envelope sender under which mail leaves, to which other hosts report what
+	// they cannot deliver after all. "sender": the sender's own address. "unique": one
+	// for each message, "verp": one for each recipient as well; a report to them is
+	// noted in the history of its message and passed on to the sender. With verp a
+	// message goes to one recipient at a time.
+	ReturnPath string `toml:"return_path" oneof:"sender,unique,verp"`
+	// The domain of those addresses; its MX must lead here. Empty: the sender's own
+	// domain, and mail whose sender is not at home here keeps its own return path.
+	BounceDomain string `toml:"bounce_domain"`
 }
 
 // Limits holds what peers can make us hold.

@@ -46,6 +46,7 @@ func Default() *Config {
 			ConnectTimeout:        30 * time.Second,
 			IdleTimeout:           5 * time.Second,
 			MessagesPerConnection: 100, Chunking: true, MTASTS: true,
+			ReturnPath: "sender",
 		},
 		Limits: Limits{
 			Connections:           10000,

@@ -112,6 +112,8 @@ idle_timeout = "0"
 messages_per_connection = 9
 chunking = false
 mta_sts = false
+return_path = "verp"
+bounce_domain = "bounce.example.test"
 [limits]
 connections = 1
 connections_per_address = 0

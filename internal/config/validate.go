@@ -64,6 +64,9 @@ func (c *Config) check() []*Problem {
 	if len(c.Queue.Retry) == 0 {
 		k.bad("queue.retry", c.Queue.Retry, `must hold at least one wait; write one like ["5m", "1h"]`)
 	}
+	if d := c.Outbound.BounceDomain; d != "" && badHostname(d) != "" {
+		k.bad("outbound.bounce_domain", d, badHostname(d)+`; write a domain like "bounce.example.org", or "" for the domain of each sender`)
+	}
 	k.smartHost()
 	k.storage()
 	return k.problems

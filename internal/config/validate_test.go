@@ -69,6 +69,8 @@ func TestValidate(t *testing.T) {
 		"smart host port":      {func(c *Config) { c.Outbound.SmartHost = "h.test:0" }, `outbound.smart_host = "h.test:0"`},
 		"user without host":    {func(c *Config) { c.Outbound.SmartHostUser = "u" }, `outbound.smart_host_user = "u": there is no smart_host`},
 		"user alone":           {func(c *Config) { c.Outbound.SmartHost, c.Outbound.SmartHostUser = "h.test:25", "u" }, `outbound.smart_host_user = "u": smart_host_user and`},
+		"return path":          {func(c *Config) { c.Outbound.ReturnPath = "own" }, `outbound.return_path = "own": must be one of sender, unique, verp`},
+		"bounce domain":        {func(c *Config) { c.Outbound.BounceDomain = "b@c" }, `outbound.bounce_domain = "b@c": may hold only`},
 		"smart host TLS word":  {func(c *Config) { c.Outbound.SmartHostTLS = "maybe" }, `outbound.smart_host_tls = "maybe": must be one of starttls, implicit, opportunistic, none`},
 		"no connections":       {func(c *Config) { c.Limits.Connections = 0 }, "limits.connections = 0: must be at least 1"},
 		"negative":             {func(c *Config) { c.Limits.ConnectionsPerAddress = -1 }, "limits.connections_per_address = -1: must be at least 0"},

@@ -376,6 +376,9 @@ func TestRepeats(t *testing.T) {
 		t.Errorf("repeat of %s is %s", first.ID, second.ID)
 	}
 	wantCopies(t, s, 1, "alice@hayauma.test")
+	if n := also.Load(); n != 1 {
+		t.Errorf("what belongs to the commit was added %d times", n)
+	}
 	if q := s.Queued(); len(q) != 1 {
 		t.Errorf("queued %d times", len(q))
 	}

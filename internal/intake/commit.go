@@ -26,7 +26,7 @@ type entry struct {
 	message  *queue.Message // with those of its recipients that wait; nil = nothing for the queue
 	reports  []report
 	accepted event.Event
-	refused  bool // nothing but the event is kept
+	refused  bool // nothing but events is kept
 	also     []func(*db.Tx) error
 	room     *rate.Reservation
 
@@ -36,7 +36,7 @@ type entry struct {
 
 // entry gathers the rows of a transaction whose bytes are durable.
 func (t *Transaction) entry() *entry {
-	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, also: t.also, room: t.room, done: make(chan struct{})}
+	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, refused: t.heard, also: t.also, room: t.room, done: make(chan struct{})}
 	now := t.accounts
 	if t.quarantine || t.env.Release > 0 {
 		now = nil // the queue keeps them
@@ -45,7 +45,7 @@ func (t *Transaction) entry() *entry {
 		now = now[:inTransaction]
 	}
 	if len(now) > 0 {
-		content := mailbox.Describe(t.stored.ID, t.content.parser.Finish(), t.content.scanner.References().Value())
+		content := mailbox.Describe(t.stored.ID, t.content.structure(), t.content.scanner.References().Value())
 		for _, c := range now {
 			e.copies = append(e.copies, t.copy(c, content))
 		}
@@ -78,6 +78,9 @@ func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
 		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
 		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, LongLines: t.content.ruler.long, Envelope: t.env, Received: mail.Micros(t.started),
 		Recipients: make([]queue.Recipient, 0, len(t.remote)+len(local)),
+	}
+	if t.returned {
+		m.From = mail.Address{} // nobody is told of a report that cannot be passed on
 	}
 	for _, r := range t.remote {
 		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: r.Address.Domain.ASCII})
@@ -247,6 +250,9 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 		return nil, err
 	}
 	for _, e := range group {
+		if _, repeat := repeats[e]; repeat {
+			continue
+		}
 		for _, fn := range e.also {
 			if err := fn(tx); err != nil {
 				return nil, err

@@ -28,6 +28,7 @@ const maxValue = 1000
 type content struct {
 	writer  blob.Writer
 	parser  *mime.Parser // only if somebody here gets a copy
+	parsed  *mime.Part   // what it found; nil = not asked yet
 	scanner *mime.HeaderScanner
 	sum     hash.Hash // of the bytes as the peer sent them
 	head    []byte    // a submission's header, held until it is complete
@@ -232,7 +233,10 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	if c.fault == nil && t.ours() {
 		c.fault = t.toSevenBit()
 	}
-	if c.fault != nil {
+	if c.fault == nil {
+		c.fault = t.hear(ctx)
+	}
+	if c.fault != nil || t.heard {
 		return c.fault
 	}
 	if c.scanner.MessageID().Count > 0 && t.mayRepeat() {
@@ -248,6 +252,14 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	}
 	t.stored = body
 	return nil
+}
+
+// structure is that of the whole content; nil if nobody here gets a copy.
+func (c *content) structure() *mime.Part {
+	if c.parsed == nil && c.parser != nil {
+		c.parsed = c.parser.Finish()
+	}
+	return c.parsed
 }
 
 // mayRepeat tells whether the sender can lose our reply: who calls us on this

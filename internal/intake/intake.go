@@ -33,6 +33,7 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
 	Rates     *rate.Limiter // counts what accounts send; nil = nobody does
+	Reports   Reports       // what others tell of mail that left; nil = nobody listens
 	Settings  func() Settings
 	Metrics   *Metrics
 	Logger    *slog.Logger

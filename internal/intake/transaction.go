@@ -41,6 +41,9 @@ type Transaction struct {
 	room       *rate.Reservation // nil = it counts for nobody
 	tags       []string
 	quarantine bool
+	returned   bool                                           // its one recipient is a return path
+	heard      bool                                           // nobody is to get it: what it told is noted
+	over       func()                                         // what waits for the end; nil = nothing
 	judge      func(context.Context, mime.Header) *mail.Fault // of a submission's header; nil = any will do
 
 	content content
@@ -114,17 +117,27 @@ func (t *Transaction) Resolve(ctx context.Context, a mail.Address) (account.Targ
 
 // Resolve says where an address leads.
 func (in *Intake) Resolve(ctx context.Context, a mail.Address) (account.Target, *mail.Fault) {
-	target, err := in.o.Directory.Resolve(ctx, a)
-	if err != nil {
-		return target, mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
+	if target, ours, err := in.returnPath(ctx, a); ours || err != nil {
+		return target, unresolved(err)
 	}
-	return target, nil
+	target, err := in.o.Directory.Resolve(ctx, a)
+	return target, unresolved(err)
+}
+
+func unresolved(err error) *mail.Fault {
+	if err == nil {
+		return nil
+	}
+	return mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
 }
 
 // Add takes a recipient that policy has let pass.
 func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.Target) *mail.Fault {
 	if len(t.recipients) >= t.settings.Recipients {
 		return mail.Temporary(mail.TooManyRecipients, "Too many recipients: send the rest in another transaction")
+	}
+	if t.returned || target.ReturnPath && len(t.recipients) > 0 {
+		return mail.Temporary(mail.TooManyRecipients, "A return path is the only recipient of its reports: send the rest in other transactions")
 	}
 	if target.Kind == account.Elsewhere {
 		t.addRemote(r)
@@ -142,6 +155,7 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 		t.addRemote(mail.Recipient{Address: f, Notify: each.Notify, ORCPT: r.ORCPT})
 	}
 	t.wantsToKnow(r, each, target)
+	t.returned = target.ReturnPath
 	t.recipients = append(t.recipients, r)
 	return nil
 }
@@ -227,6 +241,9 @@ func (t *Transaction) Abort() {
 	t.done = true
 	t.content.abort()
 	t.release()
+	if t.over != nil {
+		t.over()
+	}
 }
 
 // Commit takes responsibility for the message or says why not. After it the

@@ -35,6 +35,7 @@ type Options struct {
 	Port     string   // "addr:port" whose port stands for 25 at others
 	Extra    string   // more of hayauma.toml, whole sections
 	Queue    string   // lines of [queue]
+	Way      string   // lines of [outbound]
 	Env      []string // added to its environment, "KEY=value"
 	NoUsers  bool
 }
@@ -119,6 +120,7 @@ key_file = %q
 %s
 [outbound]
 port = %s
+%s
 [limits]
 connections_per_address = 0
 [storage]
@@ -126,7 +128,7 @@ min_free = "1MB"
 %s[queue]
 %s
 %s`, n.Host, n.SMTP, n.Submission, n.Submission2, n.Submissions, n.LMTP, n.IMAP, n.IMAPS, n.POP3, n.POP3S, n.HTTP,
-		certificate, key, resolver, port, testkit.StorageKeys(n.t), o.Queue, o.Extra)
+		certificate, key, resolver, port, o.Way, testkit.StorageKeys(n.t), o.Queue, o.Extra)
 }
 
 // Run runs a command of the command line that must succeed.

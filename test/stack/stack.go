@@ -20,6 +20,7 @@ import (
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/feedback"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
@@ -29,6 +30,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -49,6 +51,7 @@ type Options struct {
 	LoginFailures int // per address; 0 = no limit
 	SCRAM         bool
 	SendLimits    rate.Limits // of accounts
+	ReturnPath    returnpath.Settings
 
 	// DB and Blobs put something between the engines and intake, to inject
 	// their errors.
@@ -75,6 +78,7 @@ type Stack struct {
 	Rates     *rate.Limiter
 	History   *event.Log
 	Classes   *classify.Classifier
+	Paths     *returnpath.Paths
 	Reporter  *bounce.Reporter
 
 	t testing.TB
@@ -121,6 +125,10 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 		Directory: s.Directory, Bans: s.Bans, SCRAM: func() bool { return o.SCRAM }, Logger: log,
 	})
 	s.History = event.NewLog(s.DB, s.IDs)
+	s.Paths = returnpath.New(returnpath.Options{
+		Settings: func() returnpath.Settings { return o.ReturnPath }, IsLocal: s.Directory.IsLocal,
+		Key: func(ctx context.Context) ([]byte, error) { return s.Directory.Secret(ctx, "return paths") },
+	})
 	s.Rules = rule.New(rule.Options{DB: s.DB, IDs: s.IDs})
 	rates, err := rate.Open(s.t.Context(), rate.Options{
 		DB: s.DB, Logger: log,
@@ -170,6 +178,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 	}
 	in := intake.Options{
 		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue, Rates: s.Rates,
+		Reports:  feedback.New(feedback.Options{Paths: s.Paths, Directory: s.Directory, History: s.History}),
 		Settings: func() intake.Settings { return limits },
 		Metrics:  intake.NewMetrics(prometheus.NewRegistry()), Logger: log,
 	}

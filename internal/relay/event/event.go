@@ -35,6 +35,11 @@ const (
 	Released  Kind = "released"  // somebody let it go on
 	Recalled  Kind = "recalled"  // its sender took it back in time
 	Deleted   Kind = "deleted"   // somebody took it out of the queue
+
+	// What other hosts told later, after they took responsibility.
+	Returned   Kind = "returned"   // it failed there
+	Reported   Kind = "reported"   // anything else: a delay, a success, an answer
+	Complained Kind = "complained" // its recipient did not want it
 )
 
 // LoginFailed belongs to no message: somebody could not log in.
@@ -84,6 +89,7 @@ type Detail struct {
 	Millis     int64    `json:"millis,omitempty"` // how long the attempt took
 	Other      string   `json:"other,omitempty"`  // id of the message that this event made: a bounce
 	Reason     string   `json:"reason,omitempty"`
+	Source     string   `json:"source,omitempty"`    // how it is known what others told later
 	Mechanism  string   `json:"mechanism,omitempty"` // of a login
 	More       int      `json:"more,omitempty"`      // the event stands for so many that have none of their own
 }

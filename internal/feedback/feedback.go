@@ -1,0 +1,201 @@
+// Package feedback matches what other hosts tell later of mail that they took,
+// reports of failure and complaints, to the messages that it is about.
+package feedback
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/returnpath"
+)
+
+// Options are what a Desk is made of.
+type Options struct {
+	Paths     *returnpath.Paths
+	Directory *account.Directory
+	History   *event.Log
+}
+
+// Desk takes reports. It may be used by many goroutines.
+type Desk struct {
+	o     Options
+	turns turns
+}
+
+var _ intake.Reports = (*Desk)(nil)
+
+// New returns a Desk.
+func New(o Options) *Desk { return &Desk{o: o, turns: turns{busy: map[mail.ID]chan struct{}{}}} }
+
+const (
+	// maxItems bounds the recipients that are noted of one report.
+	maxItems = 100
+	// maxTold bounds what is noted of one message.
+	maxTold = 1000
+	// maxPassed bounds the reports on one message that its sender gets.
+	maxPassed = 20
+)
+
+// How it is known which message a report is about.
+const (
+	byPath      = "report"                // its return path proves it
+	byMessageID = "report, by Message-ID" // who got the message could have made it up
+)
+
+// Resolve implements intake.Reports: a return path leads to the sender of its
+// message, as an alias would. Once the history of the message is gone, or if its
+// proof is wrong, it is an address like any other.
+func (d *Desk) Resolve(ctx context.Context, a mail.Address) (account.Target, bool, error) {
+	token, ok, err := d.o.Paths.Read(ctx, a)
+	if err != nil || !ok {
+		return account.Target{}, false, err
+	}
+	first, err := d.o.History.Accepted(ctx, token.Message)
+	if errors.Is(err, event.ErrNoMessage) {
+		return account.Target{}, false, nil
+	}
+	if err != nil {
+		return account.Target{}, false, err
+	}
+	from, err := mail.ParseAddress(first.Detail.From)
+	if err != nil {
+		return account.Target{}, false, nil //nolint:nilerr // a null sender has no return path
+	}
+	target, err := d.o.Directory.Resolve(ctx, from)
+	switch {
+	case err != nil:
+		return account.Target{}, false, err
+	case target.Kind == account.Elsewhere:
+		target = account.Target{Kind: account.Here, Forwards: []mail.Address{from}}
+	case target.Kind == account.Unknown:
+		target = account.Target{Kind: account.Here} // to be noted, and for nobody
+	}
+	return target, true, nil
+}
+
+// Hear implements intake.Reports.
+func (d *Desk) Hear(ctx context.Context, a intake.Arrival) (intake.Heard, error) {
+	n, err := read(a.Content)
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	if len(a.To) == 1 {
+		token, ok, err := d.o.Paths.Read(ctx, a.To[0])
+		if err != nil {
+			return intake.Heard{}, err
+		}
+		if ok {
+			return d.inTurn(ctx, token.Message, func() (intake.Heard, error) { return d.proven(ctx, token, n, a.ID) })
+		}
+	}
+	return d.likely(ctx, n, a)
+}
+
+// proven notes what came to a return path.
+func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, report mail.ID) (intake.Heard, error) {
+	m, err := d.about(ctx, token.Message)
+	if errors.Is(err, event.ErrNoMessage) {
+		return intake.Heard{}, nil
+	}
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	m.only(token)
+	heard := intake.Heard{Enough: m.passed >= maxPassed}
+	if !n.form {
+		// An answer of a robot, or a report in words alone: each may say something
+		// else, so that only their number is bounded.
+		n.items = []item{{kind: event.Reported, detail: event.Detail{Reply: n.reply, Reason: "mail of another kind came to its return path"}}}
+		if heard.Enough {
+			return heard, nil
+		}
+	}
+	for _, i := range n.items {
+		to := cmp.Or(m.recipient(i.names), named(token, i.names))
+		if to == "" && len(i.names) > 0 {
+			i.detail.Reason += " (of " + i.names[0] + ")"
+		}
+		if e, fresh := m.note(i, to, byPath, report); fresh || !n.form {
+			heard.Events = append(heard.Events, e)
+		}
+	}
+	heard.Enough = heard.Enough || n.form && len(heard.Events) == 0
+	more(heard.Events, n.more)
+	return heard, nil
+}
+
+// likely notes what came to the sender of a message, and holds its Message-ID. It
+// is certain where the sender is the one to whom it came, the recipient one of the
+// message's, and no other message has that Message-ID, or our trace tells which.
+func (d *Desk) likely(ctx context.Context, n news, a intake.Arrival) (intake.Heard, error) {
+	id, ok := n.original.Get("Message-ID")
+	if !n.form || !ok {
+		return intake.Heard{}, nil
+	}
+	list, err := d.o.History.AcceptedAs(ctx, id)
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	first, ok := choose(list, a.To, traceOf(n.original))
+	if !ok {
+		return intake.Heard{}, nil
+	}
+	return d.inTurn(ctx, first.Message, func() (intake.Heard, error) { return d.noted(ctx, first.Message, n, a.ID) })
+}
+
+// inTurn makes sure that what is known of a message stays so until the commit.
+func (d *Desk) inTurn(ctx context.Context, message mail.ID, hear func() (intake.Heard, error)) (intake.Heard, error) {
+	end, err := d.turns.take(ctx, message)
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	heard, err := hear()
+	if err != nil {
+		end()
+		return intake.Heard{}, err
+	}
+	heard.Done = end
+	return heard, nil
+}
+
+// noted notes what a report says of recipients of a message.
+func (d *Desk) noted(ctx context.Context, message mail.ID, n news, report mail.ID) (intake.Heard, error) {
+	m, err := d.about(ctx, message)
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	var heard intake.Heard
+	for _, i := range n.items {
+		to := m.recipient(i.names)
+		if to == "" && i.kind != event.Complained { // who passes complaints on may hide who complains
+			continue
+		}
+		if e, fresh := m.note(i, to, byMessageID, report); fresh {
+			heard.Events = append(heard.Events, e)
+		}
+	}
+	return heard, nil
+}
+
+// named is the one of some names that a return path was made for: its own report may
+// come before we have noted that the recipient was taken.
+func named(token returnpath.Token, names []string) string {
+	for _, name := range names {
+		if a, err := mail.ParseAddress(name); err == nil && token.Single() && token.IsFor(a) {
+			return a.String()
+		}
+	}
+	return ""
+}
+
+// more notes how many recipients of a report have no event.
+func more(events []event.Event, n int) {
+	if len(events) > 0 {
+		events[len(events)-1].Detail.More = n
+	}
+}

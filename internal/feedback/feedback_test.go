@@ -1,0 +1,393 @@
+package feedback_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/internal/wire/dsn"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+const patience = 10 * time.Second
+
+// world is a server whose mail for others is taken, and from which reports come
+// back.
+type world struct {
+	*stack.Stack
+	t *testing.T
+}
+
+func newWorld(t *testing.T, set returnpath.Settings) *world {
+	t.Helper()
+	s := stack.New(t, stack.Options{ReturnPath: set, Deliverer: stack.Deliver(func(_ *queue.Message, r queue.Recipient) queue.Outcome {
+		if r.Address.Domain.ASCII == "far.test" {
+			return queue.Outcome{Result: queue.TryLater, Code: 450, Host: "mx.far.test"} // kept, to be looked at
+		}
+		return queue.Outcome{Result: queue.Delivered, Code: 250, Host: "mx.elsewhere.test", Reply: "Taken"}
+	})})
+	s.Account("alice@hayauma.test", 0)
+	return &world{Stack: s, t: t}
+}
+
+// send sends a message and waits until all have it.
+func (w *world) send(from string, to ...string) mail.ID {
+	w.t.Helper()
+	tx := w.Intake.Begin(mail.Origin{Door: mail.DoorCommand}, mail.Envelope{From: w.Address(from)})
+	for _, a := range to {
+		if fault := w.add(tx, w.Address(a)); fault != nil {
+			w.t.Fatal(fault)
+		}
+	}
+	_, _ = tx.Write([]byte("Message-ID: <lunch@hayauma.test>\r\nSubject: lunch\r\n\r\nHello\r\n")) // its fault is that of Commit
+	r := tx.Commit(w.t.Context())
+	if r.Fault != nil {
+		w.t.Fatal(r.Fault)
+	}
+	testkit.Eventually(w.t, patience, "delivery", func() bool { return strings.Count(w.Events(r.ID.String()), "delivered") == len(to) })
+	return r.ID
+}
+
+func (w *world) add(tx *intake.Transaction, a mail.Address) *mail.Fault {
+	target, fault := tx.Resolve(w.t.Context(), a)
+	if fault == nil && target.Kind == account.Unknown {
+		return mail.Final(mail.NoSuchMailbox, "no such mailbox")
+	}
+	if fault == nil {
+		fault = tx.Add(w.t.Context(), mail.Recipient{Address: a}, target)
+	}
+	return fault
+}
+
+// path is the return path under which a message went to somebody.
+func (w *world) path(id mail.ID, from, to string) mail.Address {
+	w.t.Helper()
+	a, _, err := w.Paths.From(w.t.Context(), id, w.Address(from), w.Address(to))
+	if err != nil || a == w.Address(from) {
+		w.t.Fatalf("%s, %v", a, err)
+	}
+	return a
+}
+
+// comes is a message that arrives from another host.
+func (w *world) comes(from string, to mail.Address, content string) mail.ID {
+	w.t.Helper()
+	env := mail.Envelope{}
+	if from != "" {
+		env.From = w.Address(from)
+	}
+	tx := w.Intake.Begin(mail.Origin{Door: mail.DoorSMTP, Peer: netip.MustParseAddrPort("192.0.2.1:25"), Helo: "mx.elsewhere.test"}, env)
+	defer tx.Abort()
+	if fault := w.add(tx, to); fault != nil {
+		w.t.Error(fault)
+	}
+	_, _ = tx.Write([]byte(content)) // its fault is that of Commit
+	r := tx.Commit(w.t.Context())
+	if r.Fault != nil {
+		w.t.Error(r.Fault)
+	}
+	return r.ID
+}
+
+// report is one of failure of some recipients, each with its own Message-ID.
+func report(n int, to ...string) string {
+	r := dsn.Report{
+		From: "MAILER-DAEMON@mx.elsewhere.test", To: "alice@hayauma.test", Subject: "Undelivered", MessageID: fmt.Sprintf("<%d@mx.elsewhere.test>", n),
+		Date: time.Now(), Hostname: "mx.elsewhere.test", Arrival: time.Now(), Text: "No.\n",
+		Original: []byte("Message-ID: <lunch@hayauma.test>\r\nSubject: lunch\r\n"), HeadersOnly: true,
+	}
+	for _, a := range to {
+		r.Recipients = append(r.Recipients, dsn.Recipient{
+			Final: a, Action: dsn.Failed, Status: "5.0.0", RemoteMTA: "store.elsewhere.test", Diagnostic: "550 5.1.1 No such user", LastTry: time.Now(),
+		})
+	}
+	return string(r.Bytes())
+}
+
+// complaint is one about the message, to whom it went, or to nobody.
+func complaint(kind, to string) string {
+	text := "From: fbl@far.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n" +
+		"--b\r\n\r\nSpam.\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: " + kind + "\r\nUser-Agent: FBL/1\r\nVersion: 1\r\n"
+	if to != "" {
+		text += "Original-Rcpt-To: <" + to + ">\r\n"
+	}
+	return text + "\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <lunch@hayauma.test>\r\nSubject: lunch\r\n\r\nHello\r\n--b--\r\n"
+}
+
+// told are the later events of a message.
+func (w *world) told(id mail.ID) []string {
+	var out []string
+	for _, e := range w.Timeline(id.String()) {
+		if d := e.Detail; d.Source != "" {
+			out = append(out, strings.Join(strings.Fields(fmt.Sprintf("%s %s %d %s %q %s", e.Kind, e.Recipient, d.Code, d.Enhanced, d.Reason, d.Source)), " "))
+		}
+	}
+	return out
+}
+
+func (w *world) want(id mail.ID, passed int, told ...string) {
+	w.t.Helper()
+	if got := w.told(id); !slices.Equal(got, told) {
+		w.t.Errorf("told\n got %q\nwant %q", got, told)
+	}
+	if got := w.Inbox("alice@hayauma.test"); len(got) != passed {
+		w.t.Errorf("alice got %d, want %d: %q", len(got), passed, got)
+	}
+}
+
+const (
+	failedX = `returned x@elsewhere.test 550 5.1.1 "failed" report`
+	failedY = `returned y@elsewhere.test 550 5.1.1 "failed" report`
+)
+
+// TestToTheReturnPath: a report is noted in the history of its message and passed
+// on to the sender, once for each thing that it says.
+func TestToTheReturnPath(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	path := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+	first := w.comes("", path, report(1, "X@elsewhere.test"))
+	w.want(id, 1, failedX)
+	if e := w.Timeline(id.String()); e[len(e)-1].Detail.Other != first.String() || e[len(e)-1].Detail.Host != "store.elsewhere.test" {
+		t.Errorf("%+v", e[len(e)-1])
+	}
+	if got := w.Inbox("alice@hayauma.test")[0]; !strings.HasPrefix(got, "Return-Path: <>\r\n") || !strings.Contains(got, "No such user") {
+		t.Errorf("passed on: %q", got)
+	}
+	again := w.comes("", path, report(2, "x@elsewhere.test"))
+	w.want(id, 1, failedX)
+	if got := w.Events(again.String()); got != "accepted" {
+		t.Errorf("history of what was said before: %s", got)
+	}
+	w.comes("", path, report(3, "x@elsewhere.test", "y@elsewhere.test"))
+	w.want(id, 2, failedX, failedY)
+	w.comes("", path, report(4, "z@elsewhere.test"))
+	w.want(id, 3, failedX, failedY, `returned 550 5.1.1 "failed (of z@elsewhere.test)" report`)
+}
+
+// TestVERP: the return path tells which recipient a report is about, even where the
+// host behind him calls him something else, or says nothing that can be read.
+func TestVERP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.VERP})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	w.comes("", w.path(id, "alice@hayauma.test", "y@elsewhere.test"), report(1, "moved@new.test"))
+	w.want(id, 1, failedY)
+	w.comes("", w.path(id, "alice@hayauma.test", "x@elsewhere.test"), "Subject: no\r\n\r\nYour mail failed.\r\n550 5.1.1 unknown\r\n")
+	w.want(id, 2, failedY, `reported x@elsewhere.test 0 "mail of another kind came to its return path" report`)
+}
+
+// TestComplaint: one to the return path, and one to the sender, as feedback loops
+// send them.
+func TestComplaint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	w.comes("fbl@far.test", w.path(id, "alice@hayauma.test", "x@elsewhere.test"), complaint("abuse", "x@elsewhere.test"))
+	w.want(id, 1, `complained x@elsewhere.test 0 "abuse" report`)
+	w.comes("fbl@far.test", w.Address("alice@hayauma.test"), complaint("fraud", ""))
+	w.comes("fbl@far.test", w.Address("alice@hayauma.test"), complaint("not-spam", "y@elsewhere.test"))
+	w.want(id, 3, `complained x@elsewhere.test 0 "abuse" report`, `complained 0 "fraud" report, by Message-ID`,
+		`reported y@elsewhere.test 0 "not-spam" report, by Message-ID`)
+}
+
+// TestToTheSender: where mail leaves under its sender's address, reports are
+// delivered like other mail, and noted if it is certain what they are about.
+func TestToTheSender(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{})
+	w.Account("bob@hayauma.test", 0)
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	w.comes("", w.Address("bob@hayauma.test"), report(1, "x@elsewhere.test")) // not his message
+	w.want(id, 0)
+	w.comes("", w.Address("alice@hayauma.test"), report(2, "z@elsewhere.test")) // no recipient of hers
+	w.want(id, 1)
+	w.comes("", w.Address("alice@hayauma.test"), strings.Replace(report(3, "x@elsewhere.test"), "<lunch@", "<supper@", 1))
+	w.want(id, 2)
+	w.comes("x@elsewhere.test", w.Address("alice@hayauma.test"), "Message-ID: <lunch@hayauma.test>\r\n\r\n<x@elsewhere.test>: 550 5.1.1 no\r\n")
+	w.want(id, 3)
+	w.comes("", w.Address("alice@hayauma.test"), report(4, "x@elsewhere.test"))
+	w.comes("", w.Address("alice@hayauma.test"), report(5, "x@elsewhere.test"))
+	w.want(id, 5, `returned x@elsewhere.test 550 5.1.1 "failed" report, by Message-ID`)
+	// Another message with this Message-ID: only our trace tells which it was.
+	twin := w.send("alice@hayauma.test", "x@elsewhere.test")
+	w.comes("", w.Address("alice@hayauma.test"), report(6, "y@elsewhere.test"))
+	w.want(id, 6, `returned x@elsewhere.test 550 5.1.1 "failed" report, by Message-ID`)
+	trace := "Received: by mx.hayauma.test with ESMTPSA id " + twin.String() + ";\r\n\tSun, 01 Mar 2026 12:00:00 +0000\r\nMessage-ID: <lunch"
+	w.comes("", w.Address("alice@hayauma.test"), strings.Replace(report(7, "x@elsewhere.test"), "Message-ID: <lunch", trace, 1))
+	w.want(twin, 7, `returned x@elsewhere.test 550 5.1.1 "failed" report, by Message-ID`)
+}
+
+// TestSenderElsewhere: a report on forwarded mail goes on to its sender, and can
+// cause no report itself.
+func TestSenderElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique, Domain: mustDomain(t, "bounce.test")})
+	for _, from := range []string{"", "vacation@elsewhere.test"} {
+		id := w.send("bob@far.test", "x@elsewhere.test")
+		path := w.path(id, "bob@far.test", "x@elsewhere.test")
+		if path.Domain.ASCII != "bounce.test" {
+			t.Fatal(path)
+		}
+		r := w.comes(from, path, report(1, "x@elsewhere.test"))
+		w.want(id, 0, failedX)
+		var queued []*queue.Message
+		for _, m := range w.Queued() {
+			if m.ID == r {
+				queued = append(queued, m)
+			}
+		}
+		if len(queued) != 1 || !queued[0].From.IsNull() || len(queued[0].Recipients) != 1 || queued[0].Recipients[0].Address.String() != "bob@far.test" {
+			t.Errorf("from %q: queued %+v", from, queued)
+		}
+		if again, alone, err := w.Paths.From(t.Context(), r, queued[0].From, w.Address("bob@far.test")); !again.IsNull() || alone || err != nil {
+			t.Errorf("it leaves under %s, %v", again, err)
+		}
+	}
+}
+
+func mustDomain(t *testing.T, s string) mail.Domain {
+	t.Helper()
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestSenderGone: a report for nobody is noted, and not kept.
+func TestSenderGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	w.Account("bob@hayauma.test", 0)
+	id := w.send("bob@hayauma.test", "x@elsewhere.test")
+	path := w.path(id, "bob@hayauma.test", "x@elsewhere.test")
+	if err := w.Directory.RemoveAccount(t.Context(), w.Address("bob@hayauma.test")); err != nil {
+		t.Fatal(err)
+	}
+	r := w.comes("", path, report(1, "x@elsewhere.test"))
+	w.want(id, 0, failedX)
+	if got := w.Events(r.String()); got != "accepted" {
+		t.Errorf("history of the report: %s", got)
+	}
+}
+
+// TestForged: who makes up a return path finds no such mailbox.
+func TestForged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test")
+	good := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+	for _, local := range []string{
+		"b+" + id.String() + strings.Repeat("0", 16), "b+" + (id + 1).String() + good.Local[15:], good.Local[:len(good.Local)-1] + "z",
+	} {
+		target, fault := w.Intake.Resolve(t.Context(), mail.Address{Local: local, Domain: good.Domain})
+		if fault != nil || target.Kind != account.Unknown || target.ReturnPath {
+			t.Errorf("%s: %+v, %v", local, target, fault)
+		}
+	}
+	// Nor does one whose message is not known any more.
+	if _, err := w.History.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if target, fault := w.Intake.Resolve(t.Context(), good); fault != nil || target.Kind != account.Unknown {
+		t.Errorf("%+v, %v", target, fault)
+	}
+}
+
+// TestAlone: a return path shares a transaction with nobody.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test")
+	path := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+	for _, list := range [][]mail.Address{{path, w.Address("alice@hayauma.test")}, {w.Address("alice@hayauma.test"), path}, {path, path}} {
+		tx := w.Intake.Begin(mail.Origin{Door: mail.DoorSMTP}, mail.Envelope{})
+		if fault := w.add(tx, list[0]); fault != nil {
+			t.Fatal(fault)
+		}
+		if fault := w.add(tx, list[1]); fault == nil || fault.Code() != 452 {
+			t.Errorf("%v: %v", list, fault)
+		}
+		tx.Abort()
+	}
+}
+
+// TestHuge: of a report on ten thousand recipients some are noted, and how many
+// there were.
+func TestHuge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	to := make([]string, 10_000)
+	for i := range to {
+		to[i] = fmt.Sprintf("x%d@elsewhere.test", i)
+	}
+	to[50] = "x@elsewhere.test"
+	w.comes("", w.path(id, "alice@hayauma.test", "x@elsewhere.test"), report(1, to...))
+	told := w.told(id)
+	if len(told) != 100 || !slices.Contains(told, failedX) || len(w.Inbox("alice@hayauma.test")) != 1 {
+		t.Errorf("%d events: %q", len(told), told)
+	}
+	events := w.Timeline(id.String())
+	if more := events[len(events)-1].Detail.More; more < 900 || more > 9900 {
+		t.Errorf("%d more", more)
+	}
+}
+
+// TestStorm: whatever comes to a return path, its sender gets some of it only.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	path := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+	for i := range 30 {
+		w.comes("robot@elsewhere.test", path, fmt.Sprintf("Subject: away\r\nMessage-ID: <%d@robot.test>\r\n\r\nI am away.\r\n", i))
+	}
+	if got := len(w.Inbox("alice@hayauma.test")); got != 20 {
+		t.Errorf("alice got %d", got)
+	}
+	// What it says is still noted.
+	w.comes("", path, report(1, "x@elsewhere.test"))
+	if told := w.told(id); len(told) != 21 || told[20] != failedX || len(w.Inbox("alice@hayauma.test")) != 20 {
+		t.Errorf("%q", told)
+	}
+}
+
+// TestAtOnce: reports that come at the same moment know of each other.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	path := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() { w.comes("", path, report(i, "x@elsewhere.test")) })
+	}
+	all.Wait()
+	w.want(id, 1, failedX)
+}
+
+// TestRepeated: a report that is sent again because our reply was lost is noted and
+// passed on once.
+func TestRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test")
+	same := report(1, "x@elsewhere.test")
+	for range 3 {
+		w.comes("", w.Address("alice@hayauma.test"), same)
+	}
+	w.want(id, 1, `returned x@elsewhere.test 550 5.1.1 "failed" report, by Message-ID`)
+}

@@ -1,0 +1,136 @@
+package feedback
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/wire/mime"
+)
+
+// message is what the history tells of a message.
+type message struct {
+	first      event.Event
+	recipients map[string]mail.Address // by key: those of its transaction, and those who took it
+	told       map[saying]bool
+	passed     int // reports on it that its sender got
+}
+
+// saying is what a report can say only once.
+type saying struct {
+	kind      event.Kind
+	recipient string
+	reason    string
+}
+
+// about reads what is known of a message; event.ErrNoMessage if nothing is.
+func (d *Desk) about(ctx context.Context, id mail.ID) (*message, error) {
+	first, err := d.o.History.Accepted(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	told, err := d.o.History.Told(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	m := &message{first: first, recipients: map[string]mail.Address{}, told: map[saying]bool{}}
+	for _, r := range first.Detail.Recipients {
+		m.add(r)
+	}
+	reports := map[string]bool{}
+	for _, e := range told {
+		if e.Kind == event.Delivered {
+			m.add(e.Recipient)
+			continue
+		}
+		m.told[saying{e.Kind, e.Recipient, e.Detail.Reason}] = true
+		if e.Detail.Source == byPath {
+			reports[e.Detail.Other] = true
+		}
+	}
+	m.passed = len(reports)
+	return m, nil
+}
+
+func (m *message) add(recipient string) {
+	if a, err := mail.ParseAddress(recipient); err == nil {
+		m.recipients[a.Key()] = a
+	}
+}
+
+// only leaves those recipients that a return path is for.
+func (m *message) only(token returnpath.Token) {
+	for key, a := range m.recipients {
+		if !token.IsFor(a) {
+			delete(m.recipients, key)
+		}
+	}
+}
+
+// recipient is the one that a report calls by some names; empty = none of them. If
+// the message has only one it is that one, whatever the host behind it calls it.
+func (m *message) recipient(names []string) string {
+	for _, name := range names {
+		a, err := mail.ParseAddress(name)
+		if err != nil {
+			continue
+		}
+		if r, ok := m.recipients[a.Key()]; ok {
+			return r.String()
+		}
+	}
+	if len(m.recipients) == 1 {
+		for _, r := range m.recipients {
+			return r.String()
+		}
+	}
+	return ""
+}
+
+// note makes an event of what a report says; fresh = it was not said before.
+func (m *message) note(i item, recipient, source string, report mail.ID) (e event.Event, fresh bool) {
+	said := saying{i.kind, recipient, i.detail.Reason}
+	if fresh = !m.told[said] && len(m.told) < maxTold; fresh {
+		m.told[said] = true
+	}
+	i.detail.Source, i.detail.Other = source, report.String()
+	return event.Event{
+		Message: m.first.Message, Tenant: m.first.Tenant, Account: m.first.Account, Stream: m.first.Stream,
+		Kind: i.kind, Recipient: recipient, Detail: i.detail,
+	}, fresh
+}
+
+// choose finds the message of a sender among those with one Message-ID: the only
+// one, or the one that passed through us as the trace tells.
+func choose(list []event.Event, senders []mail.Address, trace []mail.ID) (event.Event, bool) {
+	list = slices.DeleteFunc(list, func(e event.Event) bool {
+		from, err := mail.ParseAddress(e.Detail.From)
+		return err != nil || !slices.ContainsFunc(senders, func(a mail.Address) bool { return a.Key() == from.Key() })
+	})
+	for _, e := range list {
+		if len(list) == 1 || slices.Contains(trace, e.Message) {
+			return e, true
+		}
+	}
+	return event.Event{}, false
+}
+
+// traceOf are the ids in the Received fields of a header that may be ours.
+func traceOf(h mime.Header) []mail.ID {
+	var out []mail.ID
+	for f := range h.All() {
+		if !f.Is("Received") || len(out) >= maxItems {
+			continue
+		}
+		words := strings.Fields(f.Text())
+		for i, w := range words[:max(0, len(words)-1)] {
+			if id, err := mail.ParseID(strings.TrimSuffix(words[i+1], ";")); w == "id" && err == nil {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}

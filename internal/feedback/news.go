@@ -1,0 +1,101 @@
+package feedback
+
+import (
+	"cmp"
+	"io"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/wire/arf"
+	"github.com/hayauma/hayauma/internal/wire/dsn"
+	"github.com/hayauma/hayauma/internal/wire/mime"
+)
+
+// news is what a message from another host says of one of ours.
+type news struct {
+	form     bool // it has a form that is understood
+	items    []item
+	more     int    // beyond items
+	reply    string // of a message without a form
+	original mime.Header
+}
+
+// item is what it says of one recipient.
+type item struct {
+	kind   event.Kind
+	names  []string // the addresses by which it calls the recipient
+	detail event.Detail
+}
+
+// read takes a message apart.
+func read(content *io.SectionReader) (news, error) {
+	complaint, err := arf.Read(content, content.Size())
+	if err != nil {
+		return news{}, err
+	}
+	if complaint != nil {
+		return complained(complaint), nil
+	}
+	notice, err := dsn.Read(content, content.Size())
+	if err != nil {
+		return news{}, err
+	}
+	return returned(notice), nil
+}
+
+// complained is what a complaint says.
+func complained(r *arf.Report) news {
+	i := item{kind: event.Reported, detail: event.Detail{Host: cmp.Or(r.Hostname, r.UserAgent), Reason: r.Type}}
+	if r.Complains() {
+		i.kind = event.Complained
+	}
+	n := news{form: true, original: r.Original}
+	for _, to := range r.RcptTo {
+		one := i
+		one.names = []string{to}
+		n.items = append(n.items, one)
+	}
+	if len(n.items) == 0 {
+		n.items = []item{i}
+	}
+	n.cut()
+	return n
+}
+
+// returned is what a delivery report says.
+func returned(r *dsn.Notice) news {
+	n := news{form: r.Form != dsn.Unknown, more: r.More, reply: r.Reply, original: r.Original}
+	for _, rcpt := range r.Recipients {
+		i := item{kind: event.Reported, names: namesOf(rcpt), detail: event.Detail{
+			Host: cmp.Or(rcpt.RemoteMTA, r.Hostname), Reply: rcpt.Diagnostic, Reason: string(rcpt.Action),
+		}}
+		i.detail.Code, i.detail.Enhanced = rcpt.Said()
+		if rcpt.Action == dsn.Failed {
+			i.kind = event.Returned
+		}
+		n.items = append(n.items, i)
+	}
+	n.cut()
+	return n
+}
+
+// namesOf are the addresses of a recipient: what we called it stands first.
+func namesOf(r dsn.Recipient) []string {
+	var out []string
+	_, original, _ := strings.Cut(r.Original, ";")
+	for _, name := range []string{original, r.Final} {
+		if name != "" && len(name) <= maxName {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// maxName is the longest address that makes sense, with room for its quoting.
+const maxName = 320
+
+func (n *news) cut() {
+	if beyond := len(n.items) - maxItems; beyond > 0 {
+		n.items, n.more = n.items[:maxItems], n.more+beyond
+	}
+}

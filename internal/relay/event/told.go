@@ -1,0 +1,80 @@
+package event
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+var (
+	sqlBegin = db.SQL("SELECT " + columns + " FROM event WHERE message = ? ORDER BY id LIMIT 1")
+	sqlTold  = db.SQL("SELECT " + columns + ` FROM event WHERE message = ?
+		AND kind IN ('delivered', 'returned', 'reported', 'complained') ORDER BY id LIMIT ?`)
+)
+
+// Accepted returns the event with which we took responsibility for a message;
+// ErrNoMessage if no history of it is kept.
+func (l *Log) Accepted(ctx context.Context, id mail.ID) (Event, error) {
+	var found []Event
+	err := l.db.Read(ctx, func(tx *db.Tx) (err error) {
+		found, err = accepted(tx, id)
+		return err
+	})
+	if err != nil {
+		return Event{}, fmt.Errorf("how message %s was accepted: %w", id, err)
+	}
+	if len(found) == 0 {
+		return Event{}, ErrNoMessage
+	}
+	return found[0], nil
+}
+
+// AcceptedAs returns those events for the messages with a Message-ID, the newest
+// first.
+func (l *Log) AcceptedAs(ctx context.Context, messageID string) ([]Event, error) {
+	var found []Event
+	err := l.db.Read(ctx, func(tx *db.Tx) error {
+		found = nil
+		ids, err := find(tx, messageID)
+		if err != nil {
+			return err
+		}
+		one, err := accepted(tx, ids...)
+		found = append(found, one...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the messages with a Message-ID: %w", err)
+	}
+	return found, nil
+}
+
+func accepted(tx *db.Tx, ids ...mail.ID) ([]Event, error) {
+	var out []Event
+	for _, id := range ids {
+		first, err := eventsOf(tx, sqlBegin, int64(id))
+		if err != nil {
+			return nil, err
+		}
+		if len(first) == 1 && first[0].Kind == Accepted {
+			out = append(out, first[0])
+		}
+	}
+	return out, nil
+}
+
+// Told returns who took the message over, and what others told of it later, oldest
+// first.
+func (l *Log) Told(ctx context.Context, id mail.ID) ([]Event, error) {
+	var out []Event
+	err := l.db.Read(ctx, func(tx *db.Tx) (err error) {
+		out, err = eventsOf(tx, sqlTold, int64(id), maxTimeline)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("what is told of message %s: %w", id, err)
+	}
+	return out, nil
+}
