@@ -94,25 +94,36 @@ func (v *sizeValue) Set(s string) error {
 
 func (c *cli) accountSet() *cobra.Command {
 	var quota sizeValue
+	var language string
 	cmd := &cobra.Command{
-		Use: "set USER@DOMAIN --quota SIZE", Short: "Change what is set for an account", Args: exactly("USER@DOMAIN"),
+		Use: "set USER@DOMAIN [--quota SIZE] [--language en|ja]", Short: "Change what is set for an account", Args: exactly("USER@DOMAIN"),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := addressArgument(args[0])
 			if err != nil {
 				return err
 			}
-			if !cmd.Flags().Changed("quota") {
-				return usagef("say what to set: --quota SIZE, like 5GB; 0 = none")
+			changed := cmd.Flags().Changed
+			if !changed("quota") && !changed("language") {
+				return usagef("say what to set: --quota SIZE, like 5GB, 0 = none; or --language en or ja")
 			}
-			if _, err := ask(cmd.Context(), c, control.AccountQuota, control.AccountSettings{Address: a.String(), Quota: int64(quota)}); err != nil {
-				return err
+			if changed("quota") {
+				if _, err := ask(cmd.Context(), c, control.AccountQuota, control.AccountSettings{Address: a.String(), Quota: int64(quota)}); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.stdout, "set the quota of account %s to %s\n", a, quotaText(int64(quota)))
 			}
-			_, err = fmt.Fprintf(c.stdout, "set the quota of account %s to %s\n", a, quotaText(int64(quota)))
-			return err
+			if changed("language") {
+				if _, err := ask(cmd.Context(), c, control.AccountLanguage, control.AccountSettings{Address: a.String(), Language: language}); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.stdout, "set the language of account %s to %s\n", a, language)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().Var(&quota, "quota", "how much mail it may keep, like 5GB; 0 = no limit")
+	cmd.Flags().StringVar(&language, "language", "", "of reports on mail that was not delivered: en or ja")
 	return cmd
 }
 

@@ -104,6 +104,7 @@ func TestWrongUsage(t *testing.T) {
 		{"account add alice@one.test --password-stdin", "the first line of standard input is empty"},
 		{"account passwd alice@one.test", "--password-stdin"},
 		{"account set alice@one.test", "--quota SIZE"},
+		{"account set alice@one.test --language", "needs an argument"},
 		{"account set alice@one.test --quota 5XB", "like \"50MB\""},
 		{"account set alice@one.test --quota -1", "like \"50MB\""},
 		{"alias add a@one.test", "TARGET... is missing"},

@@ -16,11 +16,12 @@ import (
 // Account is somebody with mailboxes and a login. Its id is for ever; its
 // address may change.
 type Account struct {
-	ID      mail.ID      `json:"id"`
-	Tenant  mail.ID      `json:"tenant"`
-	Address mail.Address `json:"-"`
-	Quota   int64        `json:"quota"`   // octets, 0 = none
-	Created int64        `json:"created"` // microseconds
+	ID       mail.ID      `json:"id"`
+	Tenant   mail.ID      `json:"tenant"`
+	Address  mail.Address `json:"-"`
+	Quota    int64        `json:"quota"`              // octets, 0 = none
+	Language string       `json:"language,omitempty"` // in which it reads what we write to it: "en" or "ja"; empty = not set
+	Created  int64        `json:"created"`            // microseconds
 }
 
 // Errors for people: each says what is wrong; callers add which name.
@@ -32,6 +33,7 @@ var (
 	ErrInUse       = errors.New("the domain still has accounts or aliases: remove them first")
 	ErrCredentials = errors.New("the user name or password is wrong")
 	ErrPassword    = errors.New("a password needs 8 to 1024 octets")
+	ErrLanguage    = errors.New("the languages are en and ja")
 	ErrBusy        = errors.New("too many logins at once")
 	ErrNobody      = errors.New("there is no account yet that could read the postmaster's mail")
 )
@@ -106,12 +108,12 @@ func (d *Directory) Watch(ctx context.Context) {
 	}
 }
 
-const accountColumns = "id, tenant, local, domain, quota, created"
+const accountColumns = "id, tenant, local, domain, quota, language, created"
 
 func scanAccount(r db.Rows) (Account, error) {
 	var a Account
 	var local, domain string
-	if err := r.Scan(&a.ID, &a.Tenant, &local, &domain, &a.Quota, &a.Created); err != nil {
+	if err := r.Scan(&a.ID, &a.Tenant, &local, &domain, &a.Quota, &a.Language, &a.Created); err != nil {
 		return a, err
 	}
 	dom, err := mail.ParseDomain(domain)

@@ -106,6 +106,7 @@ var (
 	sqlAccounts      = db.SQL("SELECT " + accountColumns + " FROM account ORDER BY domain, local")
 	sqlSetPassword   = db.SQL("UPDATE account SET password = ?, scram = '' WHERE key = ?")
 	sqlSetQuota      = db.SQL("UPDATE account SET quota = ? WHERE key = ?")
+	sqlSetLanguage   = db.SQL("UPDATE account SET language = ? WHERE key = ?")
 )
 
 // AddAccount makes an account with its mailboxes. ErrNoDomain, ErrExists and
@@ -203,6 +204,17 @@ func (d *Directory) SetPassword(ctx context.Context, addr mail.Address, password
 func (d *Directory) SetQuota(ctx context.Context, addr mail.Address, octets int64) error {
 	return d.change(ctx, func(tx *db.Tx) error {
 		return deleted(ErrNoAccount)(tx.Exec(sqlSetQuota, octets, addr.Key()))
+	})
+}
+
+// SetLanguage says in which language an account reads what we write to it: "en" or
+// "ja", else ErrLanguage.
+func (d *Directory) SetLanguage(ctx context.Context, addr mail.Address, language string) error {
+	if language != "en" && language != "ja" {
+		return ErrLanguage
+	}
+	return d.change(ctx, func(tx *db.Tx) error {
+		return deleted(ErrNoAccount)(tx.Exec(sqlSetLanguage, language, addr.Key()))
 	})
 }
 

@@ -45,7 +45,8 @@ CREATE TABLE alias (
 CREATE INDEX alias_domain ON alias (domain);
 `), {SQL: appTables + "INSERT INTO account_secret (id, secret) VALUES (1, randomblob(32));", Postgres: appTables +
 		"INSERT INTO account_secret (id, secret) VALUES (1, sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));",
-	}, db.SQL(identityTable)}}
+	}, db.SQL(identityTable),
+		db.SQL("ALTER TABLE account ADD COLUMN language TEXT NOT NULL DEFAULT ''")}}
 }
 
 // appTables hold passwords for one program each, and the verifier of an account's

@@ -222,10 +222,10 @@ func (a *app) buildWayIn() {
 
 // explainer says what a reply means. Its book takes some MiB, so that it is opened
 // when a report needs it, and forgotten when nothing holds it any more.
-func (a *app) explainer() func(string) string {
+func (a *app) explainer() func(reply, language string) string {
 	var mu sync.Mutex
 	var kept weak.Pointer[explain.Book]
-	return func(reply string) string {
+	return func(reply, language string) string {
 		mu.Lock()
 		defer mu.Unlock()
 		b := kept.Value()
@@ -238,7 +238,9 @@ func (a *app) explainer() func(string) string {
 			kept = weak.Make(b)
 		}
 		e := b.Reply(reply)
-		return e.Meaning.EN + "\nWhat to do: " + e.Fix.EN
+		do := explain.Text{EN: "What to do: ", JA: "対処: "}
+		l := explain.Language(language)
+		return e.Meaning.In(l) + "\n" + do.In(l) + e.Fix.In(l)
 	}
 }
 

@@ -29,8 +29,9 @@ type Options struct {
 	Intake   *intake.Intake
 	Hostname func() string
 	// Explain says in a sentence or two what a remote's reply means and what to
-	// do about it; empty or nil = its words stand for themselves.
-	Explain func(reply string) string
+	// do about it, in a language of accounts; empty or nil = its words stand for
+	// themselves.
+	Explain func(reply, language string) string
 	Logger  *slog.Logger
 }
 
@@ -158,7 +159,7 @@ func (r *Reporter) report(ctx context.Context, m *queue.Message, o occasion) err
 	if fault != nil {
 		return fault
 	}
-	content, err := r.compose(ctx, composing{message: m, recipients: told, occasion: o, id: t.ID()})
+	content, err := r.compose(ctx, composing{message: m, recipients: told, occasion: o, id: t.ID(), language: languageOf(target)})
 	if err != nil {
 		return err
 	}
@@ -174,6 +175,14 @@ func (r *Reporter) report(ctx context.Context, m *queue.Message, o occasion) err
 		return r.silent(ctx, m, settle, told)
 	}
 	return fault
+}
+
+// languageOf is that of the one who reads the report; empty = not known.
+func languageOf(t account.Target) string {
+	if len(t.Accounts) != 1 || len(t.Forwards) > 0 {
+		return ""
+	}
+	return t.Accounts[0].Language
 }
 
 func (r *Reporter) settle(tx *db.Tx, o occasion, ids []mail.ID) error {

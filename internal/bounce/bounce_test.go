@@ -336,3 +336,45 @@ func TestReportRefusedHere(t *testing.T) {
 		t.Errorf("queue %+v, INBOX %q", s.Queued(), s.Inbox("alice@hayauma.test"))
 	}
 }
+
+// TestLanguage: a report speaks the language of the account that reads it; what is
+// for machines, and what the remote said, stays as it is.
+func TestLanguage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ from, subject, text string }{
+		"not set":      {"alice@hayauma.test", "Undelivered mail returned to sender", "<x@elsewhere.test>: refused by mx.elsewhere.test:\n    550 5.1.1 Sorry, x is unknown"},
+		"English":      {"bob@hayauma.test", "Undelivered mail returned to sender", "    What that means: in en\n"},
+		"Japanese":     {"taro@hayauma.test", "メールを配送できませんでした", "<x@elsewhere.test>: mx.elsewhere.test が受け取りを拒否しました:\n    550 5.1.1 Sorry, x is unknown"},
+		"explained":    {"taro@hayauma.test", "メールを配送できませんでした", "    意味: in ja\n"},
+		"by his alias": {"boss@hayauma.test", "メールを配送できませんでした", "お送りになったメール:\n    From: "},
+		"of a group":   {"team@hayauma.test", "Undelivered mail returned to sender", "The message was:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused), Explain: func(_, language string) string { return "in " + language }})
+			for a, language := range map[string]string{"alice": "", "bob": "en", "taro": "ja"} {
+				s.Account(a+"@hayauma.test", 0)
+				if language == "" {
+					continue
+				}
+				if err := s.Directory.SetLanguage(t.Context(), s.Address(a+"@hayauma.test"), language); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Alias("boss@hayauma.test", "taro@hayauma.test")
+			s.Alias("team@hayauma.test", "taro@hayauma.test", "alice@hayauma.test")
+			id := send(t, s, c.from, rcpt(s, "x@elsewhere.test", 0))
+			settled(t, s, id, "accepted failed bounced")
+			to := c.from
+			if local := s.Address(to).Local; local == "boss" || local == "team" {
+				to = "taro@hayauma.test"
+			}
+			r := read(t, s.Inbox(to)[0])
+			if subject, err := r.header.Text("Subject"); err != nil || subject != c.subject {
+				t.Errorf("subject %q, %v", subject, err)
+			}
+			wantAll(t, "text", strings.ReplaceAll(r.text, "\r\n", "\n"), c.text)
+			wantAll(t, "status", r.status, "Final-Recipient: rfc822; x@elsewhere.test\r\nAction: failed", "Diagnostic-Code: smtp; 550 5.1.1 Sorry, x is unknown")
+		})
+	}
+}

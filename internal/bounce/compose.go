@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	mimewords "mime"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ type composing struct {
 	recipients []queue.Recipient
 	occasion   occasion
 	id         mail.ID
+	language   string // of the sender; empty = not known
 }
 
 func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
@@ -35,9 +37,9 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, host, now := c.message, r.o.Hostname(), time.Now()
+	m, host, now, w := c.message, r.o.Hostname(), time.Now(), phrasesIn(c.language)
 	report := dsn.Report{
-		From: "MAILER-DAEMON@" + host, To: m.From.Header(), Subject: c.occasion.subject,
+		From: "MAILER-DAEMON@" + host, To: m.From.Header(), Subject: mimewords.BEncoding.Encode("utf-8", w.opening(c.occasion.kind).Subject),
 		MessageID: "<" + c.id.String() + "@" + host + ">", Date: now, Hostname: host,
 		EnvelopeID: m.EnvID, Arrival: mail.FromMicros(m.Received),
 		Original: original, HeadersOnly: headersOnly,
@@ -46,13 +48,13 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 		report.DeliverBy = mail.FromMicros(m.By.At)
 	}
 	for _, rcpt := range c.recipients {
-		report.Recipients = append(report.Recipients, describe(m, rcpt, now))
+		report.Recipients = append(report.Recipients, describe(m, rcpt, now, w))
 	}
 	report.Text = r.text(c, original, report.Recipients, host)
 	return report.Bytes(), nil
 }
 
-func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipient {
+func describe(m *queue.Message, rcpt queue.Recipient, now time.Time, w phrases) dsn.Recipient {
 	d := dsn.Recipient{
 		Final: rcpt.Address.Header(), Original: rcpt.ORCPT, Action: dsn.Failed,
 		Status: status(rcpt), LastTry: now, Diagnostic: words(rcpt),
@@ -63,40 +65,40 @@ func describe(m *queue.Message, rcpt queue.Recipient, now time.Time) dsn.Recipie
 	switch rcpt.State {
 	case queue.Failed:
 	case queue.Served:
-		d.Action, d.Explained = served(m, rcpt)
+		d.Action, d.Explained = served(m, rcpt, w)
 		return d
 	default:
-		d.Action, d.Explained = dsn.Delayed, "not delivered so far"
+		d.Action, d.Explained = dsn.Delayed, w.NotYet
 		d.RetryUntil = mail.FromMicros(m.Expires)
 		if m.By.At != 0 && m.By.At <= mail.Micros(now) {
 			// RFC 2852 §4.1.3
-			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), "not delivered by the time that you gave"
+			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), w.Late
 		}
 		return d
 	}
 	switch {
 	case rcpt.Expired:
-		d.Explained = "given up: the time for delivery is over"
+		d.Explained = w.GivenUp
 	case rcpt.Ours:
-		d.Explained = "cannot be delivered"
+		d.Explained = w.Cannot
 	default:
-		d.Explained = "refused by " + rcpt.Host
+		d.Explained = fmt.Sprintf(w.Refused, rcpt.Host)
 	}
 	return d
 }
 
 // served is what became of a recipient that has its message (RFC 3461 §6.2).
-func served(m *queue.Message, r queue.Recipient) (dsn.Action, string) {
+func served(m *queue.Message, r queue.Recipient, w phrases) (dsn.Action, string) {
 	switch {
 	case r.Site == queue.SiteLocal:
-		return dsn.Delivered, "delivered to the mailbox"
+		return dsn.Delivered, w.Filed
 	case r.Ours:
-		return dsn.Expanded, "passed on to the members of this group, of whom you will hear no more unless it fails"
+		return dsn.Expanded, w.Expanded
 	}
 	if m.By.At != 0 { // RFC 2852 §4.1.4
-		return dsn.Relayed, "taken by " + r.Host + ", which goes on with it"
+		return dsn.Relayed, fmt.Sprintf(w.GoesOn, r.Host)
 	}
-	return dsn.Relayed, "taken by " + r.Host + ", which does not tell what becomes of it"
+	return dsn.Relayed, fmt.Sprintf(w.Taken, r.Host)
 }
 
 // status is the enhanced code: the remote's, or one that fits its class.
@@ -137,7 +139,8 @@ func words(r queue.Recipient) string {
 // text is what people read.
 func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient, host string) string {
 	var b strings.Builder
-	b.WriteString("This is the mail system at " + host + ".\n\n" + c.occasion.intro)
+	w := phrasesIn(c.language)
+	b.WriteString(fmt.Sprintf(w.From, host) + "\n\n" + w.opening(c.occasion.kind).Intro)
 	for i, rcpt := range recipients {
 		b.WriteString("\n<" + rcpt.Final + ">: " + rcpt.Explained)
 		if rcpt.Diagnostic != "" {
@@ -145,21 +148,21 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 		}
 		b.WriteString("\n")
 		if told := c.recipients[i]; r.o.Explain != nil && rcpt.Action == dsn.Failed && !told.Ours {
-			if meaning := r.o.Explain(rcpt.Diagnostic); meaning != "" {
-				b.WriteString("    What that means: " + indented(meaning) + "\n")
+			if meaning := r.o.Explain(rcpt.Diagnostic, c.language); meaning != "" {
+				b.WriteString("    " + w.Means + indented(meaning) + "\n")
 			}
 		}
 		if rcpt.Action == dsn.Delayed {
-			b.WriteString("    We try until " + rcpt.RetryUntil.Format(time.RFC1123Z) + ".\n")
+			b.WriteString("    " + fmt.Sprintf(w.Until, rcpt.RetryUntil.Format(w.Time)) + "\n")
 		}
 	}
-	b.WriteString("\nThe message was:\n")
+	b.WriteString("\n" + w.Original + "\n")
 	for _, name := range []string{"From", "To", "Subject", "Date", "Message-ID"} {
 		if v, ok := mime.Header(original).Get(name); ok {
 			b.WriteString("    " + name + ": " + mime.DecodeWords(v) + "\n")
 		}
 	}
-	b.WriteString("    Our id: " + c.message.ID.String() + "\n")
+	b.WriteString("    " + w.ID + c.message.ID.String() + "\n")
 	return b.String()
 }
 

@@ -44,8 +44,9 @@ type AppPasswordInfo struct {
 
 // AccountSettings are what can be set of an account.
 type AccountSettings struct {
-	Address string `json:"address"`
-	Quota   int64  `json:"quota"` // octets, 0 = none
+	Address  string `json:"address"`
+	Quota    int64  `json:"quota"`              // octets, 0 = none
+	Language string `json:"language,omitempty"` // "en" or "ja"
 }
 
 // AccountInfo is an account as it is listed.
@@ -55,7 +56,8 @@ type AccountInfo struct {
 	Quota    int64  `json:"quota"` // octets, 0 = none
 	Used     int64  `json:"used"`  // octets
 	Messages int64  `json:"messages"`
-	Created  string `json:"created"` // RFC 3339
+	Language string `json:"language,omitempty"` // "en" or "ja", empty = not set: English
+	Created  string `json:"created"`            // RFC 3339
 }
 
 // Identity is an address, or "*@domain", that an account may send as.

@@ -51,6 +51,8 @@ func TestAccounts(t *testing.T) {
 		ask(t, w, control.AccountQuota, control.AccountSettings{Address: alice, Quota: 5_000_000})
 		refused(t, w, control.AccountQuota, control.AccountSettings{Address: "bob@hayauma.test"}, "bob@hayauma.test: there is no such account")
 		refused(t, w, control.AccountQuota, control.AccountSettings{Address: alice, Quota: -1}, alice+": a quota cannot be negative")
+		ask(t, w, control.AccountLanguage, control.AccountSettings{Address: alice, Language: "ja"})
+		refused(t, w, control.AccountLanguage, control.AccountSettings{Address: alice, Language: "de"}, alice+": the languages are en and ja")
 		send(t, w, control.Outgoing{Recipients: []string{alice}, Message: strings.NewReader(letter)})
 
 		list := ask(t, w, control.AccountList, none{})

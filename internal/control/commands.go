@@ -16,11 +16,12 @@ var (
 	DomainRemove = Call[DomainName, Empty]{"domain/remove"}
 	DomainList   = Call[Empty, []account.DomainInfo]{"domain/list"}
 
-	AccountAdd    = Call[AccountLogin, Empty]{"account/add"}
-	AccountRemove = Call[AccountName, Empty]{"account/remove"}
-	AccountPasswd = Call[AccountLogin, Empty]{"account/passwd"}
-	AccountQuota  = Call[AccountSettings, Empty]{"account/quota"}
-	AccountList   = Call[Empty, []AccountInfo]{"account/list"}
+	AccountAdd      = Call[AccountLogin, Empty]{"account/add"}
+	AccountRemove   = Call[AccountName, Empty]{"account/remove"}
+	AccountPasswd   = Call[AccountLogin, Empty]{"account/passwd"}
+	AccountQuota    = Call[AccountSettings, Empty]{"account/quota"}
+	AccountLanguage = Call[AccountSettings, Empty]{"account/language"}
+	AccountList     = Call[Empty, []AccountInfo]{"account/list"}
 
 	AppPasswordAdd    = Call[AppPassword, NewPassword]{"app-password/add"}
 	AppPasswordRevoke = Call[AppPassword, Empty]{"app-password/revoke"}

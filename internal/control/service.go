@@ -55,6 +55,7 @@ func (s *Service) Handler() http.Handler {
 	handle(mux, AccountRemove, s.accountRemove)
 	handle(mux, AccountPasswd, s.accountPasswd)
 	handle(mux, AccountQuota, s.accountQuota)
+	handle(mux, AccountLanguage, s.accountLanguage)
 	handle(mux, AccountList, s.accountList)
 	handle(mux, AppPasswordAdd, s.appPasswordAdd)
 	handle(mux, AppPasswordRevoke, s.appPasswordRevoke)
@@ -162,6 +163,10 @@ func (s *Service) accountQuota(ctx context.Context, in AccountSettings) (Empty, 
 	})
 }
 
+func (s *Service) accountLanguage(ctx context.Context, in AccountSettings) (Empty, error) {
+	return s.onAccount(in.Address, func(a mail.Address) error { return s.Directory.SetLanguage(ctx, a, in.Language) })
+}
+
 func (s *Service) accountList(ctx context.Context, _ Empty) ([]AccountInfo, error) {
 	accounts, err := s.Directory.Accounts(ctx)
 	if err != nil {
@@ -175,7 +180,7 @@ func (s *Service) accountList(ctx context.Context, _ Empty) ([]AccountInfo, erro
 		}
 		out = append(out, AccountInfo{
 			Address: a.Address.String(), ID: a.ID.String(), Quota: a.Quota,
-			Used: used.Bytes, Messages: used.Messages, Created: rfc3339(a.Created),
+			Used: used.Bytes, Messages: used.Messages, Language: a.Language, Created: rfc3339(a.Created),
 		})
 	}
 	return out, nil

@@ -48,7 +48,7 @@ func references() []blob.Reference { return append(mailbox.References(), queue.R
 var tables = []struct{ name, columns, key string }{
 	{"tenant", "id name created", "id"},
 	{"domain", "name tenant created", "name"},
-	{"account", "id tenant key local domain password quota created scram", "id"},
+	{"account", "id tenant key local domain password quota created scram language", "id"},
 	{"alias", "key domain target", "key, target"},
 	{"app_password", "id account name verifier scopes networks expires created used used_from", "id"},
 	{"account_secret", "id secret", "id"},

@@ -52,6 +52,7 @@ type Options struct {
 	SCRAM         bool
 	SendLimits    rate.Limits // of accounts
 	ReturnPath    returnpath.Settings
+	Explain       func(reply, language string) string
 
 	// DB and Blobs put something between the engines and intake, to inject
 	// their errors.
@@ -192,7 +193,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 	s.start(func(ctx context.Context) { s.Intake.Run(ctx) })
 	s.Reporter = bounce.New(bounce.Options{
 		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Queue: s.Queue, Intake: s.Intake,
-		Hostname: func() string { return Hostname }, Logger: log,
+		Hostname: func() string { return Hostname }, Logger: log, Explain: o.Explain,
 	})
 }
 
