@@ -20,3 +20,10 @@ func (q *Queue) Health() error {
 	}
 	return nil
 }
+
+// Memory is how many octets the jobs in memory take, as estimated.
+func (q *Queue) Memory() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.octets
+}

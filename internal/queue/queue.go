@@ -56,6 +56,10 @@ type Options struct {
 	Advise  func(provider string, o *Outcome) Advice // nil = nothing
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
+	// Sleep waits for wake, for d or for the end of ctx, whichever comes first;
+	// nil = by the clock alone. Who must say which of many goes on first (a
+	// simulation) says it here of the scheduler.
+	Sleep func(ctx context.Context, wake <-chan struct{}, d time.Duration)
 }
 
 // ErrNotFound says that the queue holds nothing under an id.
@@ -91,6 +95,9 @@ type Queue struct {
 
 // New returns a Queue; Run makes it deliver.
 func New(o Options) *Queue {
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
 	return &Queue{
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -93,7 +94,7 @@ func (q *Queue) setStuck(left []*item) {
 	was := q.stuck
 	q.stuck = len(left) > 0
 	if was && !q.stuck {
-		for _, s := range q.sites {
+		for _, s := range slices.SortedFunc(maps.Values(q.sites), byName) {
 			q.await(s)
 		}
 		q.dispatch()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -72,7 +73,7 @@ func (q *Queue) recoverAll(ctx context.Context) bool {
 			return false
 		}
 		q.o.Logger.Error("the queue waits: leases cannot be recovered", "error", err)
-		if sleep(ctx, nil, pause); ctx.Err() != nil {
+		if q.o.Sleep(ctx, nil, pause); ctx.Err() != nil {
 			return false
 		}
 		pause = min(2*pause, pauseMax)
@@ -91,7 +92,7 @@ func (q *Queue) begin(ctx context.Context) {
 func (q *Queue) finish() {
 	q.mu.Lock()
 	q.stopping = true
-	for _, s := range q.sites {
+	for _, s := range slices.SortedFunc(maps.Values(q.sites), byName) {
 		for l := s.ready.pop(); l != nil; l = s.ready.pop() {
 			q.giveBack(l)
 		}
@@ -137,7 +138,7 @@ func (q *Queue) schedule(ctx context.Context) {
 			return
 		case err != nil:
 			q.o.Logger.Error("the queue waits: due messages cannot be claimed", "error", err)
-			sleep(ctx, nil, pause)
+			q.o.Sleep(ctx, nil, pause)
 			pause = min(2*pause, pauseMax)
 			continue
 		}
@@ -149,7 +150,7 @@ func (q *Queue) schedule(ctx context.Context) {
 		if q.o.Metrics != nil {
 			wait = min(wait, statsEvery)
 		}
-		sleep(ctx, q.wake, wait)
+		q.o.Sleep(ctx, q.wake, wait)
 	}
 }
 
@@ -158,10 +159,7 @@ func (q *Queue) count(ctx context.Context) {
 	if err != nil {
 		return // a failing database is reported by those who need it
 	}
-	q.mu.Lock()
-	octets := q.octets
-	q.mu.Unlock()
-	q.o.Metrics.stats(counts, octets)
+	q.o.Metrics.stats(counts, q.Memory())
 }
 
 // refill claims due rows as far as there is room for them and returns how long
@@ -219,6 +217,7 @@ func (q *Queue) hungry() []*site {
 			out = append(out, s)
 		}
 	}
+	slices.SortFunc(out, byName)
 	return out
 }
 

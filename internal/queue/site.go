@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"runtime/debug"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -62,6 +63,10 @@ func estimate(m *Message, recipients []Recipient) int64 {
 	}
 	return n
 }
+
+// byName is an order of sites, for where any would do but it must be the same
+// every time: a map has none.
+func byName(a, b *site) int { return strings.Compare(a.name, b.name) }
 
 // siteOf returns a site's entry. q.mu is held.
 func (q *Queue) siteOf(name string) *site {
