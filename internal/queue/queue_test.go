@@ -341,6 +341,11 @@ func TestLeasesOfADeadProcess(t *testing.T) {
 	if s := w.stats(); s[Queued] != 2 || s[Held] != 2 || s[Failed] != 1 {
 		t.Errorf("states %v", s)
 	}
+	seen := w.obs.seen()
+	slices.Sort(seen)
+	if want := []string{"b@x.test held held", "c@x.test failed failed", "d@x.test held held"}; !slices.Equal(seen, want) {
+		t.Errorf("events %v, want %v", seen, want)
+	}
 }
 
 func TestMemoryBudget(t *testing.T) {

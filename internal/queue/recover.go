@@ -78,11 +78,11 @@ func (q *Queue) free(tx *db.Tx, stale []staleRow) error {
 		if len(wished[w]) == 0 {
 			continue
 		}
-		to := Held
+		v := verb{to: Held, by: byRecover, event: wishHold.event(), now: micros()}
 		if w == wishBounce {
-			to = Failed
+			v.to, v.event = Failed, w.event()
 		}
-		if _, err := q.move(tx, wished[w], verb{to: to, by: byRecover, now: micros()}); err != nil {
+		if _, err := q.move(tx, wished[w], v); err != nil {
 			return err
 		}
 	}

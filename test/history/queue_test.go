@@ -459,8 +459,10 @@ func (m *model) recover() {
 		switch r.wish {
 		case wishHold, wishDelete: // somebody should look at what was to be deleted
 			r.state = queue.Held
+			m.administered(r, "held")
 		case wishBounce:
 			r.bounce()
+			m.administered(r, "failed")
 		default:
 			r.state = queue.Queued
 		}
