@@ -122,6 +122,31 @@ func TestFailedAndSettle(t *testing.T) {
 	}
 }
 
+// TestSettleOfWhatIsGone: what somebody deleted while its report was written gets
+// none, and who stood beside it stays to be told of.
+func TestSettleOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(Outcome{Result: Refused, Code: 550}))
+	stop := w.run()
+	m := w.message("a@x.test", "b@x.test")
+	w.insert(m)
+	w.eventually("both to fail", func() bool { return w.stats()[Failed] == 2 })
+	stop()
+	a, b := m.Recipients[0].ID, m.Recipients[1].ID
+	if n, err := w.q.Delete(t.Context(), Filter{IDs: []mail.ID{a}}); n != 1 || err != nil {
+		t.Fatalf("deleted %d, %v", n, err)
+	}
+	settle := func(ids ...mail.ID) error {
+		return w.db.Write(t.Context(), func(tx *db.Tx) error { return w.q.Settle(tx, ids) })
+	}
+	if err := settle(a, b); !errors.Is(err, ErrNotFound) || w.stats()[Failed] != 1 {
+		t.Errorf("a report on both: %v; states %v", err, w.stats())
+	}
+	if err := settle(b); err != nil || !w.empty() {
+		t.Errorf("a report on the other: %v", err)
+	}
+}
+
 func TestAlsoErrorIsTemporary(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {

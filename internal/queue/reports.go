@@ -87,7 +87,9 @@ func (q *Queue) some(ctx context.Context, limit int, query func(*db.Tx) (db.Rows
 }
 
 // Settle takes failed and served recipients out of the queue, in the commit that holds
-// their report or says that there is none.
+// their report or says that there is none. If one of them is not there any more,
+// since somebody deleted it meanwhile, the error is ErrNotFound: that report would
+// tell of too many.
 func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
 	ids := plainIDs(recipients)
 	var owners []int64
@@ -100,8 +102,12 @@ func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecIn(settleRows, db.In{IDs: ids}); err != nil {
+	n, err := tx.ExecIn(settleRows, db.In{IDs: ids})
+	if err != nil {
 		return err
+	}
+	if n < int64(len(ids)) {
+		return ErrNotFound
 	}
 	if err := dropMessages(tx, owners); err != nil {
 		return err
