@@ -164,6 +164,7 @@ func (q *Queue) probes(now int64) (names []string) {
 			names = append(names, s.name)
 		}
 	}
+	slices.Sort(names)
 	return names
 }
 
