@@ -236,13 +236,14 @@ func (q *Queue) raiseSite(ctx context.Context, name string) error {
 	return nil
 }
 
-// untilProbe is how long no site that is down is to be tried.
+// untilProbe is how long no site that is down is to be looked after: one whose
+// message is ready waits for a worker, and whoever waits for memory is woken.
 func (q *Queue) untilProbe(now int64) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	wait := longestSleep
 	for _, s := range q.sites {
-		if s.down != nil && s.active == 0 {
+		if s.down != nil && s.active == 0 && s.ready.n == 0 && q.hasMemory() {
 			wait = min(wait, time.Duration(max(s.down.asked-now, 0))*time.Microsecond)
 		}
 	}

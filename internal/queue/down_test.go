@@ -183,3 +183,42 @@ func TestADeletedProbe(t *testing.T) {
 		}
 	})
 }
+
+// TestAProbeWithoutAWorker: while all workers are at other sites, the scheduler
+// does not ask again and again for the message that tries a site which is down.
+func TestAProbeWithoutAWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		w := newBubble(t, lengthy{g}, func(s *Settings) { s.Concurrency = 1 })
+		slept := 0
+		w.q.o.Sleep = func(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+			if slept++; slept > 1000 {
+				d = time.Minute // so that the test ends
+			}
+			sleep(ctx, wake, d)
+		}
+		w.run()
+		w.insert(w.message("a@far.test"))
+		time.Sleep(time.Second)
+		w.insert(w.message("a@near.test"))
+		time.Sleep(2 * time.Hour)
+		if slept > 300 {
+			t.Errorf("the scheduler woke up %d times in two hours", slept)
+		}
+	})
+}
+
+// lengthy is a Deliverer that takes an hour for a message to near.test.
+type lengthy struct{ *gate }
+
+func (s lengthy) Deliver(ctx context.Context, site string, next func() *Job, done func(*Job, []Outcome)) {
+	if site != "near.test" {
+		s.gate.Deliver(ctx, site, next, done)
+		return
+	}
+	for job := next(); job != nil; job = next() {
+		time.Sleep(time.Hour)
+		done(job, all(job, delivered))
+	}
+}
