@@ -45,6 +45,6 @@ echo "test: the server on PostgreSQL, with bodies in S3"
 # shellcheck disable=SC2086
 HAYAUMA_TEST_BODIES=s3 bin/withengines bin/testreport $strict -- \
 	go test -json $race -shuffle=on -timeout "${TIMEOUT:-20m}" ./internal/app ./test/e2e
-echo "test: one long history on both SQL engines"
-# Without the race detector, under which only a twentieth of it is run.
-CGO_ENABLED=0 bin/testreport $strict -- go test -json -timeout "${TIMEOUT:-20m}" ./test/history
+echo "test: one long history on both SQL engines, and the simulation of queue and relay"
+# Without the race detector, under which only a twentieth of them is run.
+CGO_ENABLED=0 bin/testreport $strict -- go test -json -timeout "${TIMEOUT:-20m}" ./test/history ./test/sim
