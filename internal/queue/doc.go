@@ -59,5 +59,6 @@
 // A row is leased by a process, which has an id of its own, and for as long as
 // that process lives: an engine that only one process can open needs no clock
 // for this. A result counts only while the row is still leased by the process
-// that brings it.
+// that brings it, and by the same claim: one whose commit lost its answer may come
+// a second time.
 package queue

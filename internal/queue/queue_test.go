@@ -215,6 +215,34 @@ func TestResultOfALostLeaseIsDropped(t *testing.T) {
 	}
 }
 
+// TestResultWhoseAnswerWasLost: it is recorded, comes again, and does not count for
+// the attempt that goes on meanwhile.
+func TestResultWhoseAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	for _, result := range []Result{TryLater, NotTried} {
+		w := newWorld(t, always(delivered))
+		m := w.message("a@x.test")
+		w.insert(m)
+		id := m.Recipients[0].ID
+		claim := func() *item {
+			w.must(w.q.claim(t.Context(), []int64{int64(id)}))
+			l := w.q.sites["x.test"].ready.pop()
+			return &item{lease: l, r: l.job.Recipients[0], outcome: Outcome{Recipient: id, Result: result}}
+		}
+		first := claim()
+		w.must(w.q.write(t.Context(), []*item{first})) // ... and nobody hears of it
+		second := claim()
+		w.must(w.q.write(t.Context(), []*item{first}))
+		if s := w.stats(); !first.lost || s[Leased] != 1 {
+			t.Errorf("%v: lost %v, states %v; want the second attempt to go on", result, first.lost, s)
+		}
+		second.outcome = delivered
+		if w.must(w.q.write(t.Context(), []*item{second})); second.lost || !w.empty() {
+			t.Errorf("%v: the second attempt is lost %v, states %v", result, second.lost, w.stats())
+		}
+	}
+}
+
 func TestPanicDelaysMail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {

@@ -150,9 +150,9 @@ func undone(o Outcome) Outcome {
 
 var (
 	selectLeased = db.Stmt{
-		SQL: "SELECT id, wish FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ?",
+		SQL: "SELECT id, wish, attempts, next FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ?",
 		// A wish that comes meanwhile waits for the result.
-		Postgres: "SELECT id, wish FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ? ORDER BY id FOR UPDATE",
+		Postgres: "SELECT id, wish, attempts, next FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND owner = ? ORDER BY id FOR UPDATE",
 	}
 	deleteRows     = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids)")
 	deleteMessages = db.SQL(`DELETE FROM queue_message WHERE id IN (@ids) AND NOT EXISTS
@@ -173,8 +173,9 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 		var reports []Report
 		granted := map[wish][]Report{}
 		for _, it := range items {
-			w, ours := leased[it.r.ID]
-			if it.lost = !ours; it.lost {
+			row, ours := leased[it.r.ID]
+			// A result that was recorded without our knowing it has left its mark.
+			if it.lost = !ours || row.attempts != it.r.Attempts || row.next != it.r.Next; it.lost {
 				continue
 			}
 			m, set := it.lease.job.Message, set
@@ -182,7 +183,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 				set.Retry = q.retry(it.lease.site, set.Retry)
 			}
 			it.v = apply(it.r, it.outcome, circumstances{
-				now: now, expires: m.Expires, wish: w, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
+				now: now, expires: m.Expires, wish: row.wish, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
 			})
 			if !may(Leased, it.v.r.State, byResult) {
 				return fmt.Errorf("a result may not lead from %v to %v", Leased, it.v.r.State)
@@ -238,18 +239,27 @@ func (w wish) event() string {
 	}
 }
 
-// leased returns which rows this process still leases, with their wishes.
-func (q *Queue) leased(tx *db.Tx, items []*item) (map[mail.ID]wish, error) {
+// leasedRow is what a result must know of its row. Nothing changes attempts and
+// next while it is leased, and every result changes one of them: so they name the
+// lease.
+type leasedRow struct {
+	wish     wish
+	attempts int
+	next     int64
+}
+
+// leased returns which rows this process still leases.
+func (q *Queue) leased(tx *db.Tx, items []*item) (map[mail.ID]leasedRow, error) {
 	ids := make([]int64, len(items))
 	for i, it := range items {
 		ids[i] = int64(it.r.ID)
 	}
-	out := make(map[mail.ID]wish, len(ids))
+	out := make(map[mail.ID]leasedRow, len(ids))
 	err := tx.QueryIn(selectLeased, db.In{IDs: ids, After: []any{int64(q.owner)}}, func(rows db.Rows) error {
 		var id mail.ID
-		var w wish
-		err := rows.Scan(&id, &w)
-		out[id] = w
+		var r leasedRow
+		err := rows.Scan(&id, &r.wish, &r.attempts, &r.next)
+		out[id] = r
 		return err
 	})
 	if err != nil {
