@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
 )
@@ -73,6 +74,9 @@ func (s *store) Write(ctx context.Context, fn func(*db.Tx) error) error {
 	switch h {
 	case late, unknown:
 		// The rows are there, and nobody here knows it yet.
+		if a.after > 0 {
+			<-time.After(a.after)
+		}
 		if s.w.gates.pass(s.p, name+" answer", nil).dead {
 			return errDead
 		}
@@ -176,6 +180,9 @@ func (f *faults) read() error {
 	return nil
 }
 
+// delay is how long an engine looks for a lost answer.
+func (f *faults) delay() time.Duration { return oneOf(f.w, 0, 0, 5*time.Second, 40*time.Second) }
+
 func (f *faults) write(ctx context.Context) answer {
 	switch {
 	case f.off:
@@ -193,9 +200,9 @@ func (f *faults) write(ctx context.Context) answer {
 		if f.w.rng.IntN(3) == 0 {
 			h = nothing
 		}
-		return answer{value: h, err: fmt.Errorf("%w: connection reset", db.ErrUnknown)}
+		return answer{value: h, err: fmt.Errorf("%w: connection reset", db.ErrUnknown), after: f.delay()}
 	case f.w.chance(f.writeLate):
-		return answer{value: late}
+		return answer{value: late, after: f.delay()}
 	case f.w.chance(f.writeTwice):
 		return answer{value: twice}
 	}

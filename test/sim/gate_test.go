@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // answer is what the loop says to one who stood at a gate.
@@ -12,6 +13,7 @@ type answer struct {
 	dead  bool  // its process was killed: nothing that it does counts any more
 	err   error // the fault that it meets
 	value any
+	after time.Duration // how long the answer of a commit takes
 }
 
 // parked is one who stands at a gate.

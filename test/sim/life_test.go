@@ -26,8 +26,12 @@ func (w *world) live(steps int) {
 // trouble is a number of steps in which anything may happen.
 func (w *world) trouble(steps int) {
 	busy := oneOf(w, 10, 30, 80) // in a thousand steps: how often something comes from outside
-	for w.step = 1; w.step <= steps && !w.broken(); w.step++ {
+	for range steps {
 		w.rest()
+		w.step++
+		if w.broken() {
+			return
+		}
 		w.look(w.step%40 == 0)
 		if w.chance(busy) {
 			w.happen()
@@ -175,22 +179,26 @@ func (w *world) peace() {
 	hopeless := w.chance(300)
 	for _, addr := range w.addrs {
 		h := w.hosts[addr]
-		if h.temper = (temper{name: "polite"}); hopeless {
+		switch h.temper = (temper{name: "polite"}); {
+		case hopeless && w.set.Lifetime > 24*time.Hour:
+			h.temper = temper{name: "gone", refuses: true}
+		case hopeless:
 			h.temper = temper{name: "hopeless", mail4: 1000}
-			hopeless = false
 		}
+		hopeless = false
 	}
 	if w.chance(500) {
 		w.releaseAll()
 	}
 	end := time.Now().Add(w.set.Lifetime + mostRelease + 24*time.Hour)
 	for n := 1; !w.settled(n); n++ {
+		w.rest()
 		w.step++
 		w.look(false)
 		if w.broken() {
 			return
 		}
-		if time.Now().After(end) || n > 60_000 {
+		if time.Now().After(end) || n > 100_000 {
 			w.fail("not all is settled %v after the trouble ended: %s", time.Since(end), w.model.left())
 			return
 		}

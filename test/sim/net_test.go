@@ -124,8 +124,11 @@ func (c *conn) SetDeadline(at time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopTimer()
-	if c.deadline = at; !at.IsZero() && !c.closed {
-		c.timer = time.AfterFunc(time.Until(at), func() {
+	c.deadline = at
+	if wait := time.Until(at); at.IsZero() || c.closed || wait <= 0 {
+		c.changed.Broadcast()
+	} else {
+		c.timer = time.AfterFunc(wait, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.changed.Broadcast()

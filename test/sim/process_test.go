@@ -84,12 +84,15 @@ func (p *process) sleep(ctx context.Context, wake <-chan struct{}, d time.Durati
 	if d >= time.Minute {
 		d = p.w.nap
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-wake:
-	case <-t.C:
-	case <-ctx.Done():
+	// A timer that is over at once is not: nobody can tell when it fires.
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-wake:
+		case <-t.C:
+		case <-ctx.Done():
+		}
 	}
 	p.w.gates.pass(p, p.name+" wakes", nil)
 }

@@ -244,7 +244,10 @@ func (w *world) advance(d time.Duration) {
 			d = min(d, at.Sub(now))
 		}
 	}
-	timer := time.NewTimer(max(d, 0))
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
