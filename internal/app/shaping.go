@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
@@ -45,9 +46,12 @@ func (a *app) providerLimits(provider string) queue.Limits {
 }
 
 // transactionLimits are what a connection to a provider keeps to.
-func (a *app) transactionLimits(provider string) (messages, recipients int) {
+func (a *app) transactionLimits(provider string) outbound.Limits {
 	set := a.shaping.For(provider)
-	return set.Number(shaping.Messages), set.Number(shaping.Recipients)
+	return outbound.Limits{
+		Connections: set.Number(shaping.Connections),
+		Messages:    set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients),
+	}
 }
 
 // advise says what a provider's reply asks for.

@@ -25,6 +25,10 @@ type client struct {
 	domain string // see target
 	rule   rule   // by which it was made
 
+	site     string // that it served last
+	provider string // whose host it is; empty = nobody counts
+	ended    func() // called once it is closed
+
 	proved          string // what was asked of the certificate, and is proven; see rule.asks
 	failure, reason string // of TLS, for the report
 	times           Timeouts
@@ -236,4 +240,8 @@ func (c *client) quit() {
 func (c *client) close() {
 	c.broken = true
 	_ = c.conn.Close() // nothing that matters is still to be written
+	if c.ended != nil {
+		c.ended()
+		c.ended = nil
+	}
 }

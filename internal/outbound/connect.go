@@ -23,8 +23,8 @@ var (
 // connect tries the hosts of the site until one of them is ready for mail, and may
 // have the message. The problem is the last one met; but one that may pass
 // outweighs those that will not.
-func (w *worker) connect(env mail.Envelope) (*client, *problem) {
-	p := w.o.plan(w.ctx, w.site, w.set)
+func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
+	w.o.pool.makeRoom(w.provider, w.connections)
 	var last *problem
 	met := false // a host that answered as hosts do
 	if p.fault != nil {
@@ -123,7 +123,10 @@ func (w *worker) dial(t target) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(conn, t, w.set.Timeouts), nil
+	c := newClient(conn, t, w.set.Timeouts)
+	c.site, c.provider = w.site, w.provider
+	w.o.pool.opened(c)
+	return c, nil
 }
 
 // introduce goes from the connection to the reply to EHLO, over TLS and AUTH.

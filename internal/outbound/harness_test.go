@@ -65,7 +65,7 @@ type world struct {
 	tls     *tls.Config
 	ours    netip.AddrPort
 	trustAD bool
-	limits  func(string) (int, int)
+	limits  func(string) outbound.Limits
 	options outbound.Options
 	from    func(context.Context, *queue.Message, mail.Address) (mail.Address, bool, error) // nil = the sender's own
 	o       *outbound.Outbound
@@ -86,9 +86,9 @@ func newWorld(t *testing.T, records ...string) *world {
 		Blobs:    w.bodies,
 		Settings: func() outbound.Settings { return w.set },
 		Dial:     w.dial,
-		Limits: func(provider string) (int, int) {
+		Limits: func(provider string) outbound.Limits {
 			if w.limits == nil {
-				return 0, 0
+				return outbound.Limits{}
 			}
 			return w.limits(provider)
 		},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -41,20 +42,25 @@ type Settings struct {
 	Timeouts              Timeouts
 }
 
+// Limits are what a provider bears of one sender.
+type Limits struct {
+	Connections int // at once; 0 = any number
+	Messages    int // a connection; 0 = as Settings say
+	Recipients  int // a transaction; 0 = a hundred
+}
+
 // Options are what an Outbound is made of.
 type Options struct {
 	Hostname func() string
 	Resolver *dnsx.Resolver
 	Blobs    blob.Store
 	Settings func() Settings
-	// Limits are those of a provider: messages a connection, recipients a
-	// transaction; 0 = as Settings say, or a hundred. nil = there are none.
-	Limits func(provider string) (messages, recipients int)
-	Dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
-	TLS    func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
-	IsOurs func(netip.AddrPort) bool                                         // one of our listeners; nil = none
-	STS    *sts.Store                                                        // nil = nobody has an MTA-STS policy
-	Report func(TLSResult)                                                   // called once for each connection to an exchanger; must not block; nil = nobody counts
+	Limits   func(provider string) Limits                                      // nil = there are none
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
+	TLS      func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
+	IsOurs   func(netip.AddrPort) bool                                         // one of our listeners; nil = none
+	STS      *sts.Store                                                        // nil = nobody has an MTA-STS policy
+	Report   func(TLSResult)                                                   // called once for each connection to an exchanger; must not block; nil = nobody counts
 	// From is the envelope sender under which a message leaves for a recipient;
 	// alone = for no other recipient. nil = its own.
 	From    func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
@@ -111,7 +117,7 @@ func (o *Outbound) settings() Settings {
 // Deliver implements queue.Deliverer: one worker with at most one connection at
 // a time.
 func (o *Outbound) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	w := &worker{o: o, ctx: ctx, site: site, set: o.settings(), recipients: maxRecipients}
+	w := &worker{o: o, ctx: ctx, site: site, set: o.settings(), recipients: maxRecipients, connections: math.MaxInt}
 	w.limit()
 	defer w.leave()
 	for job := next(); job != nil; job = next() {
@@ -127,7 +133,9 @@ type worker struct {
 	set  Settings
 	c    *client // nil = none
 
-	recipients int // in one transaction
+	provider    string
+	connections int // to the provider, those that are kept without work too
+	recipients  int // in one transaction
 }
 
 // limit takes over what the site's provider bears.
@@ -135,17 +143,11 @@ func (w *worker) limit() {
 	if w.o.o.Limits == nil {
 		return
 	}
-	messages, recipients := w.o.o.Limits(cmp.Or(w.o.Provider(w.ctx, w.site), w.site))
-	w.set.MessagesPerConnection = cmp.Or(messages, w.set.MessagesPerConnection)
-	w.recipients = min(w.recipients, cmp.Or(recipients, w.recipients))
-}
-
-// key names the pool's compartment of a site.
-func (w *worker) key() string {
-	if w.set.SmartHost.Host != "" {
-		return "smart host"
-	}
-	return w.site
+	w.provider = cmp.Or(w.o.Provider(w.ctx, w.site), w.site)
+	l := w.o.o.Limits(w.provider)
+	w.connections = cmp.Or(l.Connections, w.connections)
+	w.set.MessagesPerConnection = cmp.Or(l.Messages, w.set.MessagesPerConnection)
+	w.recipients = min(w.recipients, cmp.Or(l.Recipients, w.recipients))
 }
 
 // leave keeps the connection for the next worker of this site, or ends it.
@@ -154,7 +156,7 @@ func (w *worker) leave() {
 	switch {
 	case c == nil:
 	case w.usable() && w.set.IdleTimeout > 0 && w.ctx.Err() == nil:
-		w.o.pool.put(w.key(), c, w.set.IdleTimeout)
+		w.o.pool.put(c, w.set.IdleTimeout)
 	default:
 		c.quit()
 	}
@@ -201,20 +203,43 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 // connected makes sure that there is a connection for one more transaction, to a
 // host that a message may go to.
 func (w *worker) connected(env mail.Envelope) *problem {
-	for {
-		if w.c != nil && w.usable() && w.safe(w.c, env) == nil {
+	if w.c == nil {
+		w.c = w.o.pool.takeSite(w.site)
+	}
+	for ; w.c != nil; w.c = w.o.pool.takeSite(w.site) {
+		if w.usable() && w.safe(w.c, env) == nil {
 			return nil
 		}
-		if w.c != nil {
-			w.c.quit()
-		}
-		if w.c = w.o.pool.take(w.key()); w.c == nil {
-			break
-		}
+		w.c.quit()
 	}
-	c, problem := w.connect(env)
+	p := w.o.plan(w.ctx, w.site, w.set)
+	if w.adopt(p, env) {
+		return nil
+	}
+	c, problem := w.connect(p, env)
 	w.c = c
 	return problem
+}
+
+// adopt takes over an idle connection to one of the most preferred hosts of the site
+// that was made for another one.
+func (w *worker) adopt(p plan, env mail.Envelope) bool {
+	tried := ""
+	for _, t := range p.targets {
+		if t.preference != p.targets[0].preference || t.host == tried {
+			continue
+		}
+		tried = t.host
+		for c := w.o.pool.takeHost(t.host); c != nil; c = w.o.pool.takeHost(t.host) {
+			c.site, c.known, c.domain = w.site, t.known, t.domain
+			if w.c = c; w.usable() && w.safe(c, env) == nil {
+				return true
+			}
+			c.quit()
+		}
+	}
+	w.c = nil
+	return false
 }
 
 // problem is why there is nothing better to report than a failure: a finding of

@@ -1,23 +1,26 @@
 package outbound
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
 
 // Bounds of the connections that are kept without work.
 const (
-	maxIdlePerKey = 20
-	maxIdle       = 500
+	maxIdlePerHost = 20
+	maxIdle        = 500
 )
 
-// pool keeps connections between two workers of a site.
+// pool keeps connections between two workers, and counts those that are open.
 type pool struct {
-	mu     sync.Mutex
-	idle   map[string][]*idle
-	count  int
-	closed bool
-	ending sync.WaitGroup // farewells
+	mu       sync.Mutex
+	idle     map[string][]*idle // by host
+	sites    map[string][]*idle // the same, by the site that they served last
+	count    int
+	open     map[string]int // by provider, idle ones too
+	closed   bool
+	farewell sync.WaitGroup
 }
 
 type idle struct {
@@ -25,75 +28,131 @@ type idle struct {
 	timer *time.Timer
 }
 
-func newPool() *pool { return &pool{idle: map[string][]*idle{}} }
+func newPool() *pool {
+	return &pool{idle: map[string][]*idle{}, sites: map[string][]*idle{}, open: map[string]int{}}
+}
+
+// opened counts a new connection until it ends.
+func (p *pool) opened(c *client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[c.provider]++
+	c.ended = func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.open[c.provider]--; p.open[c.provider] == 0 {
+			delete(p.open, c.provider)
+		}
+	}
+}
 
 // put keeps a connection for a while.
-func (p *pool) put(key string, c *client, d time.Duration) {
+func (p *pool) put(c *client, d time.Duration) {
 	p.mu.Lock()
-	if p.closed || p.count >= maxIdle || len(p.idle[key]) >= maxIdlePerKey {
+	if p.closed || p.count >= maxIdle || len(p.idle[c.host]) >= maxIdlePerHost {
 		p.mu.Unlock()
 		c.quit()
 		return
 	}
 	i := &idle{c: c}
-	i.timer = time.AfterFunc(d, func() { p.expire(key, i) })
-	p.idle[key] = append(p.idle[key], i)
+	i.timer = time.AfterFunc(d, func() { p.expire(i) })
+	p.idle[c.host] = append(p.idle[c.host], i)
+	p.sites[c.site] = append(p.sites[c.site], i)
 	p.count++
 	p.mu.Unlock()
 }
 
-// take returns the connection that was used last, nil if there is none.
-func (p *pool) take(key string) *client {
+// takeSite returns the connection that served a site last, nil if none is kept.
+func (p *pool) takeSite(site string) *client { return p.take(p.sites, site) }
+
+// takeHost returns the connection to a host that was used last, nil if none is kept.
+func (p *pool) takeHost(host string) *client { return p.take(p.idle, host) }
+
+func (p *pool) take(from map[string][]*idle, key string) *client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := p.idle[key]
+	list := from[key]
 	if len(list) == 0 {
 		return nil
 	}
 	i := list[len(list)-1]
-	p.drop(key, len(list)-1)
+	p.drop(i)
 	i.timer.Stop()
 	return i.c
 }
 
-// drop takes one out. p.mu is held.
-func (p *pool) drop(key string, at int) {
-	list := p.idle[key]
-	list = append(list[:at:at], list[at+1:]...)
-	p.count--
-	if len(list) == 0 {
-		delete(p.idle, key)
-		return
+// drop takes one out; false if it is not there any more. p.mu is held.
+func (p *pool) drop(i *idle) bool {
+	if !without(p.idle, i.c.host, i) {
+		return false
 	}
-	p.idle[key] = list
+	without(p.sites, i.c.site, i)
+	p.count--
+	return true
 }
 
-func (p *pool) expire(key string, i *idle) {
+func without(m map[string][]*idle, key string, i *idle) bool {
+	list := m[key]
+	at := slices.Index(list, i)
+	if at < 0 {
+		return false
+	}
+	if len(list) == 1 {
+		delete(m, key)
+		return true
+	}
+	m[key] = slices.Delete(list, at, at+1)
+	return true
+}
+
+func (p *pool) expire(i *idle) {
 	p.mu.Lock()
-	for at, other := range p.idle[key] {
-		if other == i {
-			p.drop(key, at)
-			p.ending.Add(1)
-			p.mu.Unlock()
-			defer p.ending.Done()
-			i.c.quit()
-			return
+	if !p.drop(i) {
+		p.mu.Unlock()
+		return
+	}
+	p.farewell.Add(1)
+	p.mu.Unlock()
+	defer p.farewell.Done()
+	i.c.quit()
+}
+
+// makeRoom ends idle connections to a provider as long as there are so many open
+// that one more would be too many.
+func (p *pool) makeRoom(provider string, most int) {
+	p.mu.Lock()
+	var over []*idle
+	excess := p.open[provider] - most + 1
+	for _, list := range p.idle {
+		for _, i := range list {
+			if i.c.provider == provider && len(over) < excess {
+				over = append(over, i)
+			}
 		}
 	}
+	for _, i := range over {
+		p.drop(i)
+		i.timer.Stop()
+	}
+	p.farewell.Add(len(over))
 	p.mu.Unlock()
+	for _, i := range over {
+		i.c.quit()
+		p.farewell.Done()
+	}
 }
 
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	all := p.idle
-	p.idle, p.count = map[string][]*idle{}, 0
+	p.idle, p.sites, p.count = map[string][]*idle{}, map[string][]*idle{}, 0
 	p.mu.Unlock()
 	for _, list := range all {
 		for _, i := range list {
 			i.timer.Stop()
-			p.ending.Go(i.c.quit)
+			p.farewell.Go(i.c.quit)
 		}
 	}
-	p.ending.Wait()
+	p.farewell.Wait()
 }

@@ -2,6 +2,7 @@ package outbound_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/testkit"
@@ -38,11 +39,11 @@ func TestLimitsOfAProvider(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := w.mx(testkit.MXOptions{})
-	w.limits = func(provider string) (messages, recipients int) {
+	w.limits = func(provider string) outbound.Limits {
 		if provider != "x.test" {
 			t.Errorf("asked about %q", provider)
 		}
-		return 2, 3
+		return outbound.Limits{Messages: 2, Recipients: 3}
 	}
 	got := w.deliver(t.Context(), w.job("a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"), w.job("f@x.test"))
 	w.want(got[0], good, good, good, good, good)
@@ -53,5 +54,43 @@ func TestLimitsOfAProvider(t *testing.T) {
 	}
 	if len(sizes) != 3 || sizes[0] != 3 || sizes[1] != 2 || sizes[2] != 1 || m.Connections() != 2 {
 		t.Errorf("recipients of each transaction: %v, on %d connections", sizes, m.Connections())
+	}
+}
+
+// TestSitesShareConnections: what was opened for one domain serves another one whose
+// mail the same host takes, and no more are kept than the provider bears.
+func TestSitesShareConnections(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t,
+		"a.test. 60 MX 10 mx.farm.test.", "b.test. 60 MX 10 mx.farm.test.", "c.test. 60 MX 10 mx2.farm.test.", "c.test. 60 MX 20 mx.farm.test.",
+		"mx.farm.test. 60 A 10.0.0.1", "mx2.farm.test. 60 A 10.0.0.2")
+	one, two := testkit.StartMX(t, testkit.MXOptions{}), testkit.StartMX(t, testkit.MXOptions{})
+	w.route("10.0.0.1:25", one)
+	w.route("10.0.0.2:25", two)
+	w.set.IdleTimeout = time.Minute
+	w.limits = func(provider string) outbound.Limits {
+		if provider != "farm.test" {
+			t.Errorf("asked about %q", provider)
+		}
+		return outbound.Limits{Connections: 1}
+	}
+	for _, to := range []string{"x@a.test", "x@b.test", "y@a.test"} {
+		w.want(w.send(to), good)
+	}
+	if one.Connections() != 1 || len(one.Messages()) != 3 {
+		t.Errorf("%d connections, %d messages", one.Connections(), len(one.Messages()))
+	}
+	// A less preferred host is no way, whatever is open; and the provider bears one.
+	w.want(w.send("x@c.test"), good)
+	if two.Connections() != 1 || one.Connections() != 1 {
+		t.Errorf("%d and %d connections", one.Connections(), two.Connections())
+	}
+	one.WaitFor(10*time.Second, "QUIT", func() bool {
+		c := one.Commands()
+		return c[len(c)-1].Line == "QUIT"
+	})
+	w.want(w.send("z@b.test"), good)
+	if one.Connections() != 2 {
+		t.Errorf("%d connections after the first was ended", one.Connections())
 	}
 }

@@ -93,14 +93,15 @@ func loop(site string) *mail.Fault {
 
 // target is one address to connect to.
 type target struct {
-	host   string
-	addr   netip.AddrPort
-	known  bool // see exchanger
-	domain string
+	host       string
+	addr       netip.AddrPort
+	preference uint16
+	known      bool // see exchanger
+	domain     string
 }
 
 func (e exchanger) target(at netip.AddrPort) target {
-	return target{host: e.name, addr: at, known: e.known, domain: e.domain}
+	return target{host: e.name, addr: at, preference: e.preference, known: e.known, domain: e.domain}
 }
 
 // resolved is what the look-up of one host gave.
