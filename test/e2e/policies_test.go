@@ -79,7 +79,7 @@ func TestMTASTS(t *testing.T) {
 	// An operator who knows better can have it otherwise, at once.
 	rewrite(t, n, "[outbound]\n", "[outbound]\nmta_sts = false\n")
 	reload(t, n, "settings reloaded")
-	n.Run("", "queue", "retry", waiting.Message)
-	evil.WaitMessages(1, node.Patience)
-	n.WaitEvents(led, "accepted deferred delivered")
+	if told := n.Run("", "outbound", "explain", "x@far.test"); strings.Contains(told, "\npolicy ") || !strings.Contains(told, "TLS     if the host offers it") {
+		t.Errorf("after the reload:\n%s", told)
+	}
 }
