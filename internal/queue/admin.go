@@ -89,6 +89,7 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 	var c changes
 	var reports []Report
 	var leased []int64
+	sites := map[string]bool{}
 	for _, m := range list {
 		for _, r := range m.Recipients {
 			switch {
@@ -98,6 +99,7 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 				r = v.apply(r)
 				c.add(m, r)
 				touched++
+				sites[r.Site] = true
 				reports = append(reports, Report{Message: m, Recipient: r, Outcome: told(r)})
 			}
 		}
@@ -118,7 +120,7 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 		}
 	}
 	if touched > 0 {
-		tx.OnCommit(func() { q.moved(v) })
+		tx.OnCommit(func() { q.moved(v, sites) })
 	}
 	return touched + n, nil
 }
@@ -178,13 +180,16 @@ func (q *Queue) wish(tx *db.Tx, leased []int64, v verb) (int, error) {
 }
 
 // moved wakes those who have work by a verb.
-func (q *Queue) moved(v verb) {
+func (q *Queue) moved(v verb, sites map[string]bool) {
 	switch v.to {
 	case Failed:
 		signal(q.failed)
 	case Queued:
 		q.mu.Lock()
 		defer q.mu.Unlock()
+		for name := range sites {
+			q.askNow(name)
+		}
 		q.due(v.now)
 	}
 }

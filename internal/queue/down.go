@@ -42,7 +42,7 @@ func (q *Queue) Down(site string) (Down, bool) {
 		return Down{}, false
 	}
 	d := s.down
-	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(d.until), Reply: d.finding.Reply}, true
+	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(max(d.until, micros())), Reply: d.finding.Reply}, true
 }
 
 // judge learns from the outcomes of one job whether the site can be reached.
@@ -102,7 +102,7 @@ func (w *worker) missed(o Outcome) {
 			s.down.probes = last.probes
 		}
 		q.o.Logger.Info("a site cannot be reached; one message tries it again", "site", s.name, "reply", o.Reply)
-	case o.Started < s.down.until:
+	case o.Started < s.down.until || o.Started < s.down.finding.Started:
 		return // it began before the site was found down
 	}
 	d := s.down
@@ -150,6 +150,14 @@ func (q *Queue) share(s *site) {
 	s.hold(-s.rows)
 	if s.more {
 		signal(q.wake)
+	}
+}
+
+// askNow lets a site that is down be tried now: somebody thinks that it may be
+// reached again, or wants to know. q.mu is held.
+func (q *Queue) askNow(name string) {
+	if s := q.sites[name]; s != nil && s.down != nil {
+		s.down.until, s.down.asked = 0, 0
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // gate is a Deliverer for a host that is there or not.
@@ -161,6 +163,28 @@ func (l limited) Deliver(_ context.Context, _ string, next func() *Job, done fun
 		}
 		done(job, all(job, Outcome{Result: Delivered, Code: 250, Started: now, Ended: now}))
 	}
+}
+
+// TestRetryAsksNow: who retries by hand does not wait for the next probe.
+func TestRetryAsksNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		w := newBubble(t, g)
+		w.run()
+		w.fill(300, "far.test")
+		time.Sleep(2 * time.Hour)
+		g.open.Store(true)
+		list, err := w.q.List(t.Context(), Filter{Domain: "far.test", Limit: 1})
+		w.must(err)
+		if n, err := w.q.Retry(t.Context(), Filter{IDs: []mail.ID{list[0].ID}}); n != 1 || err != nil {
+			t.Fatalf("%d retried, %v", n, err)
+		}
+		time.Sleep(10 * time.Second)
+		if took := g.took.Load(); took != 300 {
+			t.Errorf("%d messages have gone", took)
+		}
+	})
 }
 
 // TestADeletedProbe: a site without messages is not down for ever.
