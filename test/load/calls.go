@@ -49,7 +49,7 @@ func (b *bench) postfixCalls(ctx context.Context, dir string) (*Result, error) {
 		return nil, err
 	}
 	defer p.stop()
-	return countCalls(ctx, b.to(p.smtp, remoteDomain, 4000), dir, p.pid())
+	return countCalls(ctx, b.to(p.smtp, remoteDomain, 4000), dir, p.pid(), nil)
 }
 
 func (h *hayaumaRows) calls(ctx context.Context, dir string) (*Result, error) {
@@ -58,31 +58,41 @@ func (h *hayaumaRows) calls(ctx context.Context, dir string) (*Result, error) {
 		return nil, err
 	}
 	defer stop()
-	return countCalls(ctx, h.to(s.smtp, remoteDomain, 10000), dir, s.pid())
+	return countCalls(ctx, h.to(s.smtp, remoteDomain, 10000), dir, s.pid(), nil)
 }
 
 // straced is the part of the messages that is sent while strace slows the server.
 const straced = 4
 
 // countCalls sends messages twice: at full speed while the kernel counts, and
-// under strace, which tells the errors as well.
-func countCalls(ctx context.Context, s Source, dir string, pid int) (*Result, error) {
+// under strace, which tells the errors as well. settled waits until so many are where
+// they should be; nil = at the final 250.
+func countCalls(ctx context.Context, s Source, dir string, pid int, settled func(context.Context, int64) error) (*Result, error) {
+	total := int64(0)
+	send := func(s Source) (*Result, error) {
+		res, err := sendAll(ctx, s)
+		if err == nil && settled != nil {
+			total += int64(res.Messages)
+			err = settled(ctx, total)
+		}
+		return res, err
+	}
 	warm := s
 	warm.Messages = s.Conns * warmPerConn
-	if _, err := sendAll(ctx, warm); err != nil {
+	if _, err := send(warm); err != nil {
 		return nil, fmt.Errorf("warm-up: %w", err)
 	}
 	c, err := startCounting(pid)
 	if err != nil {
 		return nil, err
 	}
-	res, err := sendAll(ctx, s)
+	res, err := send(s)
 	counted, cerr := c.stop()
 	if err := errors.Join(err, cerr); err != nil {
 		return nil, err
 	}
 	s.Messages = max(s.Messages/straced, 1)
-	traced, err := traceCalls(ctx, s, dir, pid)
+	traced, err := traceCalls(ctx, s, dir, pid, send)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +118,7 @@ func sendAll(ctx context.Context, s Source) (*Result, error) {
 }
 
 // traceCalls sends under strace -c.
-func traceCalls(ctx context.Context, s Source, dir string, pid int) ([]call, error) {
+func traceCalls(ctx context.Context, s Source, dir string, pid int, send func(Source) (*Result, error)) ([]call, error) {
 	procs, err := readProcesses()
 	if err != nil {
 		return nil, err
@@ -133,7 +143,7 @@ func traceCalls(ctx context.Context, s Source, dir string, pid int) ([]call, err
 			return nil, err
 		}
 	}
-	res, err := sendAll(ctx, s)
+	res, err := send(s)
 	if err != nil {
 		return nil, err
 	}

@@ -220,7 +220,7 @@ func TestReportTables(t *testing.T) {
 		flat := strings.Join(strings.Fields(strings.ReplaceAll(out.String(), "|", " ")), " ")
 		for _, want := range []string{
 			"hayauma-accept postfix-accept 6.00 5.00 7 short by 14 %", "postfix-relay not installed",
-			"hayauma-relay postfix-relay not run 4", "hayauma-memory-idle dovecot-memory-idle 2.00 2.00",
+			"hayauma-relay postfix-relay not run 8", "hayauma-memory-idle dovecot-memory-idle 2.00 2.00",
 			"postfix-accept 900 1000 1100", "hayauma-memory-idle RSS, MiB 50.0 40 short by 20 %",
 			"hayauma-calls system calls for a message 21.5 20 short by 7 %", "all 21.50 24.00", "read 8.00 5.00 (1.2)",
 			"hayauma-accept p99, ms 0.0 0.0 20 met", "smtpd.data 2.0 64 the rest 0.0 8 all 2.0 72",

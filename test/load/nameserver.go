@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 )
 
 // nameserver answers on loopback, over UDP and TCP: every name has an MX that
-// leads to 127.0.0.1, and nothing else.
+// leads to 127.0.0.1, one of many destinations one that leads to an address of its
+// own, and nothing else.
 type nameserver struct {
 	addr     string
 	udp, tcp *dns.Server
@@ -73,6 +75,29 @@ func (n *nameserver) stop() {
 	_ = n.tcp.Shutdown()
 }
 
+// destination is one of many domains, or its host. The host is in a zone of its
+// own, as hosts of different owners are.
+type destination struct {
+	number int
+	zone   string // of its host
+	isMX   bool
+}
+
+// destinationOf reads names as domainOf writes them, and those of their hosts.
+func destinationOf(name string) (d destination, ok bool) {
+	name = strings.ToLower(name)
+	rest, isMX := strings.CutPrefix(name, "mx.")
+	digits, parent, _ := strings.Cut(rest, ".")
+	if isMX != (parent == "invalid.") || !isMX && parent != remoteDomain+"." {
+		return d, false
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(digits, "d"))
+	if err != nil || !strings.HasPrefix(digits, "d") {
+		return d, false
+	}
+	return destination{number: n, zone: digits + ".invalid.", isMX: isMX}, true
+}
+
 func answer(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
@@ -82,7 +107,13 @@ func answer(w dns.ResponseWriter, q *dns.Msg) {
 		name, kind := q.Question[0].Name, q.Question[0].Qtype
 		head := dns.RR_Header{Name: name, Rrtype: kind, Class: dns.ClassINET, Ttl: 300}
 		isHost := strings.EqualFold(name, mxHost)
+		host, many := destinationOf(name)
 		switch {
+		case many && kind == dns.TypeMX && !host.isMX:
+			m.Answer = append(m.Answer, &dns.MX{Hdr: head, Preference: 10, Mx: "mx." + host.zone})
+		case many && kind == dns.TypeA && host.isMX:
+			m.Answer = append(m.Answer, &dns.A{Hdr: head, A: addressOf(host.number)})
+		case many:
 		case kind == dns.TypeMX && !isHost:
 			m.Answer = append(m.Answer, &dns.MX{Hdr: head, Preference: 10, Mx: mxHost})
 		case kind == dns.TypeA && isHost:

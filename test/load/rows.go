@@ -65,9 +65,8 @@ func (b *bench) allRows() []row {
 		ours = err.Error()
 	}
 	h := &hayaumaRows{bench: b, program: hayauma}
-	return append(b.acceptRows(h, pf, ours), []row{
-		{name: "postfix-relay", missing: pf, run: b.postfixRelay},
-		{name: "hayauma-relay", missing: ours, run: h.relay},
+	rows := append(b.acceptRows(h, pf, ours), b.relayRows(h, pf, ours)...)
+	return append(rows, []row{
 		{name: "postfix+dovecot-local", missing: both, run: b.postfixLocal},
 		{name: "dovecot-lmtp", missing: dc, run: b.dovecotLMTP},
 		{name: "hayauma-local", missing: ours, run: h.local},
@@ -114,25 +113,6 @@ func (b *bench) ceiling(ctx context.Context, _ string) (*Result, error) {
 func startSink(ctx context.Context) (*Sink, error) {
 	s := &Sink{Addr: "127.0.0.1:0"}
 	return s, s.Start(ctx)
-}
-
-func (b *bench) postfixRelay(ctx context.Context, dir string) (*Result, error) {
-	sink, err := startSink(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer sink.Close()
-	setup, err := postfixRelay(sink.Address())
-	if err != nil {
-		return nil, err
-	}
-	p, err := startPostfix(ctx, dir, setup)
-	if err != nil {
-		return nil, err
-	}
-	defer p.stop()
-	d := drive{source: b.to(p.smtp, remoteDomain, 3000), warm: b.warm(), pids: []int{p.pid()}, settled: sink.Wait}
-	return d.run(ctx)
 }
 
 func (b *bench) postfixLocal(ctx context.Context, dir string) (*Result, error) {
@@ -282,21 +262,6 @@ func (h *hayaumaRows) start(ctx context.Context, dir string, setup hayaumaSetup)
 		return nil, nil, err
 	}
 	return s, func() { s.stop(); ns.stop() }, nil
-}
-
-func (h *hayaumaRows) relay(ctx context.Context, dir string) (*Result, error) {
-	sink, err := startSink(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer sink.Close()
-	s, stop, err := h.start(ctx, dir, hayaumaSetup{remote: sink.Address()})
-	if err != nil {
-		return nil, err
-	}
-	defer stop()
-	d := drive{source: h.to(s.smtp, remoteDomain, 12000), warm: h.warm(), pids: []int{s.pid()}, settled: sink.Wait}
-	return d.run(ctx)
 }
 
 // local is settled at the 250; afterwards the mailboxes are counted, because a 250

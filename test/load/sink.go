@@ -16,6 +16,9 @@ import (
 type Sink struct {
 	Addr  string        // loopback only; port 0 takes a free one
 	Delay time.Duration // before the reply to each message
+	// Everywhere: all addresses of 127.0.0.0/8 lead here. It listens on others too,
+	// and hangs up on who comes from there.
+	Everywhere bool
 
 	ln     net.Listener
 	count  atomic.Int64
@@ -37,6 +40,11 @@ func (s *Sink) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sink: %w", err)
 	}
+	if s.Everywhere {
+		if _, port, perr := net.SplitHostPort(t.Address); perr == nil {
+			t.Address = net.JoinHostPort("0.0.0.0", port)
+		}
+	}
 	if s.ln, err = t.Listen(ctx); err != nil {
 		return fmt.Errorf("sink: %w", err)
 	}
@@ -47,7 +55,12 @@ func (s *Sink) Start(ctx context.Context) error {
 }
 
 // Address is where the sink listens.
-func (s *Sink) Address() string { return s.ln.Addr().String() }
+func (s *Sink) Address() string {
+	if _, port, err := net.SplitHostPort(s.ln.Addr().String()); err == nil && s.Everywhere {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return s.ln.Addr().String()
+}
 
 // Count is how many messages it took.
 func (s *Sink) Count() int64 { return s.count.Load() }
@@ -93,6 +106,10 @@ func (s *Sink) accept() {
 			if !s.wait(pollEvery) {
 				return
 			}
+			continue
+		}
+		if from, ok := c.RemoteAddr().(*net.TCPAddr); ok && !from.IP.IsLoopback() {
+			_ = c.Close()
 			continue
 		}
 		s.mu.Lock()

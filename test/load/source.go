@@ -23,6 +23,7 @@ type Source struct {
 	Size      int           // bytes of a message with its headers; 5120, at least 512
 	Mailboxes int           // recipients are user0 ... user(N-1); 1
 	Domain    string        // of the recipients; "dest.test"
+	Domains   int           // userN is at dX.Domain, X = N modulo this; 0 = all are at Domain
 	Rcpts     int           // recipients of each message; 1
 	From      string        // reverse-path; "sender@load.invalid"
 	Helo      string        // "load.invalid"
@@ -156,7 +157,11 @@ func (r *sourceRun) prepare() {
 }
 
 func (r *sourceRun) mailbox(i int) string {
-	return "user" + strconv.Itoa(i) + "@" + r.cfg.Domain
+	domain := r.cfg.Domain
+	if r.cfg.Domains > 0 {
+		domain = domainOf(i%r.cfg.Domains, domain)
+	}
+	return "user" + strconv.Itoa(i) + "@" + domain
 }
 
 // take hands out the next message; false when there is none left.
