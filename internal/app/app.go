@@ -166,7 +166,7 @@ func (a *app) buildWayOut() error {
 	a.smartHost.Store(host)
 	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
 	a.policies = sts.New(sts.Options{
-		DB: a.store.db, TXT: sts.LookupTXT(func() string { return a.cfg.Load().DNS.Resolver }),
+		DB: a.store.db, TXT: a.resolver.TXT,
 		Fetch: (&mtasts.Fetcher{Resolver: a.resolver}).Fetch, InUse: func() bool { return a.cfg.Load().Outbound.MTASTS }, Logger: a.log,
 	})
 	a.outbound = outbound.New(outbound.Options{

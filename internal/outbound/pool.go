@@ -123,6 +123,10 @@ func (p *pool) makeRoom(provider string, most int) {
 	p.mu.Lock()
 	var over []*idle
 	excess := p.open[provider] - most + 1
+	if excess <= 0 {
+		p.mu.Unlock()
+		return
+	}
 	for _, list := range p.idle {
 		for _, i := range list {
 			if i.c.provider == provider && len(over) < excess {

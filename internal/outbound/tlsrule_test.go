@@ -14,6 +14,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/outbound/sts"
@@ -60,7 +61,9 @@ func (p *policed) restart() {
 		return new(net.Dialer).DialContext(ctx, network, to)
 	}, Roots: p.ca.Pool}
 	p.options.STS = sts.New(sts.Options{
-		DB: p.db, TXT: sts.LookupTXT(func() string { return p.dns.Addr }), Fetch: fetch.Fetch, Logger: slog.New(slog.DiscardHandler),
+		DB: p.db, TXT: func(ctx context.Context, name string) ([]string, error) {
+			return dnsx.New(dnsx.Options{Server: p.dns.Addr}).TXT(ctx, name) // sees what the test has changed
+		}, Fetch: fetch.Fetch, Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { p.mu.Lock(); defer p.mu.Unlock(); return p.now },
 	})
 	p.o = outbound.New(p.options)

@@ -63,9 +63,14 @@ func newWorld(t *testing.T) *world {
 // restart is a process that knows only what is stored.
 func (w *world) restart() {
 	w.Store = sts.New(sts.Options{
-		DB: fragile{w.db, &w.down}, TXT: sts.LookupTXT(func() string { return w.dns.Addr }), Fetch: w.fetch.Fetch,
+		DB: fragile{w.db, &w.down}, TXT: w.txt, Fetch: w.fetch.Fetch,
 		Now: w.time, InUse: func() bool { return !w.off }, Logger: slog.New(slog.NewTextHandler(locked{w}, nil)),
 	})
+}
+
+// txt asks each time: what the test has changed is seen.
+func (w *world) txt(ctx context.Context, name string) ([]string, error) {
+	return dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: 500 * time.Millisecond}).TXT(ctx, name)
 }
 
 type locked struct{ w *world }

@@ -23,8 +23,8 @@ const (
 // Options are what a Store is made of.
 type Options struct {
 	DB db.DB
-	// TXT returns the TXT records of a name, the strings of each joined: see
-	// LookupTXT. An error that is ErrNotFound or ErrNoData of package dnsx says
+	// TXT returns the TXT records of a name, the strings of each joined; an
+	// error that is ErrNotFound or ErrNoData of package dnsx says
 	// that there are none.
 	TXT   func(ctx context.Context, name string) ([]string, error)
 	Fetch func(ctx context.Context, domain string) (mtasts.Policy, error)
