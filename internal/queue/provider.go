@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -417,8 +418,8 @@ func (q *Queue) resume(now int64) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	wait := longestSleep
-	for name, p := range q.providers {
-		switch {
+	for _, name := range slices.Sorted(maps.Keys(q.providers)) {
+		switch p := q.providers[name]; {
 		case p.rest > now:
 			wait = min(wait, time.Duration(p.rest-now)*time.Microsecond)
 		case len(p.waiting) > 0:
