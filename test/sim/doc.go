@@ -17,7 +17,9 @@
 // greylisting, saying 421 after some messages, dropping the connection behind
 // the final dot, lying about SIZE, silent, with broken TLS, a tarpit. At the
 // seam of the database a commit fails, or happens and its answer is lost or
-// late, or runs twice; a body cannot be read for now, or only in part.
+// late, or runs twice; a body cannot be read for now, or only in part. In some
+// worlds most sites share a provider, which has limits and wants to be left alone
+// for a while after a 421.
 //
 // After a while all trouble ends, and within the lifetime of the mail everything
 // must be settled.
@@ -34,6 +36,8 @@
 //   - A recipient on hold, or one whose time has not come, is not attempted.
 //   - The attempts of a row are those that were told of; no lease outlives its
 //     process; limits on workers hold; memory is given back.
+//
+// One seed in five runs a second time, and its trace must be the same.
 //
 // Torn disks are not the matter here: see test/power.
 //

@@ -208,7 +208,8 @@ func (m *model) deferred(r *recipient, o queue.Report, now int64) {
 	retry := m.w.set.Retry
 	wait := cmp.Or(o.Again, retry[min(r.attempts, len(retry))-1])
 	next := o.Recipient.Next
-	if next < min(o.Ended+wait.Microseconds(), expires) || next > now+wait.Microseconds() {
+	most := wait + wait/10 // they are spread
+	if next < min(o.Ended+wait.Microseconds(), expires) || next > now+most.Microseconds() {
 		m.w.fail("%s is due in %v after attempt %d, want %v", r.address, time.Duration(next-now)*time.Microsecond, r.attempts, wait)
 	}
 	r.due = next
@@ -283,9 +284,11 @@ func (m *model) enter(p *process, site string) {
 		return
 	}
 	m.workers++
-	p.active[site]++
-	if p.active[site] > m.w.set.PerSite || m.workers > m.w.set.Concurrency {
-		m.w.fail("%d workers for %s, %d in all", p.active[site], site, m.workers)
+	provider := m.w.provider(site)
+	p.active[provider]++
+	limit := cmp.Or(m.w.limits.Connections, m.w.set.PerSite)
+	if p.active[provider] > limit || m.workers > m.w.set.Concurrency {
+		m.w.fail("%d workers for %s, %d in all", p.active[provider], provider, m.workers)
 	}
 }
 
@@ -294,7 +297,7 @@ func (m *model) leave(p *process, site string) {
 	defer m.mu.Unlock()
 	if !p.dead.Load() {
 		m.workers--
-		p.active[site]--
+		p.active[m.w.provider(site)]--
 	}
 }
 
@@ -478,9 +481,9 @@ func (m *model) judge(r *recipient, row row, now int64) string {
 		return fmt.Sprintf("failed %v", r.failed)
 	case (row.state == queue.Served) != r.served:
 		return fmt.Sprintf("served %v", r.served)
-	case row.state == queue.Deferred && row.next != r.last.Recipient.Next && (row.next > r.last.Recipient.Next || !raised(r)):
+	case row.state == queue.Deferred && row.next != r.last.Recipient.Next && !m.moved(r, row, now):
 		return fmt.Sprintf("due at %d", r.last.Recipient.Next)
-	case row.state == queue.Queued && row.next > max(now+10_000_000, r.m.Release, r.last.Recipient.Next):
+	case row.state == queue.Queued && row.next > max(now+m.rest(), r.m.Release, r.last.Recipient.Next):
 		return "nobody knows why it waits"
 	case (row.state == queue.Leased) != (row.owner != 0):
 		return "a lease without an owner, or the other way round"
@@ -488,6 +491,23 @@ func (m *model) judge(r *recipient, row row, now int64) string {
 		return "leased by a process that is gone, though that was recovered"
 	}
 	return ""
+}
+
+// rest is how long a recipient may wait that was given back untried, microseconds.
+func (m *model) rest() int64 {
+	if m.w.alone > 0 || m.w.limits.Rate > 0 {
+		return mostPause.Microseconds()
+	}
+	return 10_000_000
+}
+
+// moved tells whether a recipient may be due at another time than its last attempt
+// said: its site can be reached again, or its provider wants to be left alone.
+func (m *model) moved(r *recipient, row row, now int64) bool {
+	if row.next < r.last.Recipient.Next {
+		return raised(r) || m.w.shared != ""
+	}
+	return m.w.shared != "" && row.next <= now+m.rest()
 }
 
 // dying notes whose leases are to be recovered.

@@ -27,7 +27,7 @@ type process struct {
 	cut      bool // its stop had faults or no time
 	ops      int  // operators that are at work
 	workers  int
-	active   map[string]int // calls of Deliver by site
+	active   map[string]int // calls of Deliver by provider
 }
 
 // begin starts a process over the database.
@@ -44,10 +44,15 @@ func (w *world) begin() {
 		Dial:     p.dial,
 		Logger:   slog.New(slog.DiscardHandler),
 	})
-	p.q = queue.New(queue.Options{
+	o := queue.Options{
 		DB: p.db, IDs: w.ids, Settings: func() queue.Settings { return w.set }, Deliverer: deliverer{p},
 		Observer: w.model, Logger: slog.New(slog.DiscardHandler), Sleep: p.sleep,
-	})
+	}
+	if w.shared != "" {
+		o.Provider, o.Advise = p.provider, w.advise
+		o.Limits = func(string) queue.Limits { return w.limits }
+	}
+	p.q = queue.New(o)
 	ctx, cancel := context.WithCancel(withActor(context.Background(), p.name))
 	p.stop = cancel
 	w.trace("%s starts", p.name)
@@ -95,6 +100,20 @@ func (p *process) sleep(ctx context.Context, wake <-chan struct{}, d time.Durati
 		}
 	}
 	p.w.gates.pass(p, p.name+" wakes", nil)
+}
+
+// provider asks who takes the mail of a site.
+func (p *process) provider(_ context.Context, site string) string {
+	p.w.gates.pass(p, p.name+" asks for the provider of "+site, nil)
+	return p.w.provider(site)
+}
+
+// advise has a provider left alone that says 421 by itself.
+func (w *world) advise(_ string, o *queue.Outcome) queue.Advice {
+	if w.alone == 0 || o.Code != 421 {
+		return queue.Advice{}
+	}
+	return queue.Advice{For: w.alone, Pause: true, Why: "it says so"}
 }
 
 // deliverer puts gates around the relay.

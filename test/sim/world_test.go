@@ -45,6 +45,9 @@ type world struct {
 	gates  *gates
 	model  *model
 	set    queue.Settings
+	shared string        // the provider of all sites but the first, empty = each has its own
+	limits queue.Limits  // of every provider
+	alone  time.Duration // what a 421 asks for
 	relay  outbound.Settings
 	faults faults
 	nap    time.Duration
@@ -66,6 +69,17 @@ type world struct {
 	mu    sync.Mutex
 	lines []string
 	wrong string
+}
+
+// mostPause is how long a provider may want to be left alone.
+const mostPause = 7 * time.Minute
+
+// provider is who takes the mail of a site.
+func (w *world) provider(site string) string {
+	if w.shared != "" && site != w.sites[0].name {
+		return w.shared
+	}
+	return site
 }
 
 // newWorld makes a world of a seed, inside a bubble.
@@ -151,13 +165,18 @@ func (w *world) tooBig(name string, m *queue.Message) bool {
 func (w *world) furnish() {
 	w.set = queue.Settings{
 		Retry: oneOf(w, []time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour},
-			[]time.Duration{time.Minute}, []time.Duration{30 * time.Minute, 2 * time.Hour}),
+			[]time.Duration{10 * time.Minute}, []time.Duration{30 * time.Minute, 2 * time.Hour}),
 		Lifetime: oneOf(w, 3*time.Hour, 24*time.Hour, 72*time.Hour), DelayNotice: oneOf(w, 0, time.Hour),
 		Memory:      oneOf[int64](w, 0, 3000, 1<<20, 16<<20),
 		Concurrency: 1 + w.rng.IntN(6), PerSite: 1 + w.rng.IntN(3), Grace: oneOf(w, time.Second, 10*time.Second, time.Minute),
 	}
 	if len(w.set.Retry) == 1 {
 		w.set.Lifetime = 3 * time.Hour // days of it would be long
+	}
+	if w.chance(400) {
+		w.shared = "big.test"
+		w.limits = queue.Limits{Connections: 1 + w.rng.IntN(4), Rate: oneOf(w, 0, 0, 4), Per: time.Minute}
+		w.alone = oneOf(w, 0, 5*time.Second, mostPause)
 	}
 	w.relay = outbound.Settings{
 		MessagesPerConnection: oneOf(w, 1, 3, 100), IdleTimeout: oneOf(w, 0, 5*time.Second, 2*time.Minute),
