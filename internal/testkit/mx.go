@@ -52,8 +52,9 @@ type MXMessage struct {
 	Conn       int // number of the connection, from 1
 	TLS        bool
 	Helo       string
-	Login      string // AUTH identity, or empty
-	From       string // without angle brackets
+	At         time.Time // when its final dot came
+	Login      string    // AUTH identity, or empty
+	From       string    // without angle brackets
 	Params     []string
 	Recipients []MXRecipient
 	Data       []byte   // as sent, dot-unstuffed

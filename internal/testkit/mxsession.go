@@ -280,6 +280,7 @@ func (s *mxSession) bdat(argument string) error {
 
 // end answers the final dot: once, or with LMTP once for each recipient.
 func (s *mxSession) end() error {
+	s.msg.At = time.Now()
 	answers := []string{""}
 	if s.mx.opts.LMTP {
 		answers = nil

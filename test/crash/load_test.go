@@ -46,50 +46,65 @@ type generator struct {
 	wg   sync.WaitGroup
 }
 
+// flow is a source of messages with its pace.
+type flow struct {
+	load.Source
+	every time.Duration // between two confirmed messages
+}
+
 // start begins the load; it lasts until end.
 func (g *generator) start(t *testing.T) {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	g.stop = stop
-	g.got.expunged, g.got.unsure, g.got.sizes = map[string]bool{}, map[string]bool{}, map[string]int{}
-	for _, s := range []struct {
-		load.Source
-		every time.Duration // between two confirmed messages
-	}{
+	ctx := g.open(t)
+	for _, f := range []flow{
 		{load.Source{Run: "local", Addr: g.smtp, Domain: localDomain, Mailboxes: accounts + 1, Rcpts: 2, Size: 6000, Conns: 4, PerConn: 50, Pipeline: true}, 4 * time.Millisecond},
 		{load.Source{Run: "remote", Addr: g.smtp, Domain: remoteDomain, Mailboxes: 7, Rcpts: 3, Size: 5000, Conns: 3}, 6 * time.Millisecond},
 		{load.Source{Run: "large", Addr: g.smtp, Domain: localDomain, Mailboxes: accounts, Rcpts: 2, Size: largeSize, Conns: 2}, 200 * time.Millisecond},
 		{load.Source{Run: "lmtp", Addr: g.lmtp, LMTP: true, Domain: localDomain, Mailboxes: accounts, Size: 3000, Conns: 2}, 8 * time.Millisecond},
 	} {
-		s.Messages, s.Repeat, s.RepeatFor = 1<<30, true, time.Minute
-		g.got.sizes[s.Run] = s.Size
-		pace := time.NewTicker(s.every)
-		s.OnAccepted = func(a load.Accepted) error {
-			g.got.mu.Lock()
-			g.got.messages = append(g.got.messages, a)
-			g.got.mu.Unlock()
-			select {
-			case <-pace.C:
-			case <-ctx.Done():
-			}
-			return nil
-		}
-		g.wg.Go(func() {
-			defer pace.Stop()
-			result, err := s.Send(ctx)
-			if err == nil && ctx.Err() == nil {
-				err = fmt.Errorf("the source gave up: %v", result.Errors)
-			}
-			if err == nil && slices.ContainsFunc(kinds(result), func(k string) bool { return strings.HasPrefix(k, "final 5") }) {
-				err = fmt.Errorf("refused for good: %v", result.Errors)
-			}
-			g.fail(s.Run, err)
-		})
+		g.send(ctx, f)
 	}
 	g.wg.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
 			g.fail("appends", g.appends(ctx, n))
 		}
+	})
+}
+
+// open makes room for what will be confirmed. The context ends with the load.
+func (g *generator) open(t *testing.T) context.Context {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	g.stop = stop
+	g.got.expunged, g.got.unsure, g.got.sizes = map[string]bool{}, map[string]bool{}, map[string]int{}
+	return ctx
+}
+
+// send begins one flow of the load. All are begun before any message is looked for.
+func (g *generator) send(ctx context.Context, s flow) {
+	s.Messages, s.Repeat, s.RepeatFor = 1<<30, true, time.Minute
+	g.got.sizes[s.Run] = s.Size
+	pace := time.NewTicker(s.every)
+	s.OnAccepted = func(a load.Accepted) error {
+		g.got.mu.Lock()
+		g.got.messages = append(g.got.messages, a)
+		g.got.mu.Unlock()
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+	g.wg.Go(func() {
+		defer pace.Stop()
+		result, err := s.Send(ctx)
+		if err == nil && ctx.Err() == nil {
+			err = fmt.Errorf("the source gave up: %v", result.Errors)
+		}
+		if err == nil && slices.ContainsFunc(kinds(result), func(k string) bool { return strings.HasPrefix(k, "final 5") }) {
+			err = fmt.Errorf("refused for good: %v", result.Errors)
+		}
+		g.fail(s.Run, err)
 	})
 }
 
