@@ -22,6 +22,14 @@
 // had since the last sync, by any of the sizes that the file had since, and by
 // any subset of the changes to names.
 //
+// # Relaying
+//
+// The record also holds what the server wrote to the host that it relays to. Up to
+// the final dot of a message that host cannot have it, so behind a cut before it
+// the message must go out; behind a later one it may go out once more, but only if
+// the history that survived knows of no delivery. Each folder is started with that
+// host in reach, and is looked at when nothing is due any more.
+//
 // # What is left out
 //
 // The index of SQLite's log (*-shm) is memory shared between connections: its

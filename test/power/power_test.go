@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/crash/readback"
 	"github.com/hayauma/hayauma/test/power"
@@ -31,7 +32,9 @@ const defaultCuts = 200
 // TestPowerLoss records what the server does to its disk under load, cuts the
 // power at many moments of the record, and starts the server on what is left:
 // once on the synced data alone and once with a random part of the rest. What was
-// acknowledged before the cut is there, and nothing that can be read is torn.
+// acknowledged before the cut is there, and nothing that can be read is torn. What
+// was to be relayed and had not left goes to its host now, and what that host had
+// already comes again only if the result was not durable: see relayed.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	strace := testkit.RequireStrace(t)
@@ -40,13 +43,16 @@ func TestPowerLoss(t *testing.T) {
 
 	rec, w, relayed := recordWork(t, strace, seed)
 	promises, first := w.resolve(t, rec)
-	lines := chooseCuts(rec, promises, cuts, rand.New(rand.NewPCG(seed, 99)))
-	t.Logf("%d lines, %d operations on files, %d replies, %d promises", rec.Lines, rec.Operations(), len(rec.Replies), len(promises))
+	sent := dots(t, rec, relayed)
+	lines := chooseCuts(rec, moments(promises, sent), cuts, rand.New(rand.NewPCG(seed, 99)))
+	t.Logf("%d lines, %d operations on files, %d replies, %d promises, %d recipients relayed", rec.Lines, rec.Operations(), len(rec.Replies), len(promises), len(sent))
 
-	r := &replays{t: t, w: w, promises: promises, relayed: relayed, first: first, dir: t.TempDir(), seed: seed}
+	r := &replays{t: t, w: w, promises: promises, sent: sent, first: first, last: rec.Lines, dir: t.TempDir(), seed: seed}
 	r.run(rec, lines)
 	t.Logf("power loss: %d cuts, %d folders rebuilt and started, %d promises checked, %d messages read whole, %d failures",
 		len(lines), r.folders.Load(), r.checked.Load(), r.read.Load(), r.failed.Load())
+	t.Logf("of relaying: %d recipients served after a cut, %d of them a second time since the result was not durable",
+		r.again.Load(), r.twice.Load())
 }
 
 func number(t *testing.T, name string, standard int) int {
@@ -64,8 +70,8 @@ func number(t *testing.T, name string, standard int) int {
 
 // recordWork runs the server under strace: from the making of its store to a kill,
 // and again from its recovery to its end. It returns the one record of both, the
-// promises and what was relayed.
-func recordWork(t *testing.T, strace string, seed uint64) (*power.Record, *work, map[string]bool) {
+// promises and what the other host took.
+func recordWork(t *testing.T, strace string, seed uint64) (*power.Record, *work, []testkit.MXMessage) {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -75,7 +81,7 @@ func recordWork(t *testing.T, strace string, seed uint64) (*power.Record, *work,
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mx, dns, port := startWorld(t)
+	mx, dns, port := startWorld(t, 150*time.Millisecond) // so that many wait, and the power goes between a dot and its reply
 	ports := testkit.FreePorts(t, 2)
 	options := testkit.ServerOptions{
 		Dir: dir, Wrap: power.Strace(strace, logs[0]),
@@ -91,17 +97,13 @@ func recordWork(t *testing.T, strace string, seed uint64) (*power.Record, *work,
 	options.Wrap = power.Strace(strace, logs[1])
 	s = launch(t, options)
 	w.do(t, data, seed)
-	relayed := map[string]bool{}
-	for _, m := range mx.Messages() {
-		relayed[readback.Field(m.Data, "Message-ID")] = true
-	}
-	if len(relayed) == 0 {
+	if len(mx.Messages()) == 0 {
 		t.Error("nothing was relayed: the record lacks results")
 	}
 	if err := s.Stop(); err != nil {
 		t.Errorf("stop: %v", err)
 	}
-	return parse(t, data, logs, append(pids, s.Pid())), w, relayed
+	return parse(t, data, logs, append(pids, s.Pid())), w, mx.Messages()
 }
 
 func launch(t *testing.T, o testkit.ServerOptions) *testkit.Server {
@@ -224,14 +226,21 @@ func (w *work) resolve(t *testing.T, rec *power.Record) (all []due, first int) {
 	return all, first
 }
 
-// chooseCuts takes half of the cuts right behind acknowledgements, most of these
-// in a row, and half behind any operation on a file.
-func chooseCuts(rec *power.Record, promises []due, n int, rng *rand.Rand) []int {
-	var acks []int
+// moments are the lines of the acknowledgements and of the final dots.
+func moments(promises []due, sent map[string]int) (lines []int) {
 	for _, p := range promises {
-		acks = append(acks, p.line)
+		lines = append(lines, p.line)
 	}
-	acks = slices.Compact(acks)
+	for _, line := range sent {
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines)
+}
+
+// chooseCuts takes half of the cuts right behind acknowledgements and final dots,
+// most of these in a row, and half behind any operation on a file.
+func chooseCuts(rec *power.Record, acks []int, n int, rng *rand.Rand) []int {
 	chosen := map[int]bool{rec.Lines: true} // and the end, where all must hold
 	window := min(n/4, len(acks))
 	start := rng.IntN(len(acks) - window + 1)
@@ -258,12 +267,13 @@ type replays struct {
 	t        *testing.T
 	w        *work
 	promises []due
-	relayed  map[string]bool
+	sent     map[string]int // by "Message-ID recipient": the line of its first final dot
 	first    int
+	last     int // the line at which the server had ended in order
 	dir      string
 	seed     uint64
 
-	folders, checked, read, failed atomic.Int64
+	folders, checked, read, again, twice, failed atomic.Int64
 }
 
 // replay is one folder to start on.
@@ -271,6 +281,13 @@ type replay struct {
 	line int
 	kind string
 	dir  string // holds data
+}
+
+// place is where folders are started, one after the other, with the other host.
+type place struct {
+	ports          []string // smtp and imap
+	mx             *testkit.MX
+	resolver, port string
 }
 
 // maxFailures ends a run that has proved enough.
@@ -281,11 +298,13 @@ func (r *replays) run(rec *power.Record, lines []int) {
 	var wg sync.WaitGroup
 	for range min(2, runtime.NumCPU()) {
 		ports := testkit.FreePorts(r.t, 2)
+		mx, dns, port := startWorld(r.t, 0)
+		place := place{ports: ports, mx: mx, resolver: dns.Addr, port: port}
 		wg.Go(func() {
 			for p := range work {
 				r.folders.Add(1)
 				r.t.Run(fmt.Sprintf("line %d, %s", p.line, p.kind), func(t *testing.T) {
-					if err := r.check(t, p, ports); err != nil {
+					if err := r.check(t, p, place); err != nil {
 						r.failed.Add(1)
 						t.Error(err)
 					}
@@ -329,10 +348,12 @@ func (r *replays) rebuild(rec *power.Record, lines []int, work chan<- replay) er
 	return nil
 }
 
-// check starts the real binary on a folder and reads all that it holds.
-func (r *replays) check(t *testing.T, p replay, ports []string) (err error) {
+// check starts the real binary on a folder, lets it relay what is due, and reads
+// all that it holds.
+func (r *replays) check(t *testing.T, p replay, at place) (err error) {
+	had := len(at.mx.Messages())
 	s, err := testkit.LaunchServer(t, testkit.ServerOptions{
-		Dir: p.dir, Config: fmt.Sprintf(config, "", ports[0], ports[1], "25", "info"), // no resolver there: nothing leaves the queue
+		Dir: p.dir, Config: fmt.Sprintf(config, strconv.Quote(at.ports[0]), at.ports[1], at.resolver, at.port, "info"),
 	})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -352,10 +373,13 @@ func (r *replays) check(t *testing.T, p replay, ports []string) (err error) {
 	if p.line < r.first {
 		return err
 	}
-	f, ferr := r.look(t.Context(), client, ports[0])
+	settle(t, filepath.Join(p.dir, "data"))
+	f, ferr := r.look(t.Context(), client, at.ports[1])
 	if err = errors.Join(err, ferr); err != nil {
 		return err
 	}
+	f.line = p.line
+	err = f.readSink(at.mx.Messages()[had:])
 	for i := range r.promises {
 		d := &r.promises[i]
 		if d.line > p.line || d.end != 0 && d.end <= p.line {
@@ -366,6 +390,11 @@ func (r *replays) check(t *testing.T, p replay, ports []string) (err error) {
 			err = errors.Join(err, fmt.Errorf("not kept: %s (acknowledged on line %d)", d.what, d.line))
 		}
 	}
+	r.again.Add(int64(len(f.again)))
+	r.twice.Add(int64(f.twice))
+	if p.line == r.last && f.twice > 0 {
+		err = errors.Join(err, fmt.Errorf("%d recipients were served again though the server had ended in order", f.twice))
+	}
 	return errors.Join(err, f.doubles())
 }
 
@@ -374,11 +403,21 @@ type found struct {
 	mail    map[string]map[string][]readback.Message // by account and Message-ID
 	reports map[string][][]byte                      // by account: what the server wrote itself
 	queue   map[string]int                           // by "message recipient"
-	relayed map[string]bool                          // Message-IDs that the other host took in the end
+	trace   func(message string) ([]event.Timeline, error)
+
+	line  int            // of the cut
+	sent  map[string]int // as that of replays
+	again map[string]int // by "Message-ID recipient": how often the other host got it after the cut
+	twice int            // of these, how many it may have had before
 }
 
-func (f *found) bounced(account, id string) bool {
-	return slices.ContainsFunc(f.reports[account], func(body []byte) bool { return bytes.Contains(body, []byte(id)) })
+func (f *found) bounced(account, id string) (n int) {
+	for _, body := range f.reports[account] {
+		if bytes.Contains(body, []byte(id)) {
+			n++
+		}
+	}
+	return n
 }
 
 // doubles reports what is there more than once.
@@ -399,7 +438,10 @@ func (f *found) doubles() (err error) {
 }
 
 func (r *replays) look(ctx context.Context, client *control.Client, imap string) (*found, error) {
-	f := &found{mail: map[string]map[string][]readback.Message{}, reports: map[string][][]byte{}, queue: map[string]int{}, relayed: r.relayed}
+	f := &found{mail: map[string]map[string][]readback.Message{}, reports: map[string][][]byte{}, queue: map[string]int{}, sent: r.sent, again: map[string]int{}}
+	f.trace = func(message string) ([]event.Timeline, error) {
+		return control.Ask(ctx, client, control.Trace, control.MessageName{Message: message})
+	}
 	entries, err := control.Ask(ctx, client, control.QueueList, control.QueueFilter{All: true})
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)

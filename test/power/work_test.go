@@ -185,9 +185,9 @@ func (w *work) accepted(accepted, id string, to []string) {
 		case domainLater:
 			p.holds = queued
 		case domainTaken:
-			p.holds = func(f *found) bool { return queued(f) || f.relayed[id] }
+			p.holds = func(f *found) bool { return f.relayed(accepted, id, r) }
 		default:
-			p.holds = func(f *found) bool { return queued(f) || f.bounced(sender, id) }
+			p.holds = func(f *found) bool { return f.bounced(sender, id) == 1 }
 		}
 		w.promise(p)
 	}
@@ -272,12 +272,14 @@ func (w *work) move(s *readback.IMAP, user, id string) error {
 // worldPatience is for the relaying that goes on behind the last 250.
 const worldPatience = 30 * time.Second
 
-// startWorld makes the hosts that the server relays to.
-func startWorld(t *testing.T) (mx *testkit.MX, dns *testkit.DNS, port string) {
+// startWorld makes the hosts that the server relays to. A slow one takes its time
+// before it answers for a message.
+func startWorld(t *testing.T, slow time.Duration) (mx *testkit.MX, dns *testkit.DNS, port string) {
 	t.Helper()
 	mx = testkit.StartMX(t, testkit.MXOptions{},
 		testkit.MXRule{Command: "RCPT", Contains: domainLater, Reply: "451 4.3.0 later"},
-		testkit.MXRule{Command: "RCPT", Contains: domainRefused, Reply: "550 5.1.1 nobody here"})
+		testkit.MXRule{Command: "RCPT", Contains: domainRefused, Reply: "550 5.1.1 nobody here"},
+		testkit.MXRule{Command: "DATA", Delay: slow}, testkit.MXRule{Command: "END", Delay: slow})
 	_, port, err := net.SplitHostPort(mx.Addr)
 	if err != nil {
 		t.Fatal(err)
