@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/tlspolicy/dane"
+	"github.com/hayauma/hayauma/internal/tlspolicy/tlsrpt"
 )
 
 // TLSResult is what TLS came to with one connection to a mail exchanger, or with
@@ -39,16 +40,16 @@ type TLSResult struct {
 	PolicyReason  string
 }
 
-// Result types of RFC 8460 §4.3.1 and, behind them, §4.3.2.1.
+// Result types.
 const (
-	noSTARTTLS   = "starttls-not-supported"
-	otherHost    = "certificate-host-mismatch"
-	expired      = "certificate-expired"
-	notTrusted   = "certificate-not-trusted"
-	otherFailure = "validation-failure"
+	noSTARTTLS   = tlsrpt.NoSTARTTLS
+	otherHost    = tlsrpt.OtherHost
+	expired      = tlsrpt.Expired
+	notTrusted   = tlsrpt.NotTrusted
+	otherFailure = tlsrpt.OtherFailure
 
-	tlsaInvalid   = "tlsa-invalid"
-	dnssecInvalid = "dnssec-invalid"
+	tlsaInvalid   = tlsrpt.TLSAInvalid
+	dnssecInvalid = tlsrpt.DNSSECInvalid
 )
 
 // resultOf is what a report calls a failed handshake.

@@ -11,13 +11,14 @@ import (
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
+	"github.com/hayauma/hayauma/internal/tlspolicy/tlsrpt"
 )
 
 // The types of policies, as TLS reports call them (RFC 8460 §4.4).
 const (
-	noPolicy   = "no-policy-found"
-	stsPolicy  = "sts"
-	tlsaPolicy = "tlsa"
+	noPolicy   = tlsrpt.NoPolicy
+	stsPolicy  = tlsrpt.STS
+	tlsaPolicy = tlsrpt.TLSA
 )
 
 // rule is what a connection to one host must have, by the policy of the domain
