@@ -46,7 +46,7 @@ func layerTable() []row {
 		{3, 7, []string{"bounce", "feedback", "outbound/sts"}},
 		{3, 8, []string{"outbound"}},
 		// ... and beside it: these may use the way, the way does not know them
-		{3, 9, []string{"relay/*", "explain", "report", "doctor", "cluster", "listen", "move", "shaping"}},
+		{3, 9, []string{"relay/*", "explain", "report/*", "doctor", "cluster", "listen", "move", "shaping"}},
 		// 4 doors
 		{4, 0, []string{"smtpd", "access/*", "relay/api", "web", "control", "dnsd"}},
 		// 5 root

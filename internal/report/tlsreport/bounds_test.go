@@ -1,0 +1,133 @@
+package tlsreport
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/outbound"
+)
+
+// limited is Reports and what they drop.
+type limited struct {
+	*Reports
+	metrics *prometheus.Registry
+}
+
+func small(t *testing.T) limited {
+	t.Helper()
+	metrics := prometheus.NewRegistry()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	return limited{New(Options{
+		DB: dbtest.New(t, Schema()), Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+		Settings: func() Settings { return Settings{On: true, Hostname: "mx.ours.test"} }, Metrics: NewMetrics(metrics),
+	}), metrics}
+}
+
+func (l limited) dropped(t *testing.T) float64 {
+	t.Helper()
+	families, err := l.metrics.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatal(families, err)
+	}
+	return families[0].GetMetric()[0].GetCounter().GetValue()
+}
+
+func result(domain, policy, host string) outbound.TLSResult {
+	return outbound.TLSResult{Domain: domain, Policy: policy, Base: host, Host: host, Failure: "validation-failure"}
+}
+
+// TestDomainIsBounded: in memory and, over many runs, in the table. Its sums stay right
+// where single failures are no longer told.
+func TestDomainIsBounded(t *testing.T) {
+	t.Parallel()
+	r := small(t)
+	for i := range 5 {
+		for j := range 2 * maxFailures {
+			r.Add(result("x.test", "no-policy-found", fmt.Sprintf("a%d-%d.test", i, j)))
+		}
+		for j := range 2 * maxPolicies {
+			r.Add(result("y.test", "tlsa", fmt.Sprintf("b%d-%d.test", i, j)))
+		}
+		if n := r.mem.rows; n > 1+maxFailures+2*maxPolicies {
+			t.Errorf("%d rows in memory", n)
+		}
+		if err := r.Store(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for domain, want := range map[string]int{"x.test": 1 + maxFailures, "y.test": 2 * maxPolicies} {
+		var n int
+		if err := r.o.DB.Read(t.Context(), func(tx *db.Tx) error {
+			return tx.Row(db.SQL("SELECT count(*) FROM tls_result WHERE domain = ?"), []any{domain}, &n)
+		}); err != nil || n != want {
+			t.Errorf("%s: %d rows, %v", domain, n, err)
+		}
+	}
+	var failed int
+	if err := r.o.DB.Read(t.Context(), func(tx *db.Tx) error {
+		return tx.Row(db.SQL("SELECT failed FROM tls_result WHERE domain = 'x.test' AND failure = ''"), nil, &failed)
+	}); err != nil || failed != 10*maxFailures {
+		t.Errorf("%d failed, %v", failed, err)
+	}
+	// x.test: of each run a hundred do not get into memory, and of all but the first a
+	// hundred not into the table. y.test: the same with policies; each of them that is
+	// refused later takes its failure along.
+	if got, want := r.dropped(t), float64(5*maxFailures+4*maxFailures+5*maxPolicies+4*2*maxPolicies); got != want {
+		t.Errorf("%v dropped, want %v", got, want)
+	}
+}
+
+// TestMemoryIsBounded, whatever domains there are and however long their policies.
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	r := small(t)
+	for i := range 2 * maxRows {
+		r.Add(outbound.TLSResult{Domain: fmt.Sprintf("x%d.test", i), Policy: "no-policy-found"})
+	}
+	if r.mem.rows != maxRows || len(r.full) != 1 {
+		t.Errorf("%d rows, %d wishes", r.mem.rows, len(r.full))
+	}
+	r = small(t)
+	long := strings.Fields(strings.Repeat(strings.Repeat("x", 1000)+" ", 2*maxPolicy/1000))
+	for i := range 2 * maxOctets / maxPolicy {
+		r.Add(outbound.TLSResult{Domain: fmt.Sprintf("x%d.test", i), Policy: "sts", Lines: long, Patterns: []string{"a.test"}})
+	}
+	if r.mem.octets > maxOctets || r.mem.rows < maxOctets/maxPolicy/2 || r.mem.rows > 2*maxOctets/maxPolicy {
+		t.Errorf("%d octets in %d rows", r.mem.octets, r.mem.rows)
+	}
+}
+
+// TestDomainsAreBounded on each day.
+func TestDomainsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := small(t)
+	if err := r.o.DB.Write(t.Context(), func(tx *db.Tx) error {
+		var rows [][]any
+		for i := range maxDomains - 1 {
+			rows = append(rows, []any{dayOf(r.o.Now()), fmt.Sprintf("x%d.test", i), Waiting, 0, 0, ""})
+		}
+		return tx.Insert(insReport, rows...)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, domain := range []string{"a.test", "b.test", "c.test", "x1.test"} {
+		r.Add(outbound.TLSResult{Domain: domain, Policy: "no-policy-found"})
+	}
+	if err := r.Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := r.o.DB.Read(context.Background(), func(tx *db.Tx) error {
+		return tx.Row(db.SQL("SELECT count(*) FROM tls_result WHERE domain IN ('a.test', 'x1.test')"), nil, &n)
+	}); err != nil || n != 2 || r.dropped(t) != 2 {
+		t.Errorf("%d rows, %v dropped, %v", n, r.dropped(t), err)
+	}
+}

@@ -1,0 +1,229 @@
+package tlsreport
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// Schema returns the tables of this package. A row of tls_result counts what is alike
+// on one day (since 1970, UTC): all connections for a domain under one policy, or
+// those that failed in one way, which then has a fingerprint. A row of tls_report says
+// how far the report of a day is: due again, or what became of it.
+func Schema() db.Schema {
+	return db.Schema{Package: "tlsreport", Steps: []db.Stmt{db.SQL(`
+CREATE TABLE tls_report (
+	day INTEGER NOT NULL,
+	domain TEXT NOT NULL,
+	state TEXT NOT NULL,
+	due INTEGER NOT NULL,
+	attempts INTEGER NOT NULL,
+	reply TEXT NOT NULL,
+	PRIMARY KEY (day, domain)
+) WITHOUT ROWID;
+CREATE INDEX tls_report_due ON tls_report (state, due);
+CREATE TABLE tls_result (
+	day INTEGER NOT NULL,
+	domain TEXT NOT NULL,
+	policy TEXT NOT NULL,
+	failure TEXT NOT NULL,
+	body TEXT NOT NULL,
+	succeeded INTEGER NOT NULL,
+	failed INTEGER NOT NULL,
+	PRIMARY KEY (day, domain, policy, failure)
+) WITHOUT ROWID;
+`)}}
+}
+
+const (
+	// maxDomains is of how many domains results are kept on one day.
+	maxDomains = 20_000
+	// together is how many domains are stored in one transaction.
+	together = 50
+
+	// Reports go out between these times after the end of their day (RFC 8460 §4.1).
+	firstSend = 5 * time.Minute
+	lastSend  = 4 * time.Hour
+)
+
+// entry is what memory holds of one domain and day.
+type entry struct {
+	key
+	of *results
+}
+
+// Store puts what is in memory into the table. What cannot be stored stays in memory.
+func (r *Reports) Store(ctx context.Context) error {
+	r.mu.Lock()
+	taken := r.mem.days
+	r.mem = newMemory()
+	r.mu.Unlock()
+	var list []entry
+	for k, of := range taken {
+		list = append(list, entry{k, of})
+	}
+	// In one order, so that two processes do not wait for each other in a circle.
+	slices.SortFunc(list, func(a, b entry) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.domain, b.domain)) })
+	var failed error
+	for part := range slices.Chunk(list, together) {
+		if failed == nil {
+			failed = r.storePart(ctx, part)
+		}
+		switch {
+		case errors.Is(failed, db.ErrUnknown):
+			return failed // they may be there: nothing is counted twice
+		case failed != nil:
+			r.takeBack(part)
+		}
+	}
+	return failed
+}
+
+// takeBack puts into memory again what could not be stored.
+func (r *Reports) takeBack(part []entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range part {
+		for _, id := range e.of.order() {
+			if !r.mem.add(e.key, id, e.of.rows[id]) {
+				r.o.Metrics.drop(1)
+			}
+		}
+	}
+}
+
+// order is that of the table's key: each policy comes before its failures.
+func (of *results) order() []rowKey {
+	return slices.SortedFunc(maps.Keys(of.rows), func(a, b rowKey) int {
+		return cmp.Or(cmp.Compare(a.policy, b.policy), cmp.Compare(a.failure, b.failure))
+	})
+}
+
+func (r *Reports) storePart(ctx context.Context, part []entry) error {
+	var dropped int
+	err := r.o.DB.Write(ctx, func(tx *db.Tx) error {
+		dropped = 0
+		for _, e := range part {
+			n, err := r.storeDomain(tx, e)
+			if err != nil {
+				return err
+			}
+			dropped += n
+		}
+		return nil
+	})
+	if err == nil {
+		r.o.Metrics.drop(dropped)
+	}
+	return err
+}
+
+var (
+	sqlState  = db.SQL("SELECT state FROM tls_report WHERE day = ? AND domain = ?")
+	sqlCount  = db.SQL("SELECT count(*) FROM tls_report WHERE day = ?")
+	sqlKnown  = db.SQL("SELECT policy, failure FROM tls_result WHERE day = ? AND domain = ?")
+	insReport = db.Insert{Into: "tls_report", Columns: []string{"day", "domain", "state", "due", "attempts", "reply"},
+		Conflict: "ON CONFLICT (day, domain) DO NOTHING"}
+	insResult = db.Insert{Into: "tls_result", Columns: []string{"day", "domain", "policy", "failure", "body", "succeeded", "failed"},
+		Conflict: `ON CONFLICT (day, domain, policy, failure) DO UPDATE SET
+	succeeded = tls_result.succeeded + excluded.succeeded, failed = tls_result.failed + excluded.failed`}
+)
+
+// storeDomain adds the results of one domain to those of its day, and returns how many
+// rows there was no room for.
+func (r *Reports) storeDomain(tx *db.Tx, e entry) (dropped int, err error) {
+	room, err := r.open(tx, e.key)
+	if err != nil || !room {
+		return len(e.of.rows), err
+	}
+	have := results{rows: map[rowKey]row{}}
+	known, err := tx.Query(sqlKnown, e.day, e.domain)
+	if err != nil {
+		return 0, err
+	}
+	if err := db.Each(known, func(rows db.Rows) error {
+		var id rowKey
+		if err := rows.Scan(&id.policy, &id.failure); err != nil {
+			return err
+		}
+		have.rows[id] = row{}
+		have.take(id)
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	var add [][]any
+	for _, id := range e.of.order() {
+		_, known := have.rows[id]
+		_, under := have.rows[rowKey{policy: id.policy}]
+		if !known && (id.failure != "" && !under || !have.take(id)) {
+			dropped++
+			continue
+		}
+		have.rows[id] = row{}
+		of := e.of.rows[id]
+		add = append(add, []any{e.day, e.domain, id.policy, id.failure, of.body, of.succeeded, of.failed})
+	}
+	if len(add) == 0 {
+		return dropped, nil
+	}
+	return dropped, tx.Insert(insResult, add...)
+}
+
+// open finds or makes the row of a report, and tells whether more may go into it.
+func (r *Reports) open(tx *db.Tx, k key) (bool, error) {
+	var state State
+	err := tx.Row(sqlState, []any{k.day, k.domain}, &state)
+	if !errors.Is(err, db.ErrNoRows) {
+		return state == Waiting, err
+	}
+	var n int
+	if err := tx.Row(sqlCount, []any{k.day}, &n); err != nil || n >= maxDomains {
+		return false, err
+	}
+	due := startOf(k.day + 1).Add(firstSend + rand.N(lastSend-firstSend))
+	return true, tx.Insert(insReport, []any{k.day, k.domain, Waiting, mail.Micros(due), 0, ""})
+}
+
+const (
+	// keepReports is for how many days it is known what became of a report.
+	keepReports = 14
+	// keepResults is for how many days results are kept at most.
+	keepResults = 2
+	// slice is how many rows are dropped in one go.
+	slice = 500
+)
+
+var (
+	sqlOldReports = db.SQL(`DELETE FROM tls_report WHERE (day, domain) IN
+	(SELECT day, domain FROM tls_report WHERE day < ? ORDER BY day, domain LIMIT ?)`)
+	sqlOldResults = db.SQL(`DELETE FROM tls_result WHERE (day, domain, policy, failure) IN
+	(SELECT day, domain, policy, failure FROM tls_result WHERE day < ? ORDER BY day, domain, policy, failure LIMIT ?)`)
+)
+
+// Prune drops what is old, a slice at a time.
+func (r *Reports) Prune(ctx context.Context) error {
+	today := dayOf(r.o.Now())
+	for _, what := range []struct {
+		sql    db.Stmt
+		before int64
+	}{{sqlOldResults, today - keepResults}, {sqlOldReports, today - keepReports}} {
+		for n := int64(slice); n == slice; {
+			err := r.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
+				n, err = tx.Exec(what.sql, what.before, slice)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
