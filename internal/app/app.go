@@ -41,6 +41,7 @@ import (
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/shaping"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
@@ -75,7 +76,8 @@ type app struct {
 	logins    *event.Logins // those that failed
 	queue     *queue.Queue
 	outbound  *outbound.Outbound
-	policies  *sts.Store // of the domains that mail goes to
+	policies  *sts.Store         // of the domains that mail goes to
+	reports   *tlsreport.Reports // to those domains
 	resolver  *dnsx.Resolver
 	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
 	clientCAs atomic.Pointer[x509.CertPool]      // nil = nobody logs in with a certificate
@@ -169,8 +171,12 @@ func (a *app) buildWayOut() error {
 		DB: a.store.db, TXT: a.resolver.TXT,
 		Fetch: (&mtasts.Fetcher{Resolver: a.resolver}).Fetch, InUse: func() bool { return a.cfg.Load().Outbound.MTASTS }, Logger: a.log,
 	})
+	a.reports = tlsreport.New(tlsreport.Options{
+		DB: a.store.db, TXT: a.resolver.TXT, Post: (&tlsreport.Poster{Resolver: a.resolver}).Post, Settings: a.reportSettings,
+		Logger: a.log, Metrics: tlsreport.NewMetrics(a.metrics),
+	})
 	a.outbound = outbound.New(outbound.Options{
-		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, STS: a.policies,
+		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, STS: a.policies, Report: a.reports.Add,
 		Settings: a.outboundSettings, Limits: a.transactionLimits, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			return a.paths.From(ctx, m.ID, m.From, to)
@@ -289,12 +295,14 @@ func (f *faults) list() []string {
 }
 
 // background runs what works without being asked and returns a function that
-// stops it in the order of the mail's way: what is accepted is still committed.
+// stops it in the order of the mail's way: what is accepted is still committed, and
+// what the last attempts came to is still counted.
 func (a *app) background() (stop func()) {
-	var intakes, workers sync.WaitGroup
-	intakeCtx, endIntake := context.WithCancel(context.Background())
+	var behind, workers sync.WaitGroup
+	behindCtx, endBehind := context.WithCancel(context.Background())
 	workCtx, endWork := context.WithCancel(context.Background())
-	intakes.Go(func() { a.intake.Run(intakeCtx) })
+	behind.Go(func() { a.intake.Run(behindCtx) })
+	behind.Go(func() { a.reports.Run(behindCtx) })
 	workers.Go(func() {
 		_ = a.queue.Run(workCtx) // nil: it tries again what fails, see its Health
 		a.outbound.Close()
@@ -311,7 +319,7 @@ func (a *app) background() (stop func()) {
 	return func() {
 		endWork()
 		workers.Wait()
-		endIntake()
-		intakes.Wait()
+		endBehind()
+		behind.Wait()
 	}
 }

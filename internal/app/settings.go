@@ -16,6 +16,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/smtpd"
 )
 
@@ -114,6 +115,11 @@ func (a *app) returnPaths() returnpath.Settings {
 	o := a.cfg.Load().Outbound
 	d, _ := mail.ParseDomain(o.BounceDomain) // an empty one is no domain
 	return returnpath.Settings{Mode: returnpath.Mode(o.ReturnPath), Domain: d}
+}
+
+func (a *app) reportSettings() tlsreport.Settings {
+	c := a.cfg.Load()
+	return tlsreport.Settings{On: c.Reports.TLS, Hostname: c.Hostname, Organization: c.Reports.Organization, Contact: c.Reports.Contact}
 }
 
 // retryLimits are those of every destination, by the settings that they come from.

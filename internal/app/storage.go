@@ -29,6 +29,7 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -53,7 +54,7 @@ func schemas(cfg *config.Config) []db.Schema {
 }
 
 func restSchemas() []db.Schema {
-	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema(), sts.Schema()}
+	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
 }
 
 // references are all columns that keep a body alive.

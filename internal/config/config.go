@@ -60,6 +60,9 @@ type Config struct {
 	// The way to other servers.
 	Outbound Outbound `toml:"outbound"`
 
+	// What other domains are told of the mail that they got from us.
+	Reports Reports `toml:"reports"`
+
 	// What peers can make us hold. 0 for connections_per_address or
 	// login_failures_per_address also lifts every other limit, delay and ban
 	// that counts per address or network.
@@ -302,6 +305,17 @@ type Outbound struct {
 	// The domain of those addresses; its MX must lead here. Empty: the sender's own
 	// domain, and mail whose sender is not at home here keeps its own return path.
 	BounceDomain string `toml:"bounce_domain"`
+}
+
+// Reports says what other domains are told.
+type Reports struct {
+	// Whether domains that ask for it (TLSRPT) are told once a day how many
+	// connections to their mail servers were secured, and what went wrong with others.
+	TLS bool `toml:"tls"`
+	// Who sends the reports, by name. Empty: the hostname.
+	Organization string `toml:"organization"`
+	// The address of who can be asked about them. Empty: postmaster at the hostname.
+	Contact string `toml:"contact"`
 }
 
 // Limits holds what peers can make us hold.

@@ -48,6 +48,7 @@ func Default() *Config {
 			MessagesPerConnection: 100, Chunking: true, MTASTS: true,
 			ReturnPath: "sender",
 		},
+		Reports: Reports{TLS: true},
 		Limits: Limits{
 			Connections:           10000,
 			ConnectionsPerAddress: 100,

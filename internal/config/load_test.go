@@ -114,6 +114,10 @@ chunking = false
 mta_sts = false
 return_path = "verp"
 bounce_domain = "bounce.example.test"
+[reports]
+tls = false
+organization = "Example & Co."
+contact = "tls@example.test"
 [limits]
 connections = 1
 connections_per_address = 0

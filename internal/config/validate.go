@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Validate checks what the settings mean, the files that they name included. The
@@ -60,6 +61,12 @@ func (c *Config) check() []*Problem {
 	}
 	if c.Mail.Postmaster != "" && !plainAddress(c.Mail.Postmaster) {
 		k.bad("mail.postmaster", c.Mail.Postmaster, `must be an address like "admin@example.org"; correct it, or write "" for the first account of each domain`)
+	}
+	if c.Reports.Contact != "" && !plainAddress(c.Reports.Contact) {
+		k.bad("reports.contact", c.Reports.Contact, `must be an address like "admin@example.org"; correct it, or write "" for postmaster at the hostname`)
+	}
+	if o := c.Reports.Organization; len(o) > 200 || strings.ContainsFunc(o, unicode.IsControl) {
+		k.bad("reports.organization", o, "must be one line of at most 200 octets; shorten it")
 	}
 	if len(c.Queue.Retry) == 0 {
 		k.bad("queue.retry", c.Queue.Retry, `must hold at least one wait; write one like ["5m", "1h"]`)

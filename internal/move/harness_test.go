@@ -30,6 +30,7 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/test/stack"
 )
 
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // domain is the schemas whose tables are copied.
 func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sts.Schema()}
+	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
 }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
@@ -69,6 +70,8 @@ var tables = []struct{ name, columns, key string }{
 	{"event_key_fresh", "event key", "event"},
 	{"fingerprint", "mark message at", "mark"},
 	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
+	{"tls_report", "day domain state due attempts reply", "day, domain"},
+	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
 }
 
 // dump reads all rows that must arrive, a line each.
@@ -318,7 +321,9 @@ func many(t *testing.T, s *stack.Stack) {
 			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...),
 			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...),
 			tx.Insert(db.Insert{Into: "sts_policy", Columns: columns("sts_policy")},
-				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}))
+				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}),
+			tx.Insert(db.Insert{Into: "tls_report", Columns: columns("tls_report")}, []any{20000, "x.test", "waiting", 1, 2, "早馬"}),
+			tx.Insert(db.Insert{Into: "tls_result", Columns: columns("tls_result")}, []any{20000, "x.test", "a", "", "{}", 3, 4}, []any{20000, "x.test", "a", "b", "{}", 0, 4}))
 	}))
 }
 
