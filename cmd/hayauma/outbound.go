@@ -15,7 +15,7 @@ import (
 )
 
 func (c *cli) outboundCommand() *cobra.Command {
-	return group("outbound", "The way to other servers", c.outboundExplain(), c.outboundList(), c.outboundLimit())
+	return group("outbound", "The way to other servers", c.outboundExplain(), c.outboundList(), c.outboundLimit(), c.outboundReports())
 }
 
 func (c *cli) outboundExplain() *cobra.Command {
@@ -142,6 +142,25 @@ func (c *cli) outboundList() *cobra.Command {
 			}
 			return list(c, all, []string{"PROVIDER", "UNDER WAY", "BEARS", "WHY NOT MORE"}, func(p control.ProviderState) []string {
 				return []string{p.Name, strconv.Itoa(p.Active), strconv.Itoa(p.Connections), restText(p)}
+			})
+		},
+	})
+}
+
+func (c *cli) outboundReports() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "reports", Short: "List the TLS reports to other domains of the last two weeks, and what became of them",
+		Long: "List the TLS reports to other domains of the last two weeks, the newest day first. A\n" +
+			"domain is among them on each day on which mail went to it; whether it wants a report\n" +
+			"turns out when its day is over.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := ask(cmd.Context(), c, control.OutboundReports, control.Empty{})
+			if err != nil {
+				return err
+			}
+			return list(c, all, []string{"DAY", "DOMAIN", "STATE", "ATTEMPTS", "NEXT", "WHY"}, func(r control.SentReport) []string {
+				return []string{r.Day, r.Domain, r.State, strconv.Itoa(r.Attempts), orDash(localTime(r.Next)), printable(r.Reply)}
 			})
 		},
 	})

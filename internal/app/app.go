@@ -257,6 +257,7 @@ func (a *app) control() *control.Service {
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
 		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Retry: a.retryLimits,
+		Reports: a.reports,
 	}
 }
 

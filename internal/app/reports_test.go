@@ -27,11 +27,17 @@ func TestTLSIsCounted(t *testing.T) {
 	s := h.serve()
 	letter(t, h)
 	mx.WaitMessages(1, patience)
+	if told := reports(t, h); len(told) != 0 {
+		t.Errorf("stored at once: %+v", told)
+	}
 	settings(false)
 	s.reloaded(reloadDone)
 	letter(t, h)
 	mx.WaitMessages(2, patience)
 	s.stop()
+	if told := reports(t, h); len(told) != 1 || told[0].Domain != "far.test" || told[0].State != "waiting" || told[0].Next == "" {
+		t.Errorf("%+v", told)
+	}
 	var domain string
 	var succeeded, failed int
 	h.sql(func(tx *db.Tx) error {
@@ -55,4 +61,20 @@ func letter(t *testing.T, h *home) {
 	if err := done(); err != nil {
 		t.Error(err)
 	}
+}
+
+func reports(t *testing.T, h *home) []control.SentReport {
+	t.Helper()
+	client, done, err := app.Control(t.Context(), h.config(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := control.Ask(t.Context(), client, control.OutboundReports, control.Empty{})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+	return list
 }

@@ -75,6 +75,7 @@ var (
 	OutboundExplain = Call[Destination, Explained]{"outbound/explain"}
 	OutboundLimit   = Call[ProviderLimits, []SiteLimit]{"outbound/limit"}
 	OutboundList    = Call[Empty, []ProviderState]{"outbound/list"}
+	OutboundReports = Call[Empty, []SentReport]{"outbound/reports"}
 
 	Recall = Call[MessageName, Touched]{"recall"}
 	Trace  = Call[MessageName, []event.Timeline]{"trace"}

@@ -68,6 +68,7 @@ func (s *Service) handleOutbound(mux *http.ServeMux) {
 	handle(mux, OutboundExplain, s.outboundExplain)
 	handle(mux, OutboundLimit, s.outboundLimit)
 	handle(mux, OutboundList, s.outboundList)
+	handle(mux, OutboundReports, s.outboundReports)
 }
 
 func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explained, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -36,6 +37,7 @@ type Service struct {
 	Rates     *rate.Limiter
 	Blobs     blob.Store
 	Outbound  *outbound.Outbound
+	Reports   *tlsreport.Reports
 	Classes   *classify.Classifier
 	Shaping   *shaping.Store
 	Retry     func() []SiteLimit // that hold for every destination

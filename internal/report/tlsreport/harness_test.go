@@ -37,6 +37,7 @@ type world struct {
 	t    *testing.T
 	db   db.DB
 	down atomic.Bool // the database writes nothing
+	deaf atomic.Bool // it writes, and its answer is lost
 	dns  *testkit.DNS
 	ca   *testkit.CA
 	web  *httptest.Server
@@ -70,7 +71,7 @@ func (w *world) restart() { w.Reports = w.process() }
 
 func (w *world) process() *tlsreport.Reports {
 	return tlsreport.New(tlsreport.Options{
-		DB: fragile{w.db, &w.down}, TXT: sts.LookupTXT(func() string { return w.dns.Addr }), Post: w.poster().Post,
+		DB: fragile{w.db, &w.down, &w.deaf}, TXT: sts.LookupTXT(func() string { return w.dns.Addr }), Post: w.poster().Post,
 		Settings: func() tlsreport.Settings { return w.set }, Now: w.time, Logger: slog.New(slog.DiscardHandler),
 	})
 }
@@ -112,7 +113,7 @@ func (w *world) answer(status int) { w.mu.Lock(); defer w.mu.Unlock(); w.status 
 // fragile is an engine that can be down.
 type fragile struct {
 	db.DB
-	down *atomic.Bool
+	down, deaf *atomic.Bool
 }
 
 var errBroken = errors.New("the database is down")
@@ -121,7 +122,11 @@ func (f fragile) Write(ctx context.Context, fn func(*db.Tx) error) error {
 	if f.down.Load() {
 		return errBroken
 	}
-	return f.DB.Write(ctx, fn)
+	err := f.DB.Write(ctx, fn)
+	if err == nil && f.deaf.Load() {
+		return db.ErrUnknown
+	}
+	return err
 }
 
 func (w *world) time() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/outbound"
@@ -115,7 +116,7 @@ func TestRetry(t *testing.T) {
 	w.answer(http.StatusServiceUnavailable)
 	var last, wait time.Duration
 	attempts := 0
-	for at := time.Duration(0); at < 3*day; at += time.Minute {
+	for at := time.Duration(0); at < 3*day; at += 5 * time.Minute {
 		if err := w.Send(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +131,7 @@ func TestRetry(t *testing.T) {
 			attempts++
 			w.restart()
 		}
-		w.pass(time.Minute)
+		w.pass(5 * time.Minute)
 	}
 	if got := w.states(); attempts < 5 || got != fmt.Sprintf("x.test %d failed", attempts) {
 		t.Errorf("%d attempts: %s", attempts, got)
@@ -224,7 +225,11 @@ func TestStoreAgain(t *testing.T) {
 		}
 	}
 	w.down.Store(false)
-	w.store()
+	w.deaf.Store(true)
+	if err := w.Store(t.Context()); !errors.Is(err, db.ErrUnknown) {
+		t.Fatal(err)
+	}
+	w.deaf.Store(false)
 	w.store()
 	w.pass(16 * time.Hour)
 	if got := read(t, w.send(1)[0], "r.test/"); !strings.Contains(got, " 0+3\n  3 validation-failure") {
@@ -288,6 +293,42 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestSilentServers: however many a domain names, an attempt ends before the next one
+// begins.
+func TestSilentServers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := tlsreport.New(tlsreport.Options{
+			DB:       dbtest.NewEmbedded(t, tlsreport.Schema()),
+			Settings: func() tlsreport.Settings { return tlsreport.Settings{On: true, Hostname: "mx.ours.test"} },
+			TXT: func(context.Context, string) ([]string, error) {
+				return []string{"v=TLSRPTv1; rua=" + strings.Repeat("https://r.test/,", 10)}, nil
+			},
+			Post: func(ctx context.Context, _ string, _ []byte) error {
+				ctx, cancel := context.WithTimeout(ctx, time.Minute)
+				defer cancel()
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			Logger: slog.New(slog.DiscardHandler),
+		})
+		r.Add(plain("x.test"))
+		if err := r.Store(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(28 * time.Hour)
+		start := time.Now()
+		err := r.Send(t.Context())
+		if d := time.Since(start); err != nil || d < time.Minute || d > 5*time.Minute {
+			t.Errorf("after %v: %v", d, err)
+		}
+		list, err := r.List(t.Context(), 9)
+		if err != nil || len(list) != 1 || list[0].State != tlsreport.Waiting || list[0].Attempts != 1 {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
+}
+
 // TestRun stores by itself, sends each day's report within hours, and loses nothing when it
 // is stopped.
 func TestRun(t *testing.T) {
@@ -313,12 +354,12 @@ func TestRun(t *testing.T) {
 			},
 			Logger: slog.New(slog.DiscardHandler),
 		}
-		for range 5 { // a run of 25 hours each
+		for range 3 { // a run of 26 hours each
 			r := tlsreport.New(options)
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan struct{})
 			go func() { defer close(done); r.Run(ctx) }()
-			for range 25 {
+			for range 26 {
 				r.Add(plain("x.test"))
 				r.Add(plain("y.test"))
 				time.Sleep(time.Hour)
@@ -338,8 +379,8 @@ func TestRun(t *testing.T) {
 			}
 			days[s.at.UTC().Format(time.DateOnly)] = true
 		}
-		if len(sent) != 5 {
-			t.Errorf("%d reports in 125 hours", len(sent))
+		if len(sent) != 3 {
+			t.Errorf("%d reports in 78 hours", len(sent))
 		}
 	})
 }

@@ -33,8 +33,11 @@ const (
 	sendWithin = 24 * time.Hour
 	// firstWait is the wait behind the first attempt; each is twice the one before.
 	firstWait = 10 * time.Minute
+	// attemptTimeout is for all addresses of a domain together. It is shorter than any
+	// wait, so that no attempt begins before the last one has ended.
+	attemptTimeout = 2 * time.Minute
 	// senders is how many reports are sent at once, dueSlice how many are read.
-	senders  = 4
+	senders  = 8
 	dueSlice = 100
 	// lookTimeout is for the look at a domain's record.
 	lookTimeout = 10 * time.Second
@@ -134,6 +137,8 @@ func (r *Reports) send(ctx context.Context, d due) error {
 
 // attempt says what became of a report; Waiting = it is tried again.
 func (r *Reports) attempt(ctx context.Context, d due) (State, string) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
 	record, err := r.record(ctx, d.domain)
 	switch {
 	case errors.Is(err, tlsrpt.ErrNoRecord):

@@ -44,7 +44,7 @@ CREATE TABLE tls_result (
 
 const (
 	// maxDomains is of how many domains results are kept on one day.
-	maxDomains = 20_000
+	maxDomains = 10_000
 	// together is how many domains are stored in one transaction.
 	together = 50
 
@@ -110,8 +110,9 @@ func (r *Reports) storePart(ctx context.Context, part []entry) error {
 	var dropped int
 	err := r.o.DB.Write(ctx, func(tx *db.Tx) error {
 		dropped = 0
+		domains := map[int64]int{}
 		for _, e := range part {
-			n, err := r.storeDomain(tx, e)
+			n, err := r.storeDomain(tx, e, domains)
 			if err != nil {
 				return err
 			}
@@ -137,9 +138,9 @@ var (
 )
 
 // storeDomain adds the results of one domain to those of its day, and returns how many
-// rows there was no room for.
-func (r *Reports) storeDomain(tx *db.Tx, e entry) (dropped int, err error) {
-	room, err := r.open(tx, e.key)
+// rows there was no room for. Domains are how many each day is known to have.
+func (r *Reports) storeDomain(tx *db.Tx, e entry, domains map[int64]int) (dropped int, err error) {
+	room, err := r.open(tx, e.key, domains)
 	if err != nil || !room {
 		return len(e.of.rows), err
 	}
@@ -178,16 +179,22 @@ func (r *Reports) storeDomain(tx *db.Tx, e entry) (dropped int, err error) {
 }
 
 // open finds or makes the row of a report, and tells whether more may go into it.
-func (r *Reports) open(tx *db.Tx, k key) (bool, error) {
+func (r *Reports) open(tx *db.Tx, k key, domains map[int64]int) (bool, error) {
 	var state State
 	err := tx.Row(sqlState, []any{k.day, k.domain}, &state)
 	if !errors.Is(err, db.ErrNoRows) {
 		return state == Waiting, err
 	}
-	var n int
-	if err := tx.Row(sqlCount, []any{k.day}, &n); err != nil || n >= maxDomains {
-		return false, err
+	n, counted := domains[k.day]
+	if !counted {
+		if err := tx.Row(sqlCount, []any{k.day}, &n); err != nil {
+			return false, err
+		}
 	}
+	if domains[k.day] = n; n >= maxDomains {
+		return false, nil
+	}
+	domains[k.day]++
 	due := startOf(k.day + 1).Add(firstSend + rand.N(lastSend-firstSend))
 	return true, tx.Insert(insReport, []any{k.day, k.domain, Waiting, mail.Micros(due), 0, ""})
 }
