@@ -40,8 +40,8 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
-	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
+	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/shaping"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )

@@ -15,8 +15,8 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/queue"
-	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
+	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/smtpd"
 )
 

@@ -242,7 +242,7 @@ func (s lengthy) Deliver(ctx context.Context, site string, next func() *Job, don
 		return
 	}
 	for job := next(); job != nil; job = next() {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		done(job, all(job, delivered))
 	}
 }

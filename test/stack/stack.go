@@ -30,8 +30,8 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
-	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
+	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
