@@ -74,12 +74,12 @@ func (r *Reports) Run(ctx context.Context) {
 		case <-ctx.Done():
 			continue
 		}
-		r.told(ctx, "TLS results not stored, they are kept for now", r.Store(ctx))
+		r.told(ctx, "results not stored, they are kept for now", r.Store(ctx))
 	}
 	sender.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastStore)
 	defer cancel()
-	r.told(last, "TLS results of the last minute are lost", r.Store(last))
+	r.told(last, "results of the last minute are lost", r.Store(last))
 }
 
 func (r *Reports) sendLoop(ctx context.Context) {
@@ -89,9 +89,9 @@ func (r *Reports) sendLoop(ctx context.Context) {
 	for {
 		select {
 		case <-send.C:
-			r.told(ctx, "TLS reports not sent, it goes on in a minute", r.Send(ctx))
+			r.told(ctx, "not sent, it goes on in a minute", r.Send(ctx))
 		case <-prune.C:
-			r.told(ctx, "old TLS results not dropped, it goes on in an hour", r.Prune(ctx))
+			r.told(ctx, "old ones not dropped, it goes on in an hour", r.Prune(ctx))
 		case <-ctx.Done():
 			return
 		}
@@ -101,7 +101,11 @@ func (r *Reports) sendLoop(ctx context.Context) {
 // told logs what went wrong, unless that is the server's end.
 func (r *Reports) told(ctx context.Context, what string, err error) {
 	if err != nil && ctx.Err() == nil {
+<<<<<<< HEAD
 		r.o.Logger.Error("TLS reports wait", "what", what, "error", err)
+=======
+		r.o.Logger.Error("TLS reports are held up", "what", what, "error", err)
+>>>>>>> 7963993 (report/tlsreport: what comes after the report is no part of any)
 	}
 }
 

@@ -272,6 +272,26 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
+// TestLate: what is stored when the report is out belongs to nothing any more.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.process()
+	w.wish("x.test", "https://r.test/")
+	w.Add(plain("x.test"))
+	other.Add(plain("x.test"))
+	w.store()
+	w.pass(16 * time.Hour)
+	w.send(1)
+	if err := other.Store(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.send(0)
+	if n := w.rows("tls_result"); n != 0 || w.states() != "x.test 1 sent" {
+		t.Errorf("%d rows, %s", n, w.states())
+	}
+}
+
 // TestPrune drops what nobody asks for any more, the rest stays.
 func TestPrune(t *testing.T) {
 	t.Parallel()
