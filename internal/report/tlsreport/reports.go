@@ -101,11 +101,7 @@ func (r *Reports) sendLoop(ctx context.Context) {
 // told logs what went wrong, unless that is the server's end.
 func (r *Reports) told(ctx context.Context, what string, err error) {
 	if err != nil && ctx.Err() == nil {
-<<<<<<< HEAD
-		r.o.Logger.Error("TLS reports wait", "what", what, "error", err)
-=======
 		r.o.Logger.Error("TLS reports are held up", "what", what, "error", err)
->>>>>>> 7963993 (report/tlsreport: what comes after the report is no part of any)
 	}
 }
 
