@@ -52,7 +52,7 @@ type MXMessage struct {
 	Conn       int // number of the connection, from 1
 	TLS        bool
 	Helo       string
-	At         time.Time // when its final dot came
+	Begun      time.Time // when its MAIL came
 	Login      string    // AUTH identity, or empty
 	From       string    // without angle brackets
 	Params     []string

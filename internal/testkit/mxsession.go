@@ -191,6 +191,7 @@ func decode64(text string) string {
 }
 
 func (s *mxSession) mail(argument string) error {
+	begun := time.Now()
 	polite := "250 2.1.0 OK"
 	address, params, ok := cutPath(argument, "FROM:")
 	switch {
@@ -201,7 +202,7 @@ func (s *mxSession) mail(argument string) error {
 	}
 	got, err := s.reply("MAIL", argument, polite)
 	if strings.HasPrefix(got, "2") {
-		s.open, s.msg.From, s.msg.Params = true, address, params
+		s.open, s.msg.From, s.msg.Params, s.msg.Begun = true, address, params, begun
 	}
 	return err
 }
@@ -280,7 +281,6 @@ func (s *mxSession) bdat(argument string) error {
 
 // end answers the final dot: once, or with LMTP once for each recipient.
 func (s *mxSession) end() error {
-	s.msg.At = time.Now()
 	answers := []string{""}
 	if s.mx.opts.LMTP {
 		answers = nil
