@@ -85,6 +85,7 @@ type app struct {
 	rules     *rule.Store
 	rates     *rate.Limiter
 	shaping   *shaping.Store
+	limitsFor limitsFor
 	intake    *intake.Intake
 	bounces   *bounce.Reporter
 
@@ -184,7 +185,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
-		Provider: a.outbound.Provider, Limits: a.providerLimits, Advise: a.advise,
+		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise,
 		Observer: a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics))),
 		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/config"
@@ -38,20 +39,53 @@ func waits(list []time.Duration) string {
 	return strings.Join(out, " ")
 }
 
-// providerLimits are what the queue keeps to.
-func (a *app) providerLimits(provider string) queue.Limits {
+// limitsFor remembers what holds for providers: it is asked several times for each
+// message, and changes when somebody changes it.
+type limitsFor struct {
+	mu      sync.Mutex
+	cfg     *config.Config
+	version uint64
+	known   map[string]providerLimits
+}
+
+// maxLimits bounds the providers that are remembered.
+const maxLimits = 20_000
+
+type providerLimits struct {
+	queue    queue.Limits
+	outbound outbound.Limits
+}
+
+func (a *app) limitsOf(provider string) providerLimits {
+	cfg, version := a.cfg.Load(), a.shaping.Version()
+	m := &a.limitsFor
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil || m.cfg != cfg || m.version != version || len(m.known) >= maxLimits {
+		m.cfg, m.version, m.known = cfg, version, map[string]providerLimits{}
+	}
+	if l, ok := m.known[provider]; ok {
+		return l
+	}
 	set := a.shaping.For(provider)
 	rate, per := set.Rate()
-	return queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: set.Waits()}
+	l := providerLimits{
+		queue: queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: set.Waits()},
+		outbound: outbound.Limits{
+			Connections: set.Number(shaping.Connections),
+			Messages:    set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients),
+		},
+	}
+	m.known[provider] = l
+	return l
 }
+
+// queueLimits are what the queue keeps to.
+func (a *app) queueLimits(provider string) queue.Limits { return a.limitsOf(provider).queue }
 
 // transactionLimits are what a connection to a provider keeps to.
 func (a *app) transactionLimits(provider string) outbound.Limits {
-	set := a.shaping.For(provider)
-	return outbound.Limits{
-		Connections: set.Number(shaping.Connections),
-		Messages:    set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients),
-	}
+	return a.limitsOf(provider).outbound
 }
 
 // advise says what a provider's reply asks for.

@@ -15,6 +15,7 @@ import (
 // Limits are what a provider is asked to bear.
 type Limits struct {
 	Connections int             // at once; 0 = Settings.PerSite
+	First       int             // connections to begin with, while nothing is known; 0 = 5
 	Rate        int             // messages in any Per; 0 = no limit
 	Per         time.Duration   // 0 = a minute
 	Retry       []time.Duration // waits between attempts; nil = Settings.Retry
@@ -114,7 +115,7 @@ func (q *Queue) traffic(name string) Traffic {
 	out := Traffic{Provider: name, Limits: q.limits(name)}
 	p := q.providers[name]
 	if p == nil {
-		out.Width = min(widthFirst, out.Limits.Connections)
+		out.Width = min(cmp.Or(out.Limits.First, widthFirst), out.Limits.Connections)
 		return out
 	}
 	out.Active, out.Width = p.active, q.width(p)
@@ -170,7 +171,7 @@ func (q *Queue) width(p *provider) int {
 func (q *Queue) providerOf(name string) *provider {
 	p := q.providers[name]
 	if p == nil {
-		p = &provider{name: name, width: widthFirst, used: micros()}
+		p = &provider{name: name, width: float64(cmp.Or(q.limits(name).First, widthFirst)), used: micros()}
 		q.providers[name] = p
 	}
 	return p

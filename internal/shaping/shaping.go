@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -65,6 +66,7 @@ type Store struct {
 	shipped map[string]Set
 	replies []reply
 	titles  map[string]string
+	version atomic.Uint64
 
 	mu   sync.Mutex
 	rows map[string]Set // of the operator
@@ -100,8 +102,12 @@ func (s *Store) load(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rows = rows
+	s.version.Add(1)
 	return nil
 }
+
+// Version is another one after each change of what the operator has set.
+func (s *Store) Version() uint64 { return s.version.Load() }
 
 // For returns the limits that hold for a provider: the operator's for it, what it
 // has published, the operator's for everyone, the settings.

@@ -137,6 +137,8 @@ func (w *world) begin() {
 				Memory: 64 << 20, Concurrency: 500, PerSite: 200, Grace: 30 * time.Second,
 			}
 		},
+		// Attempts that hang teach nothing of what a provider bears.
+		Limits: func(string) queue.Limits { return queue.Limits{First: 200} },
 	})
 	p.intake = intake.New(intake.Options{
 		DB: p.db, Blobs: w.blobs, IDs: w.ids, Directory: p.directory, Mailboxes: p.mailboxes, Queue: p.queue,
