@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -91,6 +92,7 @@ func (a *app) transactionLimits(provider string) outbound.Limits {
 // advise says what a provider's reply asks for.
 func (a *app) advise(provider string, o *queue.Outcome) queue.Advice {
 	d := a.shaping.Advise(provider, o.Code, o.Enhanced, o.Reply)
-	return queue.Advice{For: d.For, Pause: d.Pause, Why: d.Why,
+	class := a.classes.Of(classify.Reply{Code: o.Code, Enhanced: o.Enhanced, Text: o.Reply, Host: o.Host, Ours: o.Ours})
+	return queue.Advice{For: d.For, Pause: d.Pause, Why: d.Why, Fewer: class == classify.Rate,
 		Limits: queue.Limits{Connections: d.Connections, Rate: d.Rate, Per: d.Per}}
 }

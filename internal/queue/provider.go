@@ -27,6 +27,7 @@ type Advice struct {
 	Pause  bool          // nothing goes to the provider meanwhile
 	Limits Limits        // else what holds meanwhile; its zeros change nothing
 	Why    string        // in words
+	Fewer  bool          // the host bears fewer connections than it has
 }
 
 // provider is who takes the mail of one or many sites: they share what it bears.
@@ -374,7 +375,6 @@ func (w *worker) adapt(outcomes []Outcome) {
 	taken := false
 	for i := range outcomes {
 		o := &outcomes[i]
-		w.heed(o)
 		// A site that is down says nothing about the others of its provider.
 		if o.Result == TryLater && (o.Strained && !o.Unreached || o.Unreached && w.s.good > 0) {
 			if o.Started >= p.narrow {
@@ -393,16 +393,31 @@ func (w *worker) adapt(outcomes []Outcome) {
 	}
 }
 
+// consult asks what follows from replies that were no success, once for those that
+// are the same.
+func (w *worker) consult(outcomes []Outcome) (all []Advice) {
+	if w.q.o.Advise == nil {
+		return nil
+	}
+	last := ""
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.Ours || o.Result != TryLater && o.Result != Refused || o.Reply == last {
+			continue
+		}
+		last = o.Reply
+		a := w.q.o.Advise(w.p.name, o)
+		o.Strained = o.Strained || a.Fewer && o.Result == TryLater
+		if a.For > 0 {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
 // heed does what a reply asks for. q.mu is held.
-func (w *worker) heed(o *Outcome) {
+func (w *worker) heed(a Advice) {
 	q, p := w.q, w.p
-	if q.o.Advise == nil || o.Ours || o.Shared || o.Result != TryLater && o.Result != Refused {
-		return
-	}
-	a := q.o.Advise(p.name, o)
-	if a.For <= 0 {
-		return
-	}
 	until := micros() + a.For.Microseconds()
 	if a.Pause {
 		p.rest, p.why = max(p.rest, until), a.Why
@@ -411,7 +426,7 @@ func (w *worker) heed(o *Outcome) {
 		p.brake, p.braked, p.why = a.Limits, until, a.Why
 		p.filled = 0
 	}
-	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why, "reply", o.Reply)
+	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
 }
 
 // resume lets go on what rested, and returns how long nothing else will.

@@ -284,3 +284,28 @@ func TestAdvice(t *testing.T) {
 		})
 	}
 }
+
+// TestFewer: a reply that asks for fewer connections is heard like a 421.
+func TestFewer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &farm{}
+		f.takes = func(at int, _ *Job) Outcome {
+			if at > 4 {
+				return Outcome{Result: TryLater, Code: 451, Reply: "slow down", Again: time.Second}
+			}
+			return Outcome{Result: Delivered, Code: 250}
+		}
+		w := farmWorld(t, f, Limits{Connections: 40})
+		w.q.o.Advise = func(_ string, o *Outcome) Advice { return Advice{Fewer: o.Reply == "slow down"} }
+		w.run()
+		w.spread(2000, 5)
+		time.Sleep(3 * time.Second)
+		for range 20 {
+			time.Sleep(100 * time.Millisecond)
+			if tr := w.q.Traffic("farm.test"); tr.Width > 7 {
+				t.Errorf("one that bears 4: %+v", tr)
+			}
+		}
+	})
+}

@@ -284,6 +284,7 @@ func (w *worker) fail() {
 
 func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 	q := w.q
+	advice := w.consult(outcomes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l := w.open[job]
@@ -295,6 +296,9 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 	if !q.ending() {
 		w.judge(outcomes)
 		w.adapt(outcomes)
+		for _, a := range advice {
+			w.heed(a)
+		}
 	}
 	by := make(map[int64]*Outcome, len(outcomes))
 	for i := range outcomes {
