@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -21,8 +22,10 @@ const (
 	claimMemory = 4 << 20
 	// longestSleep bounds how wrong a stepped clock can make us.
 	longestSleep = time.Minute
-	// statsEvery is how often the metrics count the queue.
+	// statsEvery is how often the metrics count the queue; statsRest is how much longer
+	// than the counting took they rest, if that is more.
 	statsEvery = 15 * time.Second
+	statsRest  = 50
 )
 
 // pauseMin and pauseMax bound the waits after a failure of the database.
@@ -50,8 +53,13 @@ func (q *Queue) Run(ctx context.Context) error {
 		defer close(collected)
 		q.collector(context.WithoutCancel(ctx), ended)
 	}()
+	var counting sync.WaitGroup
+	if q.o.Metrics != nil {
+		counting.Go(func() { q.count(ctx) })
+	}
 	q.schedule(ctx)
 	q.finish()
+	counting.Wait()
 	close(ended)
 	<-collected
 	return nil
@@ -130,7 +138,6 @@ func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 func (q *Queue) schedule(ctx context.Context) {
 	cursor := place{next: math.MinInt64}
 	pause := pauseMin
-	var counted time.Time
 	for ctx.Err() == nil {
 		wait, err := q.refill(ctx, &cursor)
 		switch {
@@ -143,23 +150,21 @@ func (q *Queue) schedule(ctx context.Context) {
 			continue
 		}
 		pause = pauseMin
-		if q.o.Metrics != nil && time.Since(counted) >= statsEvery {
-			counted = time.Now()
-			q.count(ctx)
-		}
-		if q.o.Metrics != nil {
-			wait = min(wait, statsEvery)
-		}
 		q.o.Sleep(ctx, q.wake, wait)
 	}
 }
 
+// count tells the metrics now and then how much there is. It reads all of the queue,
+// so it keeps out of the scheduler's way, and rests the longer the more there is.
 func (q *Queue) count(ctx context.Context) {
-	counts, err := q.Stats(ctx)
-	if err != nil {
-		return // a failing database is reported by those who need it
+	for ctx.Err() == nil {
+		began := time.Now()
+		// A failing database is reported by those who need it.
+		if counts, err := q.Stats(ctx); err == nil {
+			q.o.Metrics.stats(counts, q.Memory())
+		}
+		sleep(ctx, nil, max(statsEvery, statsRest*time.Since(began)))
 	}
-	q.o.Metrics.stats(counts, q.Memory())
 }
 
 // refill claims due rows as far as there is room for them and returns how long
