@@ -138,11 +138,12 @@ func TestGoodConnectionsGoOn(t *testing.T) {
 		w := newBubble(t, d)
 		w.run()
 		w.fill(200, "busy.test")
-		time.Sleep(30 * time.Second)
+		time.Sleep(3 * time.Minute)
 		if _, ok := w.q.Down("busy.test"); ok {
 			t.Error("it is down")
 		}
-		if n := w.obs.count("delivered"); n != 200 || len(w.obs.seen()) > n+w.set.PerSite {
+		// By chance none of those at the same time may be let in.
+		if n := w.obs.count("delivered"); n != 200 || len(w.obs.seen()) > n+100 {
 			t.Errorf("%d of 200 are delivered, %d events", n, len(w.obs.seen()))
 		}
 	})
@@ -218,9 +219,9 @@ func TestAProbeWithoutAWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{}
 		w := newBubble(t, lengthy{g}, func(s *Settings) { s.Concurrency = 1 })
-		slept := 0
+		var slept atomic.Int64
 		w.q.o.Sleep = func(ctx context.Context, wake <-chan struct{}, d time.Duration) {
-			if slept++; slept > 1000 {
+			if slept.Add(1) > 1000 {
 				d = time.Minute // so that the test ends
 			}
 			sleep(ctx, wake, d)
@@ -230,8 +231,8 @@ func TestAProbeWithoutAWorker(t *testing.T) {
 		time.Sleep(time.Second)
 		w.insert(w.message("a@near.test"))
 		time.Sleep(2 * time.Hour)
-		if slept > 300 {
-			t.Errorf("the scheduler woke up %d times in two hours", slept)
+		if n := slept.Load(); n > 300 {
+			t.Errorf("the scheduler woke up %d times in two hours", n)
 		}
 	})
 }

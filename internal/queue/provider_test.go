@@ -46,6 +46,13 @@ func (f *farm) Deliver(_ context.Context, _ string, next func() *Job, done func(
 	f.mu.Unlock()
 }
 
+// seen is how many workers there were at once, and how many look-ups.
+func (f *farm) seen() (most, finds int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most, f.finds
+}
+
 func (f *farm) provider(_ context.Context, site string) string {
 	f.mu.Lock()
 	f.finds++
@@ -90,18 +97,15 @@ func TestSitesShareTheirProvider(t *testing.T) {
 		if n := w.obs.count("delivered"); n != 300 {
 			t.Errorf("%d of 300 are delivered", n)
 		}
-		if f.most != 3 {
-			t.Errorf("%d connections at once, want 3", f.most)
-		}
-		if f.finds != 40 {
-			t.Errorf("%d look-ups of 40 sites", f.finds)
+		if most, finds := f.seen(); most != 3 || finds != 40 {
+			t.Errorf("%d connections at once, want 3; %d look-ups of 40 sites", most, finds)
 		}
 		w.spread(40, 40)
 		time.Sleep(knownFor + time.Minute)
 		w.spread(40, 40)
 		time.Sleep(time.Minute)
-		if f.finds != 80 {
-			t.Errorf("%d look-ups after the first were too old, want 80", f.finds)
+		if _, finds := f.seen(); finds != 80 {
+			t.Errorf("%d look-ups after the first were too old, want 80", finds)
 		}
 		time.Sleep(2 * knownFor)
 		w.q.mu.Lock()
@@ -212,6 +216,8 @@ func TestRetryOfAProvider(t *testing.T) {
 		w.run()
 		w.insert(w.message("a@x.test"))
 		time.Sleep(3 * time.Hour)
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if len(tried) != 3 {
 			t.Fatalf("tried at %v", tried)
 		}
