@@ -1,6 +1,7 @@
 package outbound_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -155,11 +156,8 @@ func TestPolicy(t *testing.T) {
 					o.TLS = c.cert(t, p.ca)
 				}
 				m := p.mx(o, c.rules...)
-				if c.pattern == "" {
-					c.pattern = "mx.x.test"
-				}
 				if mode != "" {
-					p.publish("1", mode, c.pattern)
+					p.publish("1", mode, cmp.Or(c.pattern, "mx.x.test"))
 				}
 				want, report := c.want, "sts mx.x.test 10.0.0.1"
 				if mode != "enforce" {

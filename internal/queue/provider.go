@@ -202,14 +202,17 @@ func (w *worker) find(ctx context.Context) bool {
 	if len(q.known) >= maxKnown {
 		clear(q.known)
 	}
-	q.known[s.name] = known{name, micros()}
-	p := q.providerOf(name)
+	if name != "" {
+		q.known[s.name] = known{name, micros()}
+	}
+	p := q.providerOf(cmp.Or(name, s.name))
 	if !q.admits(p, s) {
 		s.starting--
 		s.active--
 		q.active--
 		w.begun = true
 		q.dispatch()
+		q.forget(s)
 		return false
 	}
 	w.enter(p)
@@ -218,15 +221,14 @@ func (w *worker) find(ctx context.Context) bool {
 	return true
 }
 
-// provider asks who takes the mail of a site.
+// provider asks who takes the mail of a site; "" = it cannot be told now.
 func (q *Queue) provider(ctx context.Context, site string) (name string) {
 	defer func() {
 		if p := recover(); p != nil {
 			q.o.Logger.Error("panic in the search for a provider", "site", site, "panic", p, "stack", string(debug.Stack()))
-			name = site
 		}
 	}()
-	return cmp.Or(q.o.Provider(ctx, site), site)
+	return q.o.Provider(ctx, site)
 }
 
 // enter takes one of the places at a provider. q.mu is held.
@@ -276,7 +278,6 @@ func (q *Queue) admit(p *provider) {
 			for _, s := range p.waiting {
 				s.outside = false
 				q.postpone(s, rest)
-				q.forget(s)
 			}
 			p.waiting = nil
 		}
@@ -330,6 +331,7 @@ func (q *Queue) postpone(s *site, rest time.Duration) {
 	if s.more {
 		signal(q.wake)
 	}
+	q.forget(s)
 }
 
 // surplus tells a worker that its provider is to have fewer. q.mu is held.

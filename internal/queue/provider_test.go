@@ -280,6 +280,11 @@ func TestAdvice(t *testing.T) {
 				if s := w.stats(); s[Leased] != 0 {
 					t.Errorf("%d recipients are held in memory meanwhile", s[Leased])
 				}
+				w.q.mu.Lock()
+				if len(w.q.sites) != 0 {
+					t.Errorf("%d sites are remembered meanwhile", len(w.q.sites))
+				}
+				w.q.mu.Unlock()
 			} else if n < 50+25 || n > 60+31 || tr.Less.IsZero() || tr.Limits.Connections != 1 {
 				t.Errorf("%s: %d taken while it gets less, %+v", name, n, tr)
 			}
