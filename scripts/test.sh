@@ -35,7 +35,7 @@ bin/testreport $strict -- \
 
 # Once more, on the other engines, all that keeps rows or bodies.
 engines='./internal/account/... ./internal/policy/... ./internal/mailbox ./internal/queue ./internal/relay/event ./internal/intake
-	./internal/bounce ./internal/control ./internal/smtpd ./internal/access/... ./internal/blob/...
+	./internal/bounce ./internal/feedback ./internal/outbound/sts ./internal/shaping ./internal/report/... ./internal/control ./internal/smtpd ./internal/access/... ./internal/blob/...
 	./internal/move ./internal/app ./test/e2e'
 echo "test: the same on PostgreSQL, with bodies in it"
 # shellcheck disable=SC2086
