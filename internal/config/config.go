@@ -277,8 +277,10 @@ type Outbound struct {
 	// Attempts at once in all. It bounds sockets and memory, which only the
 	// operator of the machine can weigh.
 	Concurrency int `toml:"concurrency" min:"1" max:"100000"`
-	// Attempts at once to one destination. Large receivers defer hosts that
-	// open more than a few dozen connections.
+	// Attempts at once to one provider of mailboxes, all domains whose mail it
+	// takes together, where nothing is published of it or set for it ("hayauma
+	// outbound limit"). Large receivers defer hosts that open more than a few
+	// dozen connections.
 	PerDestination int `toml:"per_destination" min:"1" max:"100000"`
 	// How long a connection may take to be made to one address; slow networks
 	// need more, many dead destinations want less.

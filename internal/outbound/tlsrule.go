@@ -44,9 +44,9 @@ type rule struct {
 	failure, reason string
 }
 
-// rule finds what holds for a host of a site, DANE before MTA-STS (RFC 8461 §2). A smart host is the operator's own
-// matter, and an address literal has no domain that could have a policy (RFC 8461
-// §3.4).
+// rule finds what holds for a host of a site, DANE before MTA-STS (RFC 8461 §2). A
+// smart host is the operator's own matter, and an address literal has no domain that
+// could have a policy (RFC 8461 §3.4).
 func (o *Outbound) rule(ctx context.Context, set Settings, site string, t target) rule {
 	if set.SmartHost.Host != "" || strings.HasPrefix(site, "[") {
 		return rule{}

@@ -178,7 +178,7 @@ func (q *Queue) providerOf(name string) *provider {
 	return p
 }
 
-// recall returns the provider of a site if it is known; sites have one each as
+// recallProvider returns the provider of a site if it is known; sites have one each as
 // long as nobody tells. q.mu is held.
 func (q *Queue) recallProvider(s *site) *provider {
 	if s.name == SiteLocal || q.o.Provider == nil {

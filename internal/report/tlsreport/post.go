@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -21,17 +20,11 @@ import (
 const (
 	// postTimeout is for the whole of it.
 	postTimeout = time.Minute
-	// Bounds of what is tried to connect to.
-	maxAddresses   = 4
-	connectTimeout = 15 * time.Second
 	// maxReport is the most octets of a report (RFC 8460 §5.2 knows of receivers with
 	// this limit), maxAnswer of the answer's header and of its body.
 	maxReport = 10 << 20
 	maxAnswer = 16 << 10
 )
-
-// errNotPublic keeps reports, whose URIs strangers choose, out of our own networks.
-var errNotPublic = errors.New("the host has no public address")
 
 // Poster posts reports.
 type Poster struct {
@@ -57,8 +50,10 @@ func (p *Poster) Post(ctx context.Context, uri string, report []byte) error {
 	}
 	request.Header.Set("User-Agent", "hayauma")
 	request.Header.Set("Content-Type", tlsrpt.GzipType)
+	// Strangers choose the URIs.
+	dialer := &dnsx.Dialer{Resolver: p.Resolver, Dial: p.Dial, Public: true}
 	transport := &http.Transport{
-		DialContext: p.dial, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxAnswer,
+		DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxAnswer,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if p.Roots != nil {
@@ -77,49 +72,4 @@ func (p *Poster) Post(ctx context.Context, uri string, report []byte) error {
 	// it says, or whether that arrives, does not matter.
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
 	return nil
-}
-
-// dial connects to a host by what our own resolver says.
-func (p *Poster) dial(ctx context.Context, network, to string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(to)
-	if err != nil {
-		return nil, err
-	}
-	addrs := []netip.Addr{}
-	if a, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, a)
-	} else if addrs, err = p.Resolver.Addrs(ctx, host); err != nil {
-		return nil, err
-	}
-	err = errNotPublic
-	tried := 0
-	for _, a := range addrs {
-		if !public(a) {
-			continue
-		}
-		if tried++; tried > maxAddresses {
-			break
-		}
-		var conn net.Conn
-		if conn, err = p.connect(ctx, network, a, port); err == nil {
-			return conn, nil
-		}
-	}
-	return nil, err
-}
-
-// public tells whether an address is of the Internet.
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && a.Zone() == ""
-}
-
-func (p *Poster) connect(ctx context.Context, network string, a netip.Addr, port string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	dial := p.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	return dial(ctx, network, net.JoinHostPort(a.Unmap().String(), port))
 }

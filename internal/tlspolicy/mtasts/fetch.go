@@ -10,19 +10,13 @@ import (
 	"mime"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/dnsx"
 )
 
-const (
-	// fetchTimeout is for the whole of it (RFC 8461 §3.3).
-	fetchTimeout = time.Minute
-	// Bounds of what is tried to connect to.
-	maxAddresses   = 4
-	connectTimeout = 15 * time.Second
-)
+// fetchTimeout is for the whole of it (RFC 8461 §3.3).
+const fetchTimeout = time.Minute
 
 // What a failed fetch is called in reports (RFC 8460 §4.3.2.2).
 const (
@@ -62,8 +56,9 @@ func (f *Fetcher) Fetch(ctx context.Context, domain string) (Policy, error) {
 	request.Header.Set("User-Agent", "hayauma")
 	request.Header.Set("Accept", "text/plain")
 	// A transport without a proxy, a cache or a connection that stays.
+	dialer := &dnsx.Dialer{Resolver: f.Resolver, Dial: f.Dial}
 	transport := &http.Transport{
-		DialContext: f.dial, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: MaxSize,
+		DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: MaxSize,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if f.Roots != nil {
@@ -92,33 +87,4 @@ func read(answer *http.Response) (string, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, MaxSize+1))
 	return string(text), err
-}
-
-// dial connects to the policy host by what our own resolver says.
-func (f *Fetcher) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := f.Resolver.Addrs(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
-		var conn net.Conn
-		if conn, err = f.connect(ctx, network, a, port); err == nil {
-			return conn, nil
-		}
-	}
-	return nil, err
-}
-
-func (f *Fetcher) connect(ctx context.Context, network string, a netip.Addr, port string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	dial := f.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	return dial(ctx, network, net.JoinHostPort(a.String(), port))
 }
