@@ -384,6 +384,7 @@ limits  connections: 7 (outbound.per_destination)
 		t.Errorf("%s", got)
 	}
 	s.fails("write messages in a time", "", "outbound", "limit", "*", "--rate", "fast")
+	s.fails("there is no limit", "", "outbound", "limit", "*", "--unset", "colour")
 	if got := s.do("", "outbound", "limit", "outlook.com"); !strings.Contains(got, "KumoCorp/kumomta") {
 		t.Errorf("%s", got)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,16 +127,10 @@ func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteL
 			return nil, err
 		}
 	}
-	for _, k := range shaping.Keys() {
-		if value, ok := in.Set[string(k)]; ok {
-			if err := s.Shaping.Set(ctx, in.Provider, k, value); err != nil {
-				return nil, err
-			}
-			delete(in.Set, string(k))
+	for _, name := range slices.Sorted(maps.Keys(in.Set)) {
+		if err := s.Shaping.Set(ctx, in.Provider, shaping.Key(name), in.Set[name]); err != nil {
+			return nil, err
 		}
-	}
-	for name, value := range in.Set { // what is left is no limit: say so
-		return nil, s.Shaping.Set(ctx, in.Provider, shaping.Key(name), value)
 	}
 	return s.providerLimits(in.Provider), nil
 }

@@ -36,11 +36,19 @@ func (k Key) number(value string) (int, error) {
 	return n, nil
 }
 
-func (k Key) check(value string) error {
+// known refuses what is no limit.
+func (k Key) known() error {
 	if !slices.Contains(Keys(), k) {
 		return fmt.Errorf("there is no limit %q: use connections, messages_per_connection, recipients, rate or retry", string(k))
 	}
-	var err error
+	return nil
+}
+
+func (k Key) check(value string) error {
+	err := k.known()
+	if err != nil {
+		return err
+	}
 	switch k {
 	case Rate:
 		_, _, err = parseRate(value)

@@ -4,6 +4,7 @@ package shaping
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -199,7 +200,7 @@ func (s *Store) Set(ctx context.Context, provider string, k Key, value string) e
 // Unset takes back a limit that the operator has set; false if there was none.
 func (s *Store) Unset(ctx context.Context, provider string, k Key) (bool, error) {
 	name, err := providerName(provider)
-	if err != nil {
+	if err := errors.Join(err, k.known()); err != nil {
 		return false, err
 	}
 	var n int64

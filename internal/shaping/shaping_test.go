@@ -93,6 +93,9 @@ func TestNoSuchLimit(t *testing.T) {
 			t.Errorf("%s %s=%s: %v, want %q", c.provider, c.key, c.value, err, c.want)
 		}
 	}
+	if _, err := s.Unset(t.Context(), "x.test", "colour"); err == nil || !strings.Contains(err.Error(), "no limit") {
+		t.Errorf("unset of what is no limit: %v", err)
+	}
 	if rows, err := s.Rows(t.Context()); err != nil || len(rows) != 0 {
 		t.Errorf("%v, %v", rows, err)
 	}
