@@ -180,15 +180,31 @@ func (r *Resolver) once(ctx context.Context, network, server string, m *dns.Msg)
 	if err != nil {
 		return nil, err
 	}
-	if !answer.Response || answer.Id != m.Id || len(answer.Question) > 0 &&
-		(dns.CanonicalName(answer.Question[0].Name) != dns.CanonicalName(m.Question[0].Name) || answer.Question[0].Qtype != m.Question[0].Qtype) {
+	if !answersTo(answer, m) {
 		return nil, errForeign
 	}
 	return answer, nil
 }
 
-func exchange(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
-	client := dns.Client{Net: network, UDPSize: udpSize}
+// answersTo tells whether a message answers a question: it repeats it (RFC 5452 §9.1),
+// unless it only says that it cannot answer.
+func answersTo(answer, m *dns.Msg) bool {
+	if !answer.Response || answer.Id != m.Id {
+		return false
+	}
+	if len(answer.Question) == 0 {
+		return answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError
+	}
+	asked, got := m.Question[0], answer.Question[0]
+	return got.Qtype == asked.Qtype && dns.CanonicalName(got.Name) == dns.CanonicalName(asked.Name)
+}
+
+// exchange asks one server over the network.
+func (s *sockets) exchange(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
+	if network == "udp" {
+		return s.datagram(ctx, server, m)
+	}
+	client := dns.Client{Net: network}
 	if deadline, ok := ctx.Deadline(); ok {
 		client.Timeout = time.Until(deadline)
 	}

@@ -95,7 +95,7 @@ func New(o Options) *Resolver {
 		o.ResolvConf = resolvConf
 	}
 	if o.Exchange == nil {
-		o.Exchange = exchange
+		o.Exchange = new(sockets).exchange
 	}
 	return &Resolver{o: o, cache: map[key]entry{}}
 }
@@ -146,12 +146,9 @@ func (r *Resolver) MX(ctx context.Context, domain string) ([]MX, error) {
 // resolver's order. A family whose look-up fails does not matter if the other
 // one has an address.
 func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error) {
-	var four, six []netip.Addr
-	var errFour, errSix error
-	var wg sync.WaitGroup
-	wg.Go(func() { six, errSix = r.addrs(ctx, host, dns.TypeAAAA) })
-	four, errFour = r.addrs(ctx, host, dns.TypeA)
-	wg.Wait()
+	askedSix, askedFour := r.begin(ctx, host, dns.TypeAAAA), r.begin(ctx, host, dns.TypeA)
+	six, errSix := addrs(askedSix.wait(ctx))
+	four, errFour := addrs(askedFour.wait(ctx))
 	if len(four)+len(six) > 0 {
 		return append(six, four...), nil
 	}
@@ -203,8 +200,7 @@ func none(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err,
 // maxReverse bounds the names of one host that are looked at.
 const maxReverse = 5
 
-func (r *Resolver) addrs(ctx context.Context, host string, qtype uint16) ([]netip.Addr, error) {
-	e := r.lookup(ctx, host, qtype)
+func addrs(e entry) ([]netip.Addr, error) {
 	if e.err != nil {
 		return nil, e.err
 	}
@@ -223,39 +219,58 @@ func (r *Resolver) addrs(ctx context.Context, host string, qtype uint16) ([]neti
 		}
 	}
 	if len(out) == 0 {
-		return nil, &Error{Name: host, Type: dns.TypeToString[qtype], Kind: ErrNoData}
+		return nil, ErrNoData
 	}
 	return out, nil
 }
 
 func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
-// lookup answers from memory or asks; equal questions at the same time are
-// asked once.
+// lookup answers from memory or asks.
 func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) entry {
+	return r.begin(ctx, name, qtype).wait(ctx)
+}
+
+// inquiry is a question that was asked, or its answer.
+type inquiry struct {
+	key    key
+	answer entry
+	flight <-chan singleflight.Result // nil = answer is known
+}
+
+// begin asks what memory does not answer; equal questions at the same time are asked
+// once.
+func (r *Resolver) begin(ctx context.Context, name string, qtype uint16) inquiry {
 	k := key{name: plain(name), qtype: qtype}
 	if _, ok := dns.IsDomainName(k.name); !ok || k.name == "" {
-		return entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}}
+		return inquiry{answer: entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}}}
 	}
 	if e, ok := r.remembered(k); ok {
-		return e
+		return inquiry{answer: e}
 	}
 	// The question goes on for the others if one asker gives up.
-	flight := r.flights.DoChan(k.name+" "+dns.TypeToString[qtype], func() (any, error) {
+	return inquiry{key: k, flight: r.flights.DoChan(k.name+" "+dns.TypeToString[qtype], func() (any, error) {
 		e := r.ask(context.WithoutCancel(ctx), k)
 		r.remember(k, e)
 		return e, nil
-	})
-	select {
-	case got := <-flight:
-		e, ok := got.Val.(entry)
-		if !ok {
-			return entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: got.Err}}
-		}
-		return e
-	case <-ctx.Done():
-		return entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}}
+	})}
+}
+
+func (q inquiry) wait(ctx context.Context) entry {
+	if q.flight == nil {
+		return q.answer
 	}
+	var cause error
+	select {
+	case got := <-q.flight:
+		if e, ok := got.Val.(entry); ok {
+			return e
+		}
+		cause = got.Err
+	case <-ctx.Done():
+		cause = context.Cause(ctx)
+	}
+	return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: cause}}
 }
 
 func (r *Resolver) remembered(k key) (entry, bool) {

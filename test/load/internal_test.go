@@ -161,7 +161,7 @@ func TestLineWatchSeesALineInPieces(t *testing.T) {
 
 func TestNameserverLeadsEveryDomainToLoopback(t *testing.T) {
 	t.Parallel()
-	ns, err := startNameserver(t.Context())
+	ns, err := startNameserver(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,10 @@ import (
 	"github.com/miekg/dns"
 )
 
+// nameserverPort53 is where resolvers of the system expect one: on an address that
+// nothing else uses.
+const nameserverPort53 = "127.0.0.153:53"
+
 // nameserver answers on loopback, over UDP and TCP: every name has an MX that
 // leads to 127.0.0.1, one of many destinations one that leads to an address of its
 // own, and nothing else.
@@ -23,8 +27,9 @@ type nameserver struct {
 
 const mxHost = "mx.load.invalid."
 
-func startNameserver(ctx context.Context) (*nameserver, error) {
-	pc, ln, err := samePort(ctx)
+// startNameserver listens at an address; port 0 takes a free one.
+func startNameserver(ctx context.Context, addr string) (*nameserver, error) {
+	pc, ln, err := samePort(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("name server: %w", err)
 	}
@@ -52,10 +57,10 @@ func startNameserver(ctx context.Context) (*nameserver, error) {
 
 // samePort finds a port that is free over UDP and TCP: what is free over one may
 // be an outgoing connection's over the other.
-func samePort(ctx context.Context) (net.PacketConn, net.Listener, error) {
+func samePort(ctx context.Context, addr string) (net.PacketConn, net.Listener, error) {
 	var lc net.ListenConfig
 	for tries := 0; ; tries++ {
-		pc, err := lc.ListenPacket(ctx, "udp", "127.0.0.1:0")
+		pc, err := lc.ListenPacket(ctx, "udp", addr)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -20,25 +20,28 @@ type postfix struct {
 
 // postfixSetup says what the instance does with its mail: one line or more of
 // main.cf.
-type postfixSetup struct{ main string }
+type postfixSetup struct {
+	main       string
+	nameserver string // whom it asks, an address with port 53; empty = nobody
+}
 
 // postfixHold accepts everything into the hold queue.
 func postfixHold() postfixSetup {
-	return postfixSetup{"smtpd_recipient_restrictions = check_sender_access static:HOLD, permit_mynetworks, reject\n"}
+	return postfixSetup{main: "smtpd_recipient_restrictions = check_sender_access static:HOLD, permit_mynetworks, reject\n"}
 }
 
 // postfixRelay sends everything on.
 func postfixRelay(to string) (postfixSetup, error) {
 	host, port, err := net.SplitHostPort(to)
-	return postfixSetup{"relayhost = [" + host + "]:" + port + "\n"}, err
+	return postfixSetup{main: "relayhost = [" + host + "]:" + port + "\n"}, err
 }
 
 // postfixLocal hands mail for the domain to an LMTP socket.
 func postfixLocal(domain, socket string) postfixSetup {
-	return postfixSetup{"virtual_mailbox_domains = " + domain + "\nvirtual_transport = lmtp:unix:" + socket + "\n"}
+	return postfixSetup{main: "virtual_mailbox_domains = " + domain + "\nvirtual_transport = lmtp:unix:" + socket + "\n"}
 }
 
-// The settings that stay constant: no DNS, no TLS, many processes, else defaults.
+// The settings that stay constant: no DNS unless a setup says so, no TLS, many processes, else defaults.
 const postfixMain = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -122,7 +125,11 @@ func startPostfix(ctx context.Context, dir string, setup postfixSetup) (*postfix
 		return nil, err
 	}
 	// -d: stays in the foreground, so that it is ours to end.
-	p, err := startProcess(ctx, launch{dir: dir, program: filepath.Join(daemons, "master"), args: []string{"-c", conf, "-d"}})
+	master := launch{dir: dir, program: filepath.Join(daemons, "master"), args: []string{"-c", conf, "-d"}}
+	if setup.nameserver != "" {
+		master.resolvConf = filepath.Join(conf, "resolv.conf")
+	}
+	p, err := startProcess(ctx, master)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +152,10 @@ func writePostfix(dir, conf, smtp string, setup postfixSetup) error {
 	files := map[string]string{
 		"main.cf":   fmt.Sprintf(postfixMain, dir) + setup.main,
 		"master.cf": fmt.Sprintf(postfixMaster, smtp),
+	}
+	if host, _, err := net.SplitHostPort(setup.nameserver); err == nil {
+		files["resolv.conf"] = "nameserver " + host + "\n"
+		files["main.cf"] += "smtp_dns_support_level = enabled\n"
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {

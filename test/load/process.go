@@ -37,6 +37,9 @@ type launch struct {
 	program string
 	args    []string
 	env     []string // besides our own
+	// resolvConf is a file that the program finds in the place of /etc/resolv.conf;
+	// empty = the system's. It takes root.
+	resolvConf string
 }
 
 // startProcess runs a program in the foreground; what it says goes to
@@ -49,6 +52,11 @@ func startProcess(ctx context.Context, l launch) (*process, error) {
 	p := &process{log: log, lines: &lineWatch{to: log, want: "ready", seen: make(chan struct{})}, ended: make(chan struct{})}
 	// The end of ctx must not kill one process of a tree: stop does it in order.
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), l.program, l.args...)
+	if l.resolvConf != "" {
+		// In a mount namespace of its own, which ends with it.
+		p.cmd = exec.CommandContext(context.WithoutCancel(ctx), "unshare", append([]string{"--mount", "sh", "-ec",
+			`mount --bind "$0" /etc/resolv.conf; exec "$@"`, l.resolvConf, l.program}, l.args...)...)
+	}
 	p.cmd.Dir, p.cmd.Env = l.dir, append(os.Environ(), l.env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.lines, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

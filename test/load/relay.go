@@ -86,6 +86,11 @@ func (b *bench) postfixRelay(ctx context.Context, dir string, r relaying) (*Resu
 	defer sink.Close()
 	setup, err := postfixRelay(sink.Address())
 	if r.domains > 0 {
+		ns, nsErr := startNameserver(ctx, nameserverPort53)
+		if nsErr != nil {
+			return nil, nsErr
+		}
+		defer ns.stop()
 		setup, err = postfixDomains(dir, sink.Address(), r.domains)
 	}
 	if err != nil {
@@ -120,8 +125,8 @@ func (r relaying) run(ctx context.Context, s Source, warm int, dir string, pid i
 	return drive{source: s, warm: warm, pids: []int{pid}, settled: sink.Wait}.run(ctx)
 }
 
-// postfixDomains sends each domain to an address of its own: to the queue manager
-// they are so many destinations.
+// postfixDomains sends each domain to the host that its MX record names, at the port of
+// the sink.
 func postfixDomains(dir, sink string, domains int) (postfixSetup, error) {
 	_, port, err := net.SplitHostPort(sink)
 	if err != nil {
@@ -129,13 +134,14 @@ func postfixDomains(dir, sink string, domains int) (postfixSetup, error) {
 	}
 	var table strings.Builder
 	for i := range domains {
-		fmt.Fprintf(&table, "%s smtp:[%s]:%s\n", domainOf(i, remoteDomain), addressOf(i), port)
+		name := domainOf(i, remoteDomain)
+		fmt.Fprintf(&table, "%s smtp:%s:%s\n", name, name, port)
 	}
 	path := filepath.Join(dir, "transport")
 	if err := os.WriteFile(path, []byte(table.String()), 0o644); err != nil {
 		return postfixSetup{}, err
 	}
-	return postfixSetup{"transport_maps = texthash:" + path + "\n"}, nil
+	return postfixSetup{main: "transport_maps = texthash:" + path + "\n", nameserver: nameserverPort53}, nil
 }
 
 // domainOf and addressOf are one of many destinations.

@@ -252,7 +252,7 @@ func (h *hayaumaRows) start(ctx context.Context, dir string, setup hayaumaSetup)
 			return nil, nil, err
 		}
 	}
-	ns, err := startNameserver(ctx)
+	ns, err := startNameserver(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
