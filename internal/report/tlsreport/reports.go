@@ -48,9 +48,10 @@ type Options struct {
 type Reports struct {
 	o Options
 
-	mu   sync.Mutex
-	mem  memory
-	full chan struct{} // memory should be stored soon
+	mu      sync.Mutex
+	mem     memory
+	domains map[int64]int // how many each day has in the table, as far as it was counted
+	full    chan struct{} // memory should be stored soon
 }
 
 // New returns Reports on the tables of Schema.
@@ -58,7 +59,7 @@ func New(o Options) *Reports {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Reports{o: o, mem: newMemory(), full: make(chan struct{}, 1)}
+	return &Reports{o: o, mem: newMemory(), domains: map[int64]int{}, full: make(chan struct{}, 1)}
 }
 
 // Run stores results and sends reports until ctx ends; then it stores what is left.

@@ -108,9 +108,12 @@ func (of *results) order() []rowKey {
 
 func (r *Reports) storePart(ctx context.Context, part []entry) error {
 	var dropped int
+	var domains map[int64]int
 	err := r.o.DB.Write(ctx, func(tx *db.Tx) error {
 		dropped = 0
-		domains := map[int64]int{}
+		r.mu.Lock()
+		domains = maps.Clone(r.domains)
+		r.mu.Unlock()
 		for _, e := range part {
 			n, err := r.storeDomain(tx, e, domains)
 			if err != nil {
@@ -122,8 +125,19 @@ func (r *Reports) storePart(ctx context.Context, part []entry) error {
 	})
 	if err == nil {
 		r.o.Metrics.drop(dropped)
+		r.count(domains)
 	}
 	return err
+}
+
+// count remembers how many domains the days have, to count anew once one is full: with
+// others at the same table it is a number of late.
+func (r *Reports) count(domains map[int64]int) {
+	today := dayOf(r.o.Now())
+	maps.DeleteFunc(domains, func(day int64, n int) bool { return day < today-1 || n >= maxDomains })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.domains = domains
 }
 
 var (
@@ -140,25 +154,15 @@ var (
 // storeDomain adds the results of one domain to those of its day, and returns how many
 // rows there was no room for. Domains are how many each day is known to have.
 func (r *Reports) storeDomain(tx *db.Tx, e entry, domains map[int64]int) (dropped int, err error) {
-	room, err := r.open(tx, e.key, domains)
+	room, fresh, err := r.open(tx, e.key, domains)
 	if err != nil || !room {
 		return len(e.of.rows), err
 	}
 	have := results{rows: map[rowKey]row{}}
-	known, err := tx.Query(sqlKnown, e.day, e.domain)
-	if err != nil {
-		return 0, err
-	}
-	if err := db.Each(known, func(rows db.Rows) error {
-		var id rowKey
-		if err := rows.Scan(&id.policy, &id.failure); err != nil {
-			return err
+	if !fresh {
+		if err := have.read(tx, e.key); err != nil {
+			return 0, err
 		}
-		have.rows[id] = row{}
-		have.take(id)
-		return nil
-	}); err != nil {
-		return 0, err
 	}
 	var add [][]any
 	for _, id := range e.of.order() {
@@ -178,25 +182,43 @@ func (r *Reports) storeDomain(tx *db.Tx, e entry, domains map[int64]int) (droppe
 	return dropped, tx.Insert(insResult, add...)
 }
 
-// open finds or makes the row of a report, and tells whether more may go into it.
-func (r *Reports) open(tx *db.Tx, k key, domains map[int64]int) (bool, error) {
+// read takes up which rows the table has of a domain and day.
+func (of *results) read(tx *db.Tx, k key) error {
+	known, err := tx.Query(sqlKnown, k.day, k.domain)
+	if err != nil {
+		return err
+	}
+	return db.Each(known, func(rows db.Rows) error {
+		var id rowKey
+		if err := rows.Scan(&id.policy, &id.failure); err != nil {
+			return err
+		}
+		of.rows[id] = row{}
+		of.take(id)
+		return nil
+	})
+}
+
+// open finds or makes the row of a report, and tells whether more may go into it, and
+// whether it was made now.
+func (r *Reports) open(tx *db.Tx, k key, domains map[int64]int) (room, fresh bool, err error) {
 	var state State
-	err := tx.Row(sqlState, []any{k.day, k.domain}, &state)
+	err = tx.Row(sqlState, []any{k.day, k.domain}, &state)
 	if !errors.Is(err, db.ErrNoRows) {
-		return state == Waiting, err
+		return state == Waiting, false, err
 	}
 	n, counted := domains[k.day]
 	if !counted {
 		if err := tx.Row(sqlCount, []any{k.day}, &n); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	if domains[k.day] = n; n >= maxDomains {
-		return false, nil
+		return false, false, nil
 	}
 	domains[k.day]++
 	due := startOf(k.day + 1).Add(firstSend + rand.N(lastSend-firstSend))
-	return true, tx.Insert(insReport, []any{k.day, k.domain, Waiting, mail.Micros(due), 0, ""})
+	return true, true, tx.Insert(insReport, []any{k.day, k.domain, Waiting, mail.Micros(due), 0, ""})
 }
 
 const (
