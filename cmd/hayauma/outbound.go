@@ -19,17 +19,19 @@ func (c *cli) outboundCommand() *cobra.Command {
 }
 
 func (c *cli) outboundExplain() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
+	var from string
+	cmd := &cobra.Command{
 		Use: "explain ADDRESS|DOMAIN", Short: "Tell what would happen now to mail for an address",
 		Long: "Tell what would happen now to mail for an address: the hosts that would be tried, in\n" +
 			"their order, what is asked of the connection, by which policy, and which limits hold.\n" +
-			"Names and policies are looked up as for an attempt; no mail server is connected to.",
+			"Names and policies are looked up as for an attempt; no mail server is connected to.\n" +
+			"With --from it is told for mail of that sender: rules may send it another way.",
 		Args: exactly("ADDRESS|DOMAIN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := mail.ParseDomain(args[0][strings.LastIndexByte(args[0], '@')+1:]); err != nil {
 				return usagef("%q: write it like user@example.org or example.org", args[0])
 			}
-			e, err := ask(cmd.Context(), c, control.OutboundExplain, control.Destination{Address: args[0]})
+			e, err := ask(cmd.Context(), c, control.OutboundExplain, control.Destination{Address: args[0], Sender: from})
 			if err != nil {
 				return err
 			}
@@ -39,7 +41,9 @@ func (c *cli) outboundExplain() *cobra.Command {
 			c.printRoute(e)
 			return nil
 		},
-	})
+	}
+	cmd.Flags().StringVar(&from, "from", "", "who would write to it: an account, or any sender's address")
+	return c.jsonFlag(cmd)
 }
 
 func (c *cli) printRoute(e control.Explained) {
@@ -49,8 +53,11 @@ func (c *cli) printRoute(e control.Explained) {
 		return
 	}
 	r := e.Route
-	line("domain", r.Site)
+	line("domain", e.Domain)
 	line("by", r.By)
+	if e.Rule != nil {
+		line("rule", e.Rule.String())
+	}
 	c.printHosts(r, line)
 	if r.Policy != nil {
 		c.printPolicy(r.Policy, line)
@@ -77,8 +84,11 @@ func (c *cli) printHosts(r *outbound.Route, line func(name, text string)) {
 	name := "hosts"
 	for _, h := range r.Hosts {
 		text := h.Name
-		if r.By == "MX" {
+		switch {
+		case r.By == "MX":
 			text += fmt.Sprintf(" (preference %d)", h.Preference)
+		case strings.HasPrefix(r.By, "route "):
+			text += fmt.Sprintf(" (preference %d, weight %d)", h.Preference, h.Weight)
 		}
 		switch {
 		case len(h.Addresses) > 0:

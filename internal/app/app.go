@@ -42,6 +42,7 @@ import (
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
@@ -85,6 +86,7 @@ type app struct {
 	rules     *rule.Store
 	rates     *rate.Limiter
 	shaping   *shaping.Store
+	routes    *route.Store
 	limitsFor limitsFor
 	intake    *intake.Intake
 	bounces   *bounce.Reporter
@@ -117,7 +119,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 	}); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
-	if err := errors.Join(a.buildShaping(ctx), a.buildWayOut()); err != nil {
+	if err := errors.Join(a.buildShaping(ctx), a.buildRoutes(ctx), a.buildWayOut()); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
 	a.buildWayIn()
@@ -135,7 +137,7 @@ func (a *app) buildDomain() {
 		DefaultQuota: func() int64 { return int64(a.cfg.Load().Mail.Quota) },
 		Created:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Provision(tx, acc.ID) },
 		Removed: func(tx *db.Tx, acc account.Account) error {
-			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address))
+			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address), a.routes.Erase(tx, acc.ID))
 		},
 	})
 	a.history = event.NewLog(s.db, s.ids)
@@ -177,14 +179,14 @@ func (a *app) buildWayOut() error {
 		Logger: a.log, Metrics: tlsreport.NewMetrics(a.metrics),
 	})
 	a.outbound = outbound.New(outbound.Options{
-		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, STS: a.policies, Report: a.reports.Add,
+		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, Route: a.routes.Get, STS: a.policies, Report: a.reports.Add,
 		Settings: a.outboundSettings, Limits: a.transactionLimits, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			return a.paths.From(ctx, m.ID, m.From, to)
 		},
 	})
 	a.queue = queue.New(queue.Options{
-		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: route{a},
+		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: deliverer{a},
 		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise,
 		Observer: a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics))),
 		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
@@ -192,11 +194,11 @@ func (a *app) buildWayOut() error {
 	return nil
 }
 
-// route sends each site to who serves it.
-type route struct{ *app }
+// deliverer sends each site to who serves it.
+type deliverer struct{ *app }
 
 // Deliver implements queue.Deliverer.
-func (r route) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+func (r deliverer) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
 	if site == queue.SiteLocal {
 		intake.NewLocal(r.intake).Deliver(ctx, site, next, done)
 		return
@@ -216,7 +218,7 @@ func (a *app) buildWayIn() {
 		CheckFrom:     func() bool { return a.cfg.Load().Submission.CheckFrom },
 	})
 	a.intake = intake.New(intake.Options{
-		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates,
+		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates, Site: a.siteFor,
 		Reports:  feedback.New(feedback.Options{Paths: a.paths, Directory: a.directory, History: a.history}),
 		Settings: a.intakeSettings, Metrics: intake.NewMetrics(a.metrics), Logger: a.log,
 	})
@@ -257,7 +259,7 @@ func (a *app) control() *control.Service {
 	return &control.Service{
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
-		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Retry: a.retryLimits,
+		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Routes: a.routes, Retry: a.retryLimits,
 		Reports: a.reports,
 	}
 }
@@ -314,6 +316,7 @@ func (a *app) background() (stop func()) {
 	workers.Go(func() { a.mailboxes.Watch(workCtx) })
 	workers.Go(func() { a.directory.Watch(workCtx) })
 	workers.Go(func() { a.rules.Watch(workCtx) })
+	workers.Go(func() { a.routes.Watch(workCtx) })
 	workers.Go(func() { a.bans.Watch(workCtx) })
 	workers.Go(func() { a.logins.Run(workCtx) })
 	workers.Go(func() { a.rates.Run(workCtx) })

@@ -30,6 +30,7 @@ import (
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -54,7 +55,7 @@ func schemas(cfg *config.Config) []db.Schema {
 }
 
 func restSchemas() []db.Schema {
-	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
+	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), route.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
 }
 
 // references are all columns that keep a body alive.

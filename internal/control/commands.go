@@ -6,6 +6,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/relay/event"
+	"github.com/hayauma/hayauma/internal/route"
 )
 
 // Every call that there is; send.go has the one that streams.
@@ -60,6 +61,16 @@ var (
 	PolicyTurn   = Call[PolicySwitch, Empty]{"policy/turn"}
 	PolicyList   = Call[Empty, []rule.Rule]{"policy/list"}
 	PolicyTest   = Call[rule.Question, rule.Trial]{"policy/test"}
+)
+
+// The calls on the ways by which mail leaves.
+var (
+	RouteSet        = Call[RouteChange, Empty]{"route/set"}
+	RouteRemove     = Call[RouteName, Empty]{"route/remove"}
+	RouteList       = Call[Empty, []route.Route]{"route/list"}
+	RouteRuleSet    = Call[route.Rule, Empty]{"route/rule/set"}
+	RouteRuleRemove = Call[route.Rule, Empty]{"route/rule/remove"}
+	RouteRuleList   = Call[Empty, []route.Rule]{"route/rule/list"}
 )
 
 // The calls on messages.

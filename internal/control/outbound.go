@@ -13,12 +13,14 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
-// Destination names an address or a domain.
+// Destination names an address or a domain, and who would write to it.
 type Destination struct {
 	Address string `json:"address"`
+	Sender  string `json:"sender,omitempty"` // empty = somebody for whom no rule is
 }
 
 // Explained is what would happen now to mail for a destination.
@@ -26,6 +28,7 @@ type Explained struct {
 	Domain   string          `json:"domain"`
 	Local    bool            `json:"local,omitempty"` // it stays here, and the rest is empty
 	Route    *outbound.Route `json:"route,omitempty"`
+	Rule     *route.Rule     `json:"rule,omitempty"` // that chose the way; nil = none did
 	Provider *ProviderState  `json:"provider,omitempty"`
 	Down     *SiteDown       `json:"down,omitempty"`
 	Limits   []SiteLimit     `json:"limits,omitempty"`
@@ -82,10 +85,14 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if out.Local, err = s.Directory.IsLocal(ctx, d); err != nil || out.Local {
 		return out, err
 	}
-	route := s.Outbound.Explain(ctx, d)
-	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, d.ASCII), d.ASCII)))
-	out.Route, out.Provider = &route, &state
-	if down, ok := s.Queue.Down(d.ASCII); ok {
+	site, rule, err := s.chosen(ctx, in.Sender, d)
+	if err != nil {
+		return out, err
+	}
+	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site})
+	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, site), site)))
+	out.Route, out.Rule, out.Provider = &way, rule, &state
+	if down, ok := s.Queue.Down(site); ok {
 		out.Down = &SiteDown{Domain: d.ASCII, Since: stamp(down.Since), Next: stamp(down.Until), Reply: down.Reply}
 	}
 	out.Limits = append(s.providerLimits(state.Name), s.Retry()...)

@@ -21,6 +21,7 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -40,6 +41,7 @@ type Service struct {
 	Reports   *tlsreport.Reports
 	Classes   *classify.Classifier
 	Shaping   *shaping.Store
+	Routes    *route.Store
 	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
@@ -77,6 +79,7 @@ func (s *Service) Handler() http.Handler {
 		handle(mux, v.call, v.serve)
 	}
 	s.handleOutbound(mux)
+	s.handleRoutes(mux)
 	handle(mux, Trace, s.trace)
 	handle(mux, Recall, s.recall)
 	handle(mux, Check, s.check)

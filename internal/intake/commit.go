@@ -83,7 +83,7 @@ func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
 		m.From = mail.Address{} // nobody is told of a report that cannot be passed on
 	}
 	for _, r := range t.remote {
-		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: r.Address.Domain.ASCII})
+		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: t.in.o.Site(t.origin, t.env, r.Address.Domain)})
 	}
 	for _, c := range local {
 		// Its own address, not the one of the envelope: a group must not be

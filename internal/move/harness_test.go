@@ -31,6 +31,7 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/test/stack"
 )
 
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // domain is the schemas whose tables are copied.
 func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
+	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
 }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
@@ -72,6 +73,9 @@ var tables = []struct{ name, columns, key string }{
 	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
 	{"tls_report", "day domain state due attempts reply", "day, domain"},
 	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
+	{"route", "name kind tls login secret changed", "name"},
+	{"route_host", "route host port preference weight", "route, host, port"},
+	{"route_rule", "what value route changed", "what, value"},
 }
 
 // dump reads all rows that must arrive, a line each.
@@ -279,6 +283,8 @@ func source(t *testing.T) move.Side {
 	_, err = v.Expunge(ctx, nil)
 	must(t, err)
 	must(t, s.Mailboxes.Delete(ctx, b.ID, "Gone"))
+	must(t, s.Routes.Set(ctx, route.Route{Name: "relay", Kind: route.SMTP, TLS: "implicit", User: "早馬", Secret: "p w", Hosts: []route.Host{{Name: "h.test", Port: 465, Weight: 1}}}))
+	must(t, s.Routes.SetRule(ctx, route.Rule{What: route.Everyone, Route: "relay"}))
 	exec(t, s.DB, "UPDATE tenant SET created = 77") // a row of migrations that was changed since
 	many(t, s)
 	return move.Side{DB: s.DB, Blobs: s.Blobs}

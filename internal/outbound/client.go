@@ -26,6 +26,8 @@ type client struct {
 	rule   rule   // by which it was made
 
 	site     string // that it served last
+	shared   string // under what it is kept for other sites
+	changed  int64  // see via
 	provider string // whose host it is; empty = nobody counts
 	ended    func() // called once it is closed
 
@@ -54,7 +56,7 @@ type extensions struct {
 }
 
 func newClient(conn net.Conn, t target, times Timeouts) *client {
-	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, addr: t.addr, known: t.known, domain: t.domain, times: times}
+	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, shared: t.host, addr: t.addr, known: t.known, domain: t.domain, times: times}
 }
 
 // target is where it leads.

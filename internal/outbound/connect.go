@@ -124,7 +124,10 @@ func (w *worker) dial(t target) (*client, error) {
 		return nil, err
 	}
 	c := newClient(conn, t, w.set.Timeouts)
-	c.site, c.provider = w.site, w.provider
+	c.site, c.provider, c.changed = w.site, w.provider, w.set.since()
+	if w.own() {
+		c.shared = w.site + " " + c.host
+	}
 	w.o.pool.opened(c)
 	return c, nil
 }
@@ -164,7 +167,7 @@ func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
 			return p, again
 		}
 	}
-	if w.set.SmartHost.Host != "" && w.set.SmartHost.User != "" {
+	if w.set.via != nil && w.set.via.user != "" {
 		return w.login(c), nil
 	}
 	return nil, nil
@@ -172,13 +175,10 @@ func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
 
 // mode is how TLS is used.
 func (w *worker) mode() string {
-	if w.set.SmartHost.Host == "" {
+	if w.set.via == nil {
 		return "opportunistic"
 	}
-	if w.set.SmartHost.TLS == "" {
-		return "starttls"
-	}
-	return w.set.SmartHost.TLS
+	return w.set.via.tls
 }
 
 func (w *worker) tls(host string, verify bool) *tls.Config {

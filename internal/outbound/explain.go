@@ -13,7 +13,7 @@ import (
 // Route is how mail for a site would go out now.
 type Route struct {
 	Site  string `json:"site"`
-	By    string `json:"by"`              // what leads there: "smart host", "address literal", "MX" or "no MX"
+	By    string `json:"by"`              // what leads there: "route NAME", "smart host", "address literal", "MX" or "no MX"
 	Hosts []Host `json:"hosts,omitempty"` // in the order in which they are tried
 	Reply string `json:"reply,omitempty"` // what a message gets where there is nobody to try
 	TLS   string `json:"tls"`
@@ -25,17 +25,19 @@ type Route struct {
 type Host struct {
 	Name       string   `json:"name"`
 	Preference int      `json:"preference"`
+	Weight     int      `json:"weight,omitempty"`    // of a route
 	Proven     bool     `json:"proven,omitempty"`    // DNSSEC vouches for its name, or the operator does
 	Addresses  []string `json:"addresses,omitempty"` // with the port, in the order in which they are tried
 	Fault      string   `json:"fault,omitempty"`     // why there are none
 	Policy     string   `json:"policy,omitempty"`    // what the TLS policy says of the host
 }
 
-// Explain makes the look-ups that an attempt would make, and connects to nobody. Hosts
+// Explain makes the look-ups that an attempt would make, and connects to nobody. The
+// site is a domain, or in its ASCII form what a route is called there. Hosts
 // of the same preference are tried in any order, this one among them.
 func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
-	set := o.settings()
-	r := Route{Site: site.ASCII, By: by(site, set.SmartHost)}
+	set := o.terms(site.ASCII)
+	r := Route{Site: site.ASCII, By: by(site, set.via)}
 	r.Policy, r.TLS = o.explainTLS(ctx, set, site.ASCII)
 	hosts, fault := o.survey(ctx, site.ASCII, set)
 	if fault != nil {
@@ -47,7 +49,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	}
 	left := maxAddresses
 	for _, h := range hosts {
-		host := Host{Name: h.name, Preference: int(h.preference), Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
+		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
 		for _, t := range h.targets[:min(len(h.targets), left)] {
 			host.Addresses = append(host.Addresses, t.addr.String())
 		}
@@ -69,9 +71,9 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 }
 
 // by is what leads to the hosts, as far as it is known before a look-up.
-func by(site mail.Domain, smart SmartHost) string {
-	if smart.Host != "" {
-		return "smart host"
+func by(site mail.Domain, via *via) string {
+	if via != nil {
+		return via.words()
 	}
 	if _, literal := site.Literal(); literal {
 		return "address literal"
@@ -80,14 +82,14 @@ func by(site mail.Domain, smart SmartHost) string {
 }
 
 // tlsRule tells in words what is asked of the connection.
-func tlsRule(smart SmartHost) string {
+func tlsRule(via *via) string {
 	switch {
-	case smart.Host == "" || smart.TLS == "opportunistic":
+	case via == nil || via.tls == "opportunistic":
 		return "if the host offers it; its certificate is not verified"
-	case smart.TLS == "none":
+	case via.tls == "none":
 		return "never"
 	}
-	return "always; the certificate is verified (" + smart.TLS + ")"
+	return "always; the certificate is verified (" + via.tls + ")"
 }
 
 // said is a finding as a message's reply would have it.

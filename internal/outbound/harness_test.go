@@ -22,6 +22,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -67,6 +68,7 @@ type world struct {
 	trustAD bool
 	limits  func(string) outbound.Limits
 	options outbound.Options
+	ways    map[string]route.Route
 	from    func(context.Context, *queue.Message, mail.Address) (mail.Address, bool, error) // nil = the sender's own
 	o       *outbound.Outbound
 	ids     *mail.IDs
@@ -78,12 +80,16 @@ type world struct {
 
 func newWorld(t *testing.T, records ...string) *world {
 	t.Helper()
-	w := &world{t: t, dns: testkit.StartDNS(t, records...), bodies: bodies{1: text}, ids: mail.NewIDs(1, 0), routes: map[string]string{}}
+	w := &world{t: t, dns: testkit.StartDNS(t, records...), bodies: bodies{1: text}, ways: map[string]route.Route{}, ids: mail.NewIDs(1, 0), routes: map[string]string{}}
 	w.set = outbound.Settings{MessagesPerConnection: 100, ConnectTimeout: 300 * time.Millisecond, Grace: 2 * time.Second}
 	w.options = outbound.Options{
 		Hostname: func() string { return "us.test" },
 		Resolver: dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: 500 * time.Millisecond, TrustAD: func() bool { return w.trustAD }}),
 		Blobs:    w.bodies,
+		Route: func(name string) (route.Route, bool) {
+			r, ok := w.ways[name]
+			return r, ok
+		},
 		Settings: func() outbound.Settings { return w.set },
 		Dial:     w.dial,
 		Limits: func(provider string) outbound.Limits {

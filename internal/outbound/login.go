@@ -12,7 +12,7 @@ import (
 // login proves who we are to a smart host. Every failure is temporary: a wrong
 // password delays mail until somebody mends it, and never bounces it.
 func (w *worker) login(c *client) *problem {
-	smart := w.set.SmartHost
+	smart := w.set.via
 	if kindOf(c) != "tls" {
 		return about(c, finding(mail.Temporary(mail.EncryptionNeeded, "The smart host's login needs TLS, which is not there")))
 	}
@@ -20,7 +20,7 @@ func (w *worker) login(c *client) *problem {
 	var err error
 	switch {
 	case slices.Contains(c.ext.auth, "PLAIN"):
-		reply, err = c.ask(w.set.Timeouts.Greeting, "AUTH PLAIN "+encode("\x00"+smart.User+"\x00"+smart.Password))
+		reply, err = c.ask(w.set.Timeouts.Greeting, "AUTH PLAIN "+encode("\x00"+smart.user+"\x00"+smart.password))
 	case slices.Contains(c.ext.auth, "LOGIN"):
 		reply, err = w.loginMechanism(c, smart)
 	default:
@@ -39,9 +39,9 @@ func (w *worker) login(c *client) *problem {
 }
 
 // loginMechanism is the mechanism without a standard: two questions.
-func (w *worker) loginMechanism(c *client, smart SmartHost) (smtp.Reply, error) {
+func (w *worker) loginMechanism(c *client, smart *via) (smtp.Reply, error) {
 	reply, err := c.ask(w.set.Timeouts.Greeting, "AUTH LOGIN")
-	for _, answer := range []string{smart.User, smart.Password} {
+	for _, answer := range []string{smart.user, smart.password} {
 		if err != nil || reply.Code != 334 {
 			return reply, err
 		}

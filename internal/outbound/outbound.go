@@ -16,6 +16,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/route"
 )
 
 // SmartHost is a server that takes all mail for others.
@@ -54,6 +55,7 @@ type Options struct {
 	Hostname func() string
 	Resolver *dnsx.Resolver
 	Blobs    blob.Store
+	Route    func(name string) (route.Route, bool) // nil = there are none
 	Settings func() Settings
 	Limits   func(provider string) Limits                                      // nil = there are none
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
@@ -117,7 +119,7 @@ func (o *Outbound) settings() Settings {
 // Deliver implements queue.Deliverer: one worker with at most one connection at
 // a time.
 func (o *Outbound) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	w := &worker{o: o, ctx: ctx, site: site, set: o.settings(), recipients: maxRecipients, connections: math.MaxInt}
+	w := &worker{o: o, ctx: ctx, site: site, set: o.terms(site), recipients: maxRecipients, connections: math.MaxInt}
 	w.limit()
 	defer w.leave()
 	for job := next(); job != nil; job = next() {
@@ -130,7 +132,7 @@ type worker struct {
 	o    *Outbound
 	ctx  context.Context // of this call; ends when the server stops
 	site string
-	set  Settings
+	set  terms
 	c    *client // nil = none
 
 	provider    string
@@ -167,7 +169,7 @@ func (w *worker) usable() bool {
 	if told := w.c.ext.maxMails; told > 0 {
 		most = min(most, told)
 	}
-	return !w.c.broken && w.c.served < most
+	return !w.c.broken && w.c.served < most && w.c.changed == w.set.since()
 }
 
 // serve delivers one message to its recipients at this site.
@@ -213,13 +215,17 @@ func (w *worker) connected(env mail.Envelope) *problem {
 		w.c.quit()
 	}
 	p := w.o.plan(w.ctx, w.site, w.set)
-	if w.adopt(p, env) {
+	if !w.own() && w.adopt(p, env) {
 		return nil
 	}
 	c, problem := w.connect(p, env)
 	w.c = c
 	return problem
 }
+
+// own tells whether the connections of the site are for it alone: those of a route have
+// its login, and its ports.
+func (w *worker) own() bool { return w.set.via != nil && w.set.via.route != "" }
 
 // adopt takes over an idle connection to one of the most preferred hosts of the site
 // that was made for another one.

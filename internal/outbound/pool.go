@@ -15,7 +15,7 @@ const (
 // pool keeps connections between two workers, and counts those that are open.
 type pool struct {
 	mu       sync.Mutex
-	idle     map[string][]*idle // by host
+	idle     map[string][]*idle // by host, or route and host
 	sites    map[string][]*idle // the same, by the site that they served last
 	count    int
 	open     map[string]int // by provider, idle ones too
@@ -49,14 +49,14 @@ func (p *pool) opened(c *client) {
 // put keeps a connection for a while.
 func (p *pool) put(c *client, d time.Duration) {
 	p.mu.Lock()
-	if p.closed || p.count >= maxIdle || len(p.idle[c.host]) >= maxIdlePerHost {
+	if p.closed || p.count >= maxIdle || len(p.idle[c.shared]) >= maxIdlePerHost {
 		p.mu.Unlock()
 		c.quit()
 		return
 	}
 	i := &idle{c: c}
 	i.timer = time.AfterFunc(d, func() { p.expire(i) })
-	p.idle[c.host] = append(p.idle[c.host], i)
+	p.idle[c.shared] = append(p.idle[c.shared], i)
 	p.sites[c.site] = append(p.sites[c.site], i)
 	p.count++
 	p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *pool) take(from map[string][]*idle, key string) *client {
 
 // drop takes one out; false if it is not there any more. p.mu is held.
 func (p *pool) drop(i *idle) bool {
-	if !without(p.idle, i.c.host, i) {
+	if !without(p.idle, i.c.shared, i) {
 		return false
 	}
 	without(p.sites, i.c.site, i)

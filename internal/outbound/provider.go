@@ -10,12 +10,16 @@ import (
 
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/route"
 )
 
 // Provider names who takes the mail of a site: the registrable domain of its most
-// preferred mail exchanger, of equal ones the first by name. "" = it cannot be told
+// preferred mail exchanger, of equal ones the first by name; a route is its own. "" = it cannot be told
 // now, or nobody does.
 func (o *Outbound) Provider(ctx context.Context, site string) string {
+	if _, ok := route.OfSite(site); ok {
+		return site
+	}
 	if smart := o.settings().SmartHost.Host; smart != "" {
 		return smart
 	}

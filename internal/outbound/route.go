@@ -26,19 +26,17 @@ type exchanger struct {
 	name       string
 	domain     string // whose MX it is: the site, or the name at the end of its aliases
 	preference uint16
+	weight     int          // among those of a route
+	port       int          // 0 = that of the settings
 	addrs      []netip.Addr // known already; empty = to be looked up
 	implicit   bool         // the domain has no MX
 	known      bool         // its name is the operator's or the domain's own, or proven by DNSSEC
 }
 
 // route returns the hosts to try, most preferred first.
-func (o *Outbound) route(ctx context.Context, site string, smart SmartHost) ([]exchanger, *mail.Fault) {
-	if smart.Host != "" {
-		e := exchanger{name: smart.Host, known: true}
-		if addr, err := netip.ParseAddr(strings.Trim(smart.Host, "[]")); err == nil {
-			e.addrs = []netip.Addr{addr}
-		}
-		return []exchanger{e}, nil
+func (o *Outbound) route(ctx context.Context, site string, via *via) ([]exchanger, *mail.Fault) {
+	if via != nil {
+		return via.exchangers()
 	}
 	domain := mail.Domain{ASCII: site}
 	if addr, ok := domain.Literal(); ok {
@@ -127,7 +125,7 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 	}
 	r := resolved{exchanger: e}
 	for _, addr := range interleave(addrs) {
-		at := netip.AddrPortFrom(addr, uint16(port))
+		at := netip.AddrPortFrom(addr, uint16(cmp.Or(e.port, port)))
 		r.ours = r.ours || o.o.IsOurs(at)
 		r.targets = append(r.targets, e.target(at))
 	}
@@ -163,7 +161,7 @@ type plan struct {
 	fault   *mail.Fault // of a host without address, if nothing else fails
 }
 
-func (o *Outbound) plan(ctx context.Context, site string, set Settings) plan {
+func (o *Outbound) plan(ctx context.Context, site string, set terms) plan {
 	hosts, fault := o.survey(ctx, site, set)
 	if fault != nil {
 		return plan{fault: fault}
@@ -190,19 +188,18 @@ func planOf(site string, hosts []resolved) plan {
 
 // survey resolves the hosts of a route. A host that turns out to be ourselves by
 // address and port cuts the route like one that is so by name.
-func (o *Outbound) survey(ctx context.Context, site string, set Settings) ([]resolved, *mail.Fault) {
-	list, fault := o.route(ctx, site, set.SmartHost)
+func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolved, *mail.Fault) {
+	list, fault := o.route(ctx, site, set.via)
 	if fault != nil {
 		return nil, fault
 	}
-	port := set.Port
-	if set.SmartHost.Host != "" {
-		port = set.SmartHost.Port
+	if set.via == nil {
+		list = list[:min(len(list), maxHosts)]
 	}
-	list = list[:min(len(list), maxHosts)]
 	hosts := make([]resolved, 0, len(list))
 	for _, e := range list {
-		r := o.resolve(ctx, e, port)
+		r := o.resolve(ctx, e, set.Port)
+		r.fault = set.via.patient(r.fault)
 		hosts = append(hosts, r)
 		if !r.ours {
 			continue
@@ -212,7 +209,7 @@ func (o *Outbound) survey(ctx context.Context, site string, set Settings) ([]res
 			hosts = hosts[:len(hosts)-1]
 		}
 		if len(hosts) == 0 {
-			return nil, loop(site)
+			return nil, set.via.patient(loop(site))
 		}
 		break
 	}

@@ -21,9 +21,9 @@ type Policy struct {
 
 // explainTLS tells what is asked of the connections to a site, and which policy asks
 // for it, nil if there is none.
-func (o *Outbound) explainTLS(ctx context.Context, set Settings, site string) (*Policy, string) {
-	words := tlsRule(set.SmartHost)
-	if o.o.STS == nil || !set.MTASTS || set.SmartHost.Host != "" || strings.HasPrefix(site, "[") {
+func (o *Outbound) explainTLS(ctx context.Context, set terms, site string) (*Policy, string) {
+	words := tlsRule(set.via)
+	if o.o.STS == nil || !set.MTASTS || set.via != nil || strings.HasPrefix(site, "[") {
 		return nil, words
 	}
 	held, err := o.o.STS.Lookup(ctx, site)
@@ -50,7 +50,7 @@ func (o *Outbound) explainTLS(ctx context.Context, set Settings, site string) (*
 }
 
 // explainHost tells what the policy says of a host, "" where there is none.
-func (o *Outbound) explainHost(ctx context.Context, set Settings, site string, t target) string {
+func (o *Outbound) explainHost(ctx context.Context, set terms, site string, t target) string {
 	r := o.rule(ctx, set, site, t)
 	switch {
 	case r.told != "":
@@ -67,7 +67,7 @@ func (o *Outbound) explainHost(ctx context.Context, set Settings, site string, t
 
 // explainBarred is what a message gets if policies bar all hosts that have an
 // address, else "".
-func (o *Outbound) explainBarred(ctx context.Context, set Settings, site string, targets []target) string {
+func (o *Outbound) explainBarred(ctx context.Context, set terms, site string, targets []target) string {
 	reply := ""
 	for _, t := range targets {
 		f := o.rule(ctx, set, site, t).barred()

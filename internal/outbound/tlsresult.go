@@ -85,7 +85,7 @@ func (w *worker) report(t target, r rule, c *client) {
 	if c == nil && r.policy == "" { // it is not known which one bars the host
 		return
 	}
-	if w.o.o.Report == nil || w.set.SmartHost.Host != "" || strings.HasPrefix(w.site, "[") {
+	if w.o.o.Report == nil || w.set.via != nil || strings.HasPrefix(w.site, "[") {
 		return
 	}
 	result := TLSResult{

@@ -45,10 +45,10 @@ type rule struct {
 }
 
 // rule finds what holds for a host of a site, DANE before MTA-STS (RFC 8461 §2). A
-// smart host is the operator's own matter, and an address literal has no domain that
+// smart host or a route is the operator's own matter, and an address literal has no domain that
 // could have a policy (RFC 8461 §3.4).
-func (o *Outbound) rule(ctx context.Context, set Settings, site string, t target) rule {
-	if set.SmartHost.Host != "" || strings.HasPrefix(site, "[") {
+func (o *Outbound) rule(ctx context.Context, set terms, site string, t target) rule {
+	if set.via != nil || strings.HasPrefix(site, "[") {
 		return rule{}
 	}
 	d := o.daneRule(ctx, site, t)
@@ -63,7 +63,7 @@ func (o *Outbound) rule(ctx context.Context, set Settings, site string, t target
 }
 
 // stsRule is what the MTA-STS policy of a site asks of a host.
-func (o *Outbound) stsRule(ctx context.Context, set Settings, site, host string) rule {
+func (o *Outbound) stsRule(ctx context.Context, set terms, site, host string) rule {
 	if o.o.STS == nil || !set.MTASTS {
 		return rule{}
 	}

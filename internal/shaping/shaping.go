@@ -14,6 +14,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/route"
 )
 
 // Everyone is the provider whose limits hold for all that have none of their own.
@@ -219,9 +220,12 @@ func providerName(s string) (string, error) {
 	if s == Everyone {
 		return s, nil
 	}
+	if name, ok := route.OfSite(s); ok {
+		return s, route.CheckName(name)
+	}
 	d, err := mail.ParseDomain(s)
 	if err != nil {
-		return "", fmt.Errorf("%q is no provider: give the domain of its mail exchangers as 'hayauma outbound explain' shows it, or * for everyone: %w", s, err)
+		return "", fmt.Errorf("%q is no provider: give the domain of its mail exchangers as 'hayauma outbound explain' shows it, route:NAME, or * for everyone: %w", s, err)
 	}
 	return d.ASCII, nil
 }

@@ -4,6 +4,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -32,6 +33,7 @@ import (
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -81,6 +83,7 @@ type Stack struct {
 	History   *event.Log
 	Classes   *classify.Classifier
 	Paths     *returnpath.Paths
+	Routes    *route.Store
 	Reporter  *bounce.Reporter
 
 	t testing.TB
@@ -92,7 +95,7 @@ func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
-	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
+	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), route.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
 	blobs, err := pack.Open(t.Context(), pack.Options{
 		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
 	})
@@ -120,7 +123,9 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 		Postmaster:   func() mail.Address { return mail.Address{} },
 		DefaultQuota: func() int64 { return 0 },
 		Created:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Provision(tx, a.ID) },
-		Removed:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Erase(tx, a.ID) },
+		Removed: func(tx *db.Tx, a account.Account) error {
+			return errors.Join(s.Mailboxes.Erase(tx, a.ID), s.Routes.Erase(tx, a.ID))
+		},
 	})
 	s.Bans = ban.New(ban.Options{DB: s.DB, Limit: o.LoginFailures, Logger: log})
 	s.Gate = account.NewGate(account.GateOptions{
@@ -131,6 +136,12 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 		Settings: func() returnpath.Settings { return o.ReturnPath }, IsLocal: s.Directory.IsLocal,
 		Key: func(ctx context.Context) ([]byte, error) { return s.Directory.Secret(ctx, "return paths") },
 	})
+	routes, err := route.Open(s.t.Context(), route.Options{DB: s.DB, Logger: log})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Routes = routes
+	s.start(s.Routes.Watch)
 	s.Rules = rule.New(rule.Options{DB: s.DB, IDs: s.IDs})
 	rates, err := rate.Open(s.t.Context(), rate.Options{
 		DB: s.DB, Logger: log,
@@ -179,7 +190,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 		o.Messages(&limits)
 	}
 	in := intake.Options{
-		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue, Rates: s.Rates,
+		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue, Rates: s.Rates, Site: s.site,
 		Reports:  feedback.New(feedback.Options{Paths: s.Paths, Directory: s.Directory, History: s.History}),
 		Settings: func() intake.Settings { return limits },
 		Metrics:  intake.NewMetrics(prometheus.NewRegistry()), Logger: log,
@@ -196,6 +207,11 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Queue: s.Queue, Intake: s.Intake,
 		Hostname: func() string { return Hostname }, Logger: log, Explain: o.Explain,
 	})
+}
+
+// site is where mail goes that is not for here.
+func (s *Stack) site(o mail.Origin, env mail.Envelope, to mail.Domain) string {
+	return s.Routes.SiteFor(route.Question{To: to, Account: o.Account, From: env.From.Domain, Tenant: o.Tenant})
 }
 
 // Wake starts the queue and the reporter.

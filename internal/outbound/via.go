@@ -1,0 +1,89 @@
+package outbound
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/route"
+)
+
+// terms are the settings as they hold for one site.
+type terms struct {
+	Settings
+	via *via // nil = mail goes to the exchangers of the site
+}
+
+// via is who takes mail instead of a domain's own exchangers: the smart host of the
+// settings, or a route.
+type via struct {
+	route          string // its name; empty = the smart host
+	missing        bool   // a route that is not there any more
+	hosts          []route.Host
+	user, password string
+	tls            string
+	changed        int64 // when the route was; what was connected to before is not used again
+}
+
+// terms returns what holds for a site now.
+func (o *Outbound) terms(site string) terms {
+	t := terms{Settings: o.settings()}
+	if name, ok := route.OfSite(site); ok {
+		t.via = o.viaRoute(name)
+	} else if h := t.SmartHost; h.Host != "" {
+		t.via = &via{hosts: []route.Host{{Name: h.Host, Port: h.Port}}, user: h.User, password: h.Password, tls: cmp.Or(h.TLS, "starttls")}
+	}
+	return t
+}
+
+func (o *Outbound) viaRoute(name string) *via {
+	r, ok := route.Route{}, false
+	if o.o.Route != nil {
+		r, ok = o.o.Route(name)
+	}
+	return &via{route: name, missing: !ok, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, changed: r.Changed}
+}
+
+// since is of when the way is, 0 for one that does not change.
+func (t terms) since() int64 {
+	if t.via == nil {
+		return 0
+	}
+	return t.via.changed
+}
+
+// exchangers are its hosts in the order in which one attempt tries them. That a route
+// is missing delays mail until somebody mends it, and never bounces it.
+func (v *via) exchangers() ([]exchanger, *mail.Fault) {
+	if v.missing {
+		return nil, mail.Temporary(mail.NoRoute, "The route "+v.route+" by which this was to go is not there any more: make it again, or give the mail another way with 'hayauma queue reroute'")
+	}
+	var out []exchanger
+	for _, h := range route.Order(v.hosts, rand.IntN) {
+		e := exchanger{name: h.Name, preference: uint16(h.Preference), weight: h.Weight, port: h.Port, known: true}
+		if addr, err := netip.ParseAddr(strings.Trim(h.Name, "[]")); err == nil {
+			e.addrs = []netip.Addr{addr}
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// patient makes a finding about hosts that the operator has named a temporary one: what
+// is wrong is to be mended here.
+func (v *via) patient(f *mail.Fault) *mail.Fault {
+	if v == nil || f == nil || f.Class == mail.Transient {
+		return f
+	}
+	return mail.Temporary(f.Status, f.Public).Because(f.Cause)
+}
+
+// words name the way for people.
+func (v *via) words() string {
+	if v.route != "" {
+		return "route " + v.route
+	}
+	return "smart host"
+}

@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/test/node"
+)
+
+// TestRoutes: rules choose a route while the server runs; a host that is down is passed
+// over; the rules are there after a restart.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	n, far, _ := withMX(t, node.Options{}, testkit.MXOptions{})
+	relay, backup, other := testkit.StartMX(t, testkit.MXOptions{}), testkit.StartMX(t, testkit.MXOptions{}), testkit.StartMX(t, testkit.MXOptions{})
+	n.Run("", "route", "set", "relay", "--tls", "none", "--host", relay.Addr, "--host", backup.Addr+",10")
+	n.Run("", "route", "set", "other", "--tls", "none", "--host", other.Addr)
+	n.Run("", "route", "rule", "set", "--everyone", "--to", "relay")
+	n.Run("", "route", "rule", "set", "--account", "alice@a.test", "--to", "other")
+	n.Run("", "route", "rule", "set", "--recipient", "*.far.test", "--to", "relay")
+	n.Run("", "route", "rule", "set", "--recipient", "far.test", "--to", "mx")
+	for _, c := range []struct {
+		subject, to string
+		at          *testkit.MX
+	}{
+		{"exact", "x@far.test", far},
+		{"below", "x@sub.far.test", relay},
+		{"all", "x@elsewhere.test", relay}, // 'hayauma send' is nobody's login
+	} {
+		had := len(c.at.Messages())
+		id := n.Submit(c.subject, c.to)
+		n.WaitEvents(id, "accepted delivered")
+		if got := c.at.Messages(); len(got) != had+1 {
+			t.Errorf("%s: %d messages, want %d", c.subject, len(got), had+1)
+		}
+	}
+	for _, c := range []struct{ from, rule, by string }{
+		{"alice@a.test", "mail of the account alice@a.test", "route other"},
+		{"bob@a.test", "all other mail", "route relay"},
+		{"", "all other mail", "route relay"},
+	} {
+		got := n.Run("", "outbound", "explain", "x@elsewhere.test", "--from", c.from)
+		for _, part := range []string{"by      " + c.by + "\n", "rule    " + c.rule + "\n", "with    route:"} {
+			if !strings.Contains(got, part) {
+				t.Errorf("from %q: no %q in\n%s", c.from, part, got)
+			}
+		}
+	}
+	n.Run("", "outbound", "limit", "route:relay", "--connections", "2")
+	for _, args := range [][]string{{"route", "remove", "relay"}, {"route", "rule", "set", "--everyone", "--to", "nowhere"}, {"route", "rule", "remove", "--sender", "x.test"}} {
+		if r := n.Hayauma("", args...); r.Code != 1 || r.Stderr == "" {
+			t.Errorf("%v: exit %d, %q", args, r.Code, r.Stderr)
+		}
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	n.Server = n.Again()
+	relay.SetRules(testkit.MXRule{Command: "CONNECT", Reply: "421 4.3.2 not now", Hangup: true})
+	id := n.Submit("failover", "x@elsewhere.test")
+	n.WaitEvents(id, "accepted delivered")
+	if len(backup.Messages()) != 1 {
+		t.Errorf("the other host of the route has %d messages", len(backup.Messages()))
+	}
+}
