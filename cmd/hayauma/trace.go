@@ -92,6 +92,7 @@ func facts(e event.Event) []fact {
 	add("mailbox", mailboxText(d))
 	if !brought {
 		add("host", hostText(d))
+		add("from", d.Local)
 		if d.Host != "" && d.Source == "" {
 			add("tls", cmp.Or(d.TLS, "none"))
 		}

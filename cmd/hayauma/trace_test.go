@@ -23,7 +23,7 @@ func TestTimeline(t *testing.T) {
 			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m", Queued: 1, Wishes: "TLS all the way",
 		}},
 		{At: at(7), Kind: event.Deferred, Recipient: "b@two.test", Detail: event.Detail{
-			Host: "mx.two.test", Peer: "127.0.0.3:25", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Class: "policy", Attempt: 1, Millis: 25, Next: next,
+			Host: "mx.two.test", Peer: "127.0.0.3:25", Local: "127.0.0.7", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Class: "policy", Attempt: 1, Millis: 25, Next: next,
 		}},
 		{At: at(8), Kind: event.Failed, Recipient: "b@two.test", Detail: event.Detail{Ours: true, Code: 550, Enhanced: "5.4.4", Reply: "no such domain", Attempt: 2}},
 		{At: at(9), Kind: event.Bounced, Recipient: "b@two.test", Detail: event.Detail{From: "a@one.test", Other: "0abc"}},
@@ -44,6 +44,7 @@ func TestTimeline(t *testing.T) {
     size        5.1 KB
 2026-01-02 03:04:07.000  deferred b@two.test
     host        mx.two.test [127.0.0.3:25]
+    from        127.0.0.7
     tls         none
     reply       451 4.7.1 come later
     class       policy

@@ -20,10 +20,11 @@ type client struct {
 	in     *smtp.ReplyReader
 	host   string
 	addr   netip.AddrPort
-	tls    string // as the trace shows it
-	known  bool   // nobody can have sent us to another host than the domain means
-	domain string // see target
-	rule   rule   // by which it was made
+	source netip.Addr // of ours, from where it was made
+	tls    string     // as the trace shows it
+	known  bool       // nobody can have sent us to another host than the domain means
+	domain string     // see target
+	rule   rule       // by which it was made
 
 	site     string // that it served last
 	shared   string // under what it is kept for other sites
@@ -56,12 +57,12 @@ type extensions struct {
 }
 
 func newClient(conn net.Conn, t target, times Timeouts) *client {
-	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, shared: t.host, addr: t.addr, known: t.known, domain: t.domain, times: times}
+	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, shared: t.host, addr: t.addr, source: localOf(conn), known: t.known, domain: t.domain, times: times}
 }
 
 // target is where it leads.
 func (c *client) target() target {
-	return target{host: c.host, addr: c.addr, known: c.known, domain: c.domain}
+	return target{host: c.host, addr: c.addr, source: c.source, known: c.known, domain: c.domain}
 }
 
 // watch ends all waiting within a grace once ctx is done, until the function

@@ -137,7 +137,7 @@ func (w *worker) dial(t target) (*client, error) {
 // error instead of a problem asks for that.
 func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
 	mode := w.mode()
-	t := target{host: c.host, addr: c.addr}
+	t := c.target()
 	if mode == "implicit" {
 		if err := c.secure(w.ctx, w.tls(c.host, true)); err != nil {
 			return trouble(t, "TLS with", err), nil
@@ -199,7 +199,7 @@ func (w *worker) hello(c *client) *problem {
 	reply, err := c.hello(w.o.o.Hostname())
 	c.ext.chunking = c.ext.chunking && !w.set.ByData
 	if err != nil {
-		return trouble(target{host: c.host, addr: c.addr}, "EHLO to", err)
+		return trouble(c.target(), "EHLO to", err)
 	}
 	if reply.Class() != 2 {
 		return refusal(c, reply)
@@ -221,7 +221,7 @@ func (w *worker) tryTLS(c *client) (p *problem, again error) {
 	}
 	if err := c.secure(w.ctx, w.tls(c.host, false)); err != nil {
 		if w.ctx.Err() != nil {
-			return trouble(target{host: c.host, addr: c.addr}, "TLS with", err), nil
+			return trouble(c.target(), "TLS with", err), nil
 		}
 		return nil, errors.New(reason(err))
 	}
@@ -229,7 +229,7 @@ func (w *worker) tryTLS(c *client) (p *problem, again error) {
 }
 
 func (w *worker) mustSecure(c *client) *problem {
-	t := target{host: c.host, addr: c.addr}
+	t := c.target()
 	if !c.ext.startTLS {
 		return trouble(t, "TLS with", errNoTLS)
 	}
@@ -253,7 +253,7 @@ func trouble(t target, doing string, err error) *problem {
 		status = mail.BadConnection
 	}
 	p := finding(mail.Temporary(status, fmt.Sprintf("%s %s[%s]:%d: %s", doing, t.host, t.addr.Addr(), t.addr.Port(), reason(err))))
-	p.host, p.addr = t.host, t.addr
+	p.host, p.addr, p.source = t.host, t.addr, t.source
 	return &p
 }
 
@@ -262,7 +262,7 @@ func trouble(t target, doing string, err error) *problem {
 // later.
 func refusal(c *client, r smtp.Reply) *problem {
 	return &problem{result: queue.TryLater, strained: r.Class() == 4, code: r.Code, enhanced: r.Enhanced, text: bounded(r.Text(), maxReplyKept),
-		host: c.host, addr: c.addr, tls: c.tls}
+		host: c.host, addr: c.addr, source: c.source, tls: c.tls}
 }
 
 // maxReplyKept bounds what is kept of a remote's words.

@@ -27,7 +27,7 @@ func (w *worker) login(c *client) *problem {
 		return about(c, finding(mail.Temporary(mail.AuthMechanism, "The smart host offers neither AUTH PLAIN nor AUTH LOGIN")))
 	}
 	if err != nil {
-		return trouble(target{host: c.host, addr: c.addr}, "AUTH to", err)
+		return trouble(c.target(), "AUTH to", err)
 	}
 	if reply.Code != 235 {
 		w.o.o.Logger.Error("the smart host refuses our login", "host", c.host, "code", reply.Code, "reply", reply.Text())
@@ -54,6 +54,6 @@ func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s
 
 // about adds whom a finding is about.
 func about(c *client, p problem) *problem {
-	p.host, p.addr, p.tls = c.host, c.addr, c.tls
+	p.host, p.addr, p.source, p.tls = c.host, c.addr, c.source, c.tls
 	return &p
 }

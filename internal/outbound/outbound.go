@@ -260,6 +260,7 @@ type problem struct {
 	strained bool // the host bears less than it was given
 	host     string
 	addr     netip.AddrPort
+	source   netip.Addr
 	tls      string
 	reports  bool // the remote tells the sender of success itself
 	watches  bool // the remote keeps to the sender's time itself

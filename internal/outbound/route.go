@@ -96,6 +96,7 @@ type target struct {
 	preference uint16
 	known      bool // see exchanger
 	domain     string
+	source     netip.Addr // of a connection that there is or was
 }
 
 func (e exchanger) target(at netip.AddrPort) target {

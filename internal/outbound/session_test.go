@@ -79,6 +79,11 @@ func TestReplies(t *testing.T) {
 					}
 				}
 				w.want(sorted, c.want...)
+				for _, o := range sorted {
+					if o.Source.String() != "127.0.0.1" {
+						t.Errorf("it went out from %v", o.Source)
+					}
+				}
 				for _, msg := range m.Messages() {
 					if len(msg.Recipients) > 0 && string(msg.Data) != "X-Prefix: yes\r\n"+text {
 						t.Errorf("data %q", msg.Data)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -97,9 +96,7 @@ func (w *worker) report(t target, r rule, c *client) {
 	}
 	if c != nil {
 		result.Addr, result.Failure, result.Reason = t.addr, c.failure, c.reason
-		if local, ok := c.conn.LocalAddr().(*net.TCPAddr); ok {
-			result.Local = local.AddrPort().Addr().Unmap()
-		}
+		result.Local = c.source
 	}
 	if r.unnamed != nil && result.Failure == "" {
 		result.Failure, result.Reason = otherFailure, "the policy does not name this host"

@@ -160,7 +160,7 @@ func (w *worker) demandTLS(c *client) *problem {
 	}
 	reply, err := c.ask(w.set.Timeouts.Greeting, "STARTTLS")
 	if err != nil {
-		return trouble(target{host: c.host, addr: c.addr}, "STARTTLS to", err)
+		return trouble(c.target(), "STARTTLS to", err)
 	}
 	if reply.Code != 220 {
 		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))
@@ -170,7 +170,7 @@ func (w *worker) demandTLS(c *client) *problem {
 	config.MinVersion = tls.VersionTLS12
 	config.VerifyConnection = r.verify
 	if err := c.secure(w.ctx, config); err != nil {
-		if p := trouble(target{host: c.host, addr: c.addr}, "TLS with", err); w.ctx.Err() != nil || timedOut(err) {
+		if p := trouble(c.target(), "TLS with", err); w.ctx.Err() != nil || timedOut(err) {
 			return p
 		}
 		c.failed(resultOf(err), reason(err))

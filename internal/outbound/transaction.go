@@ -81,7 +81,7 @@ func (t *transaction) settle(p problem) {
 
 func (t *transaction) note(r queue.Recipient, p problem) {
 	t.done = append(t.done, queue.Outcome{
-		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, TLS: p.tls,
+		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, Source: p.source, TLS: p.tls,
 		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Strained: p.strained || p.code == 421,
 		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(r.Attempts),
 	})
@@ -285,7 +285,7 @@ func (e *exchange) all(p *problem) {
 
 // lost is the connection's end in the middle.
 func (e *exchange) lost(err error, doing string) {
-	p := trouble(target{host: e.c.host, addr: e.c.addr}, doing, err)
+	p := trouble(e.c.target(), doing, err)
 	p.tls = e.c.tls
 	if e.t.w.ctx.Err() != nil {
 		p.result = queue.NotTried // cut short by us, before the final dot
@@ -322,7 +322,7 @@ func (e *exchange) data() {
 	}
 	reply, err := e.c.read(e.c.times.DataEnd)
 	if err != nil {
-		p := trouble(target{host: e.c.host, addr: e.c.addr}, "the message was sent, its reply did not come from", err)
+		p := trouble(e.c.target(), "the message was sent, its reply did not come from", err)
 		p.tls = e.c.tls
 		e.all(p)
 		return

@@ -78,7 +78,8 @@ type Detail struct {
 	Account    string   `json:"account,omitempty"` // address of the mailbox's owner
 	Mailbox    string   `json:"mailbox,omitempty"`
 	UID        uint32   `json:"uid,omitempty"`
-	Host       string   `json:"host,omitempty"` // the remote's name
+	Host       string   `json:"host,omitempty"`  // the remote's name
+	Local      string   `json:"local,omitempty"` // our address from which an attempt went out
 	Code       int      `json:"code,omitempty"`
 	Enhanced   string   `json:"enhanced,omitempty"`
 	Reply      string   `json:"reply,omitempty"`

@@ -66,6 +66,9 @@ func attempted(r *queue.Report) (Event, bool) {
 	if r.Addr.IsValid() {
 		e.Detail.Peer = r.Addr.String()
 	}
+	if r.Source.IsValid() {
+		e.Detail.Local = r.Source.String()
+	}
 	switch {
 	case r.Result == queue.Delivered:
 		e.Kind = Delivered

@@ -38,7 +38,7 @@ func attempt(t *testing.T, message mail.ID, result queue.Result) queue.Report {
 			Next: mail.Micros(time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)),
 		},
 		Outcome: queue.Outcome{
-			Result: result, Host: "mx.elsewhere.test", Addr: netip.MustParseAddrPort("192.0.2.1:25"), TLS: "TLSv1.3",
+			Result: result, Host: "mx.elsewhere.test", Addr: netip.MustParseAddrPort("192.0.2.1:25"), Source: netip.MustParseAddr("192.0.2.9"), TLS: "TLSv1.3",
 			Code: 250, Enhanced: "2.0.0", Reply: "Thanks", Started: 1_000_000, Ended: 1_012_999,
 		},
 	}
@@ -80,7 +80,7 @@ func TestRecorderAttempted(t *testing.T) {
 				ID: got[0].ID, At: got[0].At, Message: report.Message.ID, Tenant: 3, Account: 4, Kind: c.want,
 				Stream: "bulk", Recipient: "bob@elsewhere.test",
 				Detail: event.Detail{
-					Host: "mx.elsewhere.test", Peer: "192.0.2.1:25", TLS: "TLSv1.3", Code: 250, Enhanced: "2.0.0",
+					Host: "mx.elsewhere.test", Peer: "192.0.2.1:25", Local: "192.0.2.9", TLS: "TLSv1.3", Code: 250, Enhanced: "2.0.0",
 					Reply: "Thanks", Ours: true, Class: c.class, Attempt: 2, Next: c.next, Millis: 12,
 				},
 			}}
@@ -97,7 +97,7 @@ func TestRecorderWritesManyAtOnce(t *testing.T) {
 	id := h.ids.Next()
 	h.write(func(tx *db.Tx) error {
 		neverReached := attempt(t, id, queue.TryLater)
-		neverReached.Addr, neverReached.Host = netip.AddrPort{}, ""
+		neverReached.Addr, neverReached.Source, neverReached.Host = netip.AddrPort{}, netip.Addr{}, ""
 		return h.recorder(nil).Attempted(tx, []queue.Report{
 			attempt(t, id, queue.NotTried), neverReached, attempt(t, id, queue.Delivered),
 		})
@@ -105,8 +105,8 @@ func TestRecorderWritesManyAtOnce(t *testing.T) {
 	if got := h.kinds(id); got != "[deferred delivered]" {
 		t.Errorf("events %s", got)
 	}
-	if peer := h.trace(id.String())[0].Events[0].Detail.Peer; peer != "" {
-		t.Errorf("a host that was never reached has the address %q", peer)
+	if d := h.trace(id.String())[0].Events[0].Detail; d.Peer != "" || d.Local != "" {
+		t.Errorf("a host that was never reached has the address %q, and was asked from %q", d.Peer, d.Local)
 	}
 }
 
