@@ -19,11 +19,12 @@ func (c *cli) outboundCommand() *cobra.Command {
 }
 
 func (c *cli) outboundExplain() *cobra.Command {
-	var from string
+	var in control.Destination
 	cmd := &cobra.Command{
 		Use: "explain ADDRESS|DOMAIN", Short: "Tell what would happen now to mail for an address",
 		Long: "Tell what would happen now to mail for an address: the hosts that would be tried, in\n" +
-			"their order, what is asked of the connection, by which policy, and which limits hold.\n" +
+			"their order, what is asked of the connection, by which policy, from which of our\n" +
+			"addresses it goes, and which limits hold.\n" +
 			"Names and policies are looked up as for an attempt; no mail server is connected to.\n" +
 			"With --from it is told for mail of that sender: rules may send it another way.",
 		Args: exactly("ADDRESS|DOMAIN"),
@@ -31,7 +32,8 @@ func (c *cli) outboundExplain() *cobra.Command {
 			if _, err := mail.ParseDomain(args[0][strings.LastIndexByte(args[0], '@')+1:]); err != nil {
 				return usagef("%q: write it like user@example.org or example.org", args[0])
 			}
-			e, err := ask(cmd.Context(), c, control.OutboundExplain, control.Destination{Address: args[0], Sender: from})
+			in.Address = args[0]
+			e, err := ask(cmd.Context(), c, control.OutboundExplain, in)
 			if err != nil {
 				return err
 			}
@@ -42,7 +44,10 @@ func (c *cli) outboundExplain() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "who would write to it: an account, or any sender's address")
+	cmd.Flags().StringVar(&in.Sender, "from", "", "who would write to it: an account, or any sender's address")
+	cmd.Flags().StringVar(&in.Account, "account", "", "mail of this account, where the source address hangs on it")
+	cmd.Flags().StringVar(&in.Stream, "stream", "", "mail of this stream")
+	cmd.Flags().StringVar(&in.Tag, "tag", "", "mail with this tag")
 	return c.jsonFlag(cmd)
 }
 
@@ -69,6 +74,9 @@ func (c *cli) printRoute(e control.Explained) {
 	line("TLS", r.TLS)
 	if e.Provider != nil {
 		line("with", providerText(*e.Provider))
+	}
+	if e.Source != nil {
+		printSource(e.Source, line)
 	}
 	if d := e.Down; d != nil {
 		line("down", fmt.Sprintf("since %s, one message tries it again at %s: %s", localTime(d.Since), localTime(d.Next), d.Reply))

@@ -85,7 +85,7 @@ func (c *cli) root() *cobra.Command {
 		c.serveCommand(), c.checkCommand(),
 		c.domainCommand(), c.accountCommand(), c.aliasCommand(), c.identityCommand(), c.loginCommand(), c.banCommand(),
 		c.policyCommand(),
-		c.queueCommand(), c.outboundCommand(), c.routeCommand(), c.recallCommand(), c.traceCommand(), c.explainCommand(), c.sendCommand(), c.storageCommand(),
+		c.queueCommand(), c.outboundCommand(), c.routeCommand(), c.sourceCommand(), c.recallCommand(), c.traceCommand(), c.explainCommand(), c.sendCommand(), c.storageCommand(),
 		c.devCommand(), c.demoCommand(), c.benchCommand(), c.versionCommand(),
 	)
 	return root

@@ -44,6 +44,7 @@ import (
 	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
+	"github.com/hayauma/hayauma/internal/source"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
 
@@ -87,6 +88,7 @@ type app struct {
 	rates     *rate.Limiter
 	shaping   *shaping.Store
 	routes    *route.Store
+	sources   *source.Store // the addresses from which mail goes out
 	limitsFor limitsFor
 	intake    *intake.Intake
 	bounces   *bounce.Reporter
@@ -119,6 +121,9 @@ func open(ctx context.Context, o Options) (*app, error) {
 	}); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
+	if a.sources, err = source.Open(ctx, source.Options{DB: a.store.db, Logger: a.log}); err != nil {
+		return nil, errors.Join(err, a.store.close())
+	}
 	if err := errors.Join(a.buildShaping(ctx), a.buildRoutes(ctx), a.buildWayOut()); err != nil {
 		return nil, errors.Join(err, a.store.close())
 	}
@@ -137,7 +142,7 @@ func (a *app) buildDomain() {
 		DefaultQuota: func() int64 { return int64(a.cfg.Load().Mail.Quota) },
 		Created:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Provision(tx, acc.ID) },
 		Removed: func(tx *db.Tx, acc account.Account) error {
-			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address), a.routes.Erase(tx, acc.ID))
+			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.sources.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address), a.routes.Erase(tx, acc.ID))
 		},
 	})
 	a.history = event.NewLog(s.db, s.ids)
@@ -180,7 +185,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.outbound = outbound.New(outbound.Options{
 		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, Route: a.routes.Get, STS: a.policies, Report: a.reports.Add,
-		Settings: a.outboundSettings, Limits: a.transactionLimits, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
+		Settings: a.outboundSettings, Limits: a.transactionLimits, Sources: a.sources, IsOurs: a.isOurs, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			return a.paths.From(ctx, m.ID, m.From, to)
 		},
@@ -188,7 +193,7 @@ func (a *app) buildWayOut() error {
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: deliverer{a},
 		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise,
-		Observer: a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics))),
+		Observer: a.sources.Observer(a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics)))),
 		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
 	})
 	return nil
@@ -259,7 +264,7 @@ func (a *app) control() *control.Service {
 	return &control.Service{
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
-		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Routes: a.routes, Retry: a.retryLimits,
+		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Routes: a.routes, Sources: a.sources, Retry: a.retryLimits,
 		Reports: a.reports,
 	}
 }

@@ -52,6 +52,9 @@ func (a *app) sweep(ctx context.Context) {
 		err = a.bans.Sweep(ctx)
 	}
 	if err == nil {
+		err = a.sources.Sweep(ctx)
+	}
+	if err == nil {
 		swept, serr := a.store.blobs.Sweep(ctx, references())
 		err = serr
 		a.log.Info("house kept", "events", events, "bodies", swept.Bodies, "octets", swept.Bytes)

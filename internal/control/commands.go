@@ -7,6 +7,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/route"
+	"github.com/hayauma/hayauma/internal/source"
 )
 
 // Every call that there is; send.go has the one that streams.
@@ -87,6 +88,16 @@ var (
 	OutboundLimit   = Call[ProviderLimits, []SiteLimit]{"outbound/limit"}
 	OutboundList    = Call[Empty, []ProviderState]{"outbound/list"}
 	OutboundReports = Call[Empty, []SentReport]{"outbound/reports"}
+
+	SourcePoolSet    = Call[source.Pool, Empty]{"source/pool/set"}
+	SourcePoolRemove = Call[SourcePool, Empty]{"source/pool/remove"}
+	SourcePoolList   = Call[Empty, []source.Pool]{"source/pool/list"}
+	SourceAdd        = Call[source.Addition, Empty]{"source/add"}
+	SourceRemove     = Call[SourceName, Empty]{"source/remove"}
+	SourcePlan       = Call[SourceQuestion, []source.Plan]{"source/plan"}
+	SourceRuleSet    = Call[source.Rule, Empty]{"source/rule/set"}
+	SourceRuleRemove = Call[source.Rule, Empty]{"source/rule/remove"}
+	SourceRuleList   = Call[Empty, []source.Rule]{"source/rule/list"}
 
 	Recall = Call[MessageName, Touched]{"recall"}
 	Trace  = Call[MessageName, []event.Timeline]{"trace"}

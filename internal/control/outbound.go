@@ -17,10 +17,14 @@ import (
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
-// Destination names an address or a domain, and who would write to it.
+// Destination names an address or a domain, and whose mail it is about: rules for
+// routes ask for the sender, those for source addresses for the rest.
 type Destination struct {
 	Address string `json:"address"`
-	Sender  string `json:"sender,omitempty"` // empty = somebody for whom no rule is
+	Sender  string `json:"sender,omitempty"`  // empty = somebody for whom no rule is
+	Account string `json:"account,omitempty"` // empty = nobody's
+	Stream  string `json:"stream,omitempty"`
+	Tag     string `json:"tag,omitempty"`
 }
 
 // Explained is what would happen now to mail for a destination.
@@ -30,6 +34,7 @@ type Explained struct {
 	Route    *outbound.Route `json:"route,omitempty"`
 	Rule     *route.Rule     `json:"rule,omitempty"` // that chose the way; nil = none did
 	Provider *ProviderState  `json:"provider,omitempty"`
+	Source   *SourceRoute    `json:"source,omitempty"` // nil = there are no pools of source addresses
 	Down     *SiteDown       `json:"down,omitempty"`
 	Limits   []SiteLimit     `json:"limits,omitempty"`
 }
@@ -92,6 +97,9 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site})
 	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, site), site)))
 	out.Route, out.Rule, out.Provider = &way, rule, &state
+	if out.Source, err = s.sourceRoute(ctx, in, state.Name); err != nil {
+		return Explained{}, err
+	}
 	if down, ok := s.Queue.Down(site); ok {
 		out.Down = &SiteDown{Domain: d.ASCII, Since: stamp(down.Since), Next: stamp(down.Until), Reply: down.Reply}
 	}

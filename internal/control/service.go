@@ -23,6 +23,7 @@ import (
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
+	"github.com/hayauma/hayauma/internal/source"
 )
 
 // Service is what the calls work on.
@@ -42,6 +43,7 @@ type Service struct {
 	Classes   *classify.Classifier
 	Shaping   *shaping.Store
 	Routes    *route.Store
+	Sources   *source.Store
 	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
@@ -80,6 +82,7 @@ func (s *Service) Handler() http.Handler {
 	}
 	s.handleOutbound(mux)
 	s.handleRoutes(mux)
+	s.handleSources(mux)
 	handle(mux, Trace, s.trace)
 	handle(mux, Recall, s.recall)
 	handle(mux, Check, s.check)

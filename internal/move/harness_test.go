@@ -32,6 +32,7 @@ import (
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/route"
+	sources "github.com/hayauma/hayauma/internal/source"
 	"github.com/hayauma/hayauma/test/stack"
 )
 
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // domain is the schemas whose tables are copied.
 func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
+	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sources.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
 }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
@@ -70,6 +71,10 @@ var tables = []struct{ name, columns, key string }{
 	{"event_key", "key event", "key, event"},
 	{"event_key_fresh", "event key", "event"},
 	{"fingerprint", "mark message at", "mark"},
+	{"source_pool", "name overflow warmup", "name"},
+	{"source_address", "address pool ehlo weight since", "address"},
+	{"source_rule", "kind name pool", "kind, name"},
+	{"source_sent", "address provider day sent step", "address, provider"},
 	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
 	{"tls_report", "day domain state due attempts reply", "day, domain"},
 	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
@@ -328,6 +333,10 @@ func many(t *testing.T, s *stack.Stack) {
 			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...),
 			tx.Insert(db.Insert{Into: "sts_policy", Columns: columns("sts_policy")},
 				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}),
+			tx.Insert(db.Insert{Into: "source_pool", Columns: columns("source_pool")}, []any{"p", "q", "50 100"}),
+			tx.Insert(db.Insert{Into: "source_address", Columns: columns("source_address")}, []any{"192.0.2.7", "p", "out.x.test", 3, 4}),
+			tx.Insert(db.Insert{Into: "source_rule", Columns: columns("source_rule")}, []any{"tag", "早馬", "p"}),
+			tx.Insert(db.Insert{Into: "source_sent", Columns: columns("source_sent")}, []any{"192.0.2.7", "y.test", 20000, 5, 1}),
 			tx.Insert(db.Insert{Into: "tls_report", Columns: columns("tls_report")}, []any{20000, "x.test", "waiting", 1, 2, "早馬"}),
 			tx.Insert(db.Insert{Into: "tls_result", Columns: columns("tls_result")}, []any{20000, "x.test", "a", "", "{}", 3, 4}, []any{20000, "x.test", "a", "b", "{}", 0, 4}))
 	}))

@@ -26,6 +26,8 @@ type client struct {
 	domain string     // see target
 	rule   rule       // by which it was made
 
+	group, ehlo string // see worker; the name that goes with the address, empty = ours
+
 	site     string // that it served last
 	shared   string // under what it is kept for other sites
 	changed  int64  // see via

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,10 +26,12 @@ var (
 // outweighs those that will not.
 func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	w.o.pool.makeRoom(w.provider, w.connections)
+	p = w.reachable(p)
 	var last *problem
 	met := false // a host that answered as hosts do
 	if p.fault != nil {
 		f := finding(p.fault)
+		f.aside = p.aside
 		last = &f
 	}
 	for i, t := range p.targets {
@@ -66,7 +69,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 		f := finding(mail.Temporary(mail.NoRoute, "No mail exchanger of "+w.site+" has an address"))
 		last = &f
 	}
-	last.missed = !met && last.result == queue.TryLater && w.ctx.Err() == nil
+	last.missed = !met && !last.aside && last.result == queue.TryLater && w.ctx.Err() == nil
 	return nil, last
 }
 
@@ -88,7 +91,7 @@ func (w *worker) greet(t target, r rule) (*client, *problem) {
 	for {
 		c, err := w.dial(t)
 		if err != nil {
-			return nil, trouble(t, "connect to", err)
+			return nil, w.unopened(t, err)
 		}
 		c.rule = r
 		if failed != "" {
@@ -119,11 +122,12 @@ func (w *worker) greet(t target, r rule) (*client, *problem) {
 func (w *worker) dial(t target) (*client, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.set.ConnectTimeout)
 	defer cancel()
-	conn, err := w.o.o.Dial(ctx, "tcp", t.addr.String())
+	conn, from, err := w.open(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	c := newClient(conn, t, w.set.Timeouts)
+	c.from(w.group, from)
 	c.site, c.provider, c.changed = w.site, w.provider, w.set.since()
 	if w.own() {
 		c.shared = w.site + " " + c.host
@@ -196,7 +200,7 @@ func (w *worker) tls(host string, verify bool) *tls.Config {
 }
 
 func (w *worker) hello(c *client) *problem {
-	reply, err := c.hello(w.o.o.Hostname())
+	reply, err := c.hello(cmp.Or(c.ehlo, w.o.o.Hostname()))
 	c.ext.chunking = c.ext.chunking && !w.set.ByData
 	if err != nil {
 		return trouble(c.target(), "EHLO to", err)

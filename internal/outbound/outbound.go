@@ -17,6 +17,7 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/route"
+	"github.com/hayauma/hayauma/internal/source"
 )
 
 // SmartHost is a server that takes all mail for others.
@@ -60,9 +61,13 @@ type Options struct {
 	Limits   func(provider string) Limits                                      // nil = there are none
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	TLS      func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
-	IsOurs   func(netip.AddrPort) bool                                         // one of our listeners; nil = none
-	STS      *sts.Store                                                        // nil = nobody has an MTA-STS policy
-	Report   func(TLSResult)                                                   // called once for each connection to an exchanger; must not block; nil = nobody counts
+	// Sources say from which of our addresses a message goes out; nil = the system
+	// says it. DialFrom connects from one of them; nil = by the network.
+	Sources  *source.Store
+	DialFrom func(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error)
+	IsOurs   func(netip.AddrPort) bool // one of our listeners; nil = none
+	STS      *sts.Store                // nil = nobody has an MTA-STS policy
+	Report   func(TLSResult)           // called once for each connection to an exchanger; must not block; nil = nobody counts
 	// From is the envelope sender under which a message leaves for a recipient;
 	// alone = for no other recipient. nil = its own.
 	From    func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
@@ -83,6 +88,9 @@ var _ queue.Deliverer = (*Outbound)(nil)
 func New(o Options) *Outbound {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.DialFrom == nil {
+		o.DialFrom = dialFrom
 	}
 	if o.TLS == nil {
 		o.TLS = func() *tls.Config { return new(tls.Config) }
@@ -135,6 +143,9 @@ type worker struct {
 	set  terms
 	c    *client // nil = none
 
+	group string     // the pool of source addresses that the message at hand leaves by; empty = none
+	tried netip.Addr // of that pool: for the connection that was begun last
+
 	provider    string
 	connections int // to the provider, those that are kept without work too
 	recipients  int // in one transaction
@@ -142,10 +153,13 @@ type worker struct {
 
 // limit takes over what the site's provider bears.
 func (w *worker) limit() {
-	if w.o.o.Limits == nil {
+	if w.o.o.Limits == nil && w.o.o.Sources == nil {
 		return
 	}
 	w.provider = cmp.Or(w.o.Provider(w.ctx, w.site), w.site)
+	if w.o.o.Limits == nil {
+		return
+	}
 	l := w.o.o.Limits(w.provider)
 	w.connections = cmp.Or(l.Connections, w.connections)
 	w.set.MessagesPerConnection = cmp.Or(l.Messages, w.set.MessagesPerConnection)
@@ -184,6 +198,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		return t.outcomes()
 	}
 	defer t.close()
+	w.group = w.o.group(t.m)
 	for len(t.pending) > 0 {
 		if problem := w.connected(t.m.Envelope); problem != nil {
 			if w.ctx.Err() != nil {
@@ -205,11 +220,15 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 // connected makes sure that there is a connection for one more transaction, to a
 // host that a message may go to.
 func (w *worker) connected(env mail.Envelope) *problem {
-	if w.c == nil {
-		w.c = w.o.pool.takeSite(w.site)
+	if p := w.sourced(); p != nil {
+		return p
 	}
-	for ; w.c != nil; w.c = w.o.pool.takeSite(w.site) {
-		if w.usable() && w.safe(w.c, env) == nil {
+	key := poolKey(w.group, w.site)
+	if w.c == nil {
+		w.c = w.o.pool.takeSite(key)
+	}
+	for ; w.c != nil; w.c = w.o.pool.takeSite(key) {
+		if w.usable() && w.fits(w.c) && w.safe(w.c, env) == nil {
 			return nil
 		}
 		w.c.quit()
@@ -236,9 +255,10 @@ func (w *worker) adopt(p plan, env mail.Envelope) bool {
 			continue
 		}
 		tried = t.host
-		for c := w.o.pool.takeHost(t.host); c != nil; c = w.o.pool.takeHost(t.host) {
+		key := poolKey(w.group, t.host)
+		for c := w.o.pool.takeHost(key); c != nil; c = w.o.pool.takeHost(key) {
 			c.site, c.known, c.domain = w.site, t.known, t.domain
-			if w.c = c; w.usable() && w.safe(c, env) == nil {
+			if w.c = c; w.usable() && w.fits(c) && w.safe(c, env) == nil {
 				return true
 			}
 			c.quit()
@@ -262,14 +282,16 @@ type problem struct {
 	addr     netip.AddrPort
 	source   netip.Addr
 	tls      string
-	reports  bool // the remote tells the sender of success itself
-	watches  bool // the remote keeps to the sender's time itself
+	reports  bool          // the remote tells the sender of success itself
+	watches  bool          // the remote keeps to the sender's time itself
+	aside    bool          // it is about us, and says nothing of the site
+	wait     time.Duration // when an attempt is worth it again; 0 = it is not known
 }
 
 // again is how long a host that greylists is left alone, 0 if it does not.
 func (p problem) again(attempts int) time.Duration {
 	if p.ours || p.result != queue.TryLater {
-		return 0
+		return p.wait
 	}
 	return again(p.code, p.enhanced, p.text, attempts)
 }

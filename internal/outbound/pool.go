@@ -15,7 +15,7 @@ const (
 // pool keeps connections between two workers, and counts those that are open.
 type pool struct {
 	mu       sync.Mutex
-	idle     map[string][]*idle // by host, or route and host
+	idle     map[string][]*idle // by host, or route and host, and pool of source addresses
 	sites    map[string][]*idle // the same, by the site that they served last
 	count    int
 	open     map[string]int // by provider, idle ones too
@@ -49,24 +49,26 @@ func (p *pool) opened(c *client) {
 // put keeps a connection for a while.
 func (p *pool) put(c *client, d time.Duration) {
 	p.mu.Lock()
-	if p.closed || p.count >= maxIdle || len(p.idle[c.shared]) >= maxIdlePerHost {
+	if p.closed || p.count >= maxIdle || len(p.idle[c.hostKey()]) >= maxIdlePerHost {
 		p.mu.Unlock()
 		c.quit()
 		return
 	}
 	i := &idle{c: c}
 	i.timer = time.AfterFunc(d, func() { p.expire(i) })
-	p.idle[c.shared] = append(p.idle[c.shared], i)
-	p.sites[c.site] = append(p.sites[c.site], i)
+	p.idle[c.hostKey()] = append(p.idle[c.hostKey()], i)
+	p.sites[c.siteKey()] = append(p.sites[c.siteKey()], i)
 	p.count++
 	p.mu.Unlock()
 }
 
-// takeSite returns the connection that served a site last, nil if none is kept.
-func (p *pool) takeSite(site string) *client { return p.take(p.sites, site) }
+// takeSite returns the connection that served a site last, by its poolKey, nil if
+// none is kept.
+func (p *pool) takeSite(key string) *client { return p.take(p.sites, key) }
 
-// takeHost returns the connection to a host that was used last, nil if none is kept.
-func (p *pool) takeHost(host string) *client { return p.take(p.idle, host) }
+// takeHost returns the connection to a host that was used last, by its poolKey, nil
+// if none is kept.
+func (p *pool) takeHost(key string) *client { return p.take(p.idle, key) }
 
 func (p *pool) take(from map[string][]*idle, key string) *client {
 	p.mu.Lock()
@@ -83,10 +85,10 @@ func (p *pool) take(from map[string][]*idle, key string) *client {
 
 // drop takes one out; false if it is not there any more. p.mu is held.
 func (p *pool) drop(i *idle) bool {
-	if !without(p.idle, i.c.shared, i) {
+	if !without(p.idle, i.c.hostKey(), i) {
 		return false
 	}
-	without(p.sites, i.c.site, i)
+	without(p.sites, i.c.siteKey(), i)
 	p.count--
 	return true
 }

@@ -160,6 +160,7 @@ func interleave(addrs []netip.Addr) []netip.Addr {
 type plan struct {
 	targets []target
 	fault   *mail.Fault // of a host without address, if nothing else fails
+	aside   bool        // the fault is about us
 }
 
 func (o *Outbound) plan(ctx context.Context, site string, set terms) plan {

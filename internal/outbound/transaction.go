@@ -82,7 +82,7 @@ func (t *transaction) settle(p problem) {
 func (t *transaction) note(r queue.Recipient, p problem) {
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, Source: p.source, TLS: p.tls,
-		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Strained: p.strained || p.code == 421,
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Aside: p.aside, Strained: p.strained || p.code == 421,
 		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(r.Attempts),
 	})
 }
@@ -114,8 +114,17 @@ func (t *transaction) run(c *client) (stale bool) {
 	if e.from = from; alone {
 		e.batch = e.batch[:1]
 	}
+	room, counted := t.w.take(c, len(e.batch))
+	if room == 0 {
+		return false // see connected
+	}
+	e.batch = e.batch[:room]
 	c.served++
+	before := len(t.done)
 	stale = e.run()
+	if counted {
+		t.w.settle(c, room, t.done[before:])
+	}
 	if !stale {
 		t.drop(e.batch, e.keep)
 	}

@@ -51,7 +51,7 @@ func (w *worker) judge(outcomes []Outcome) {
 	var unreached *Outcome
 	for i := range outcomes {
 		switch o := &outcomes[i]; {
-		case o.Result == NotTried:
+		case o.Result == NotTried, o.Aside:
 		case !o.Unreached:
 			w.reached()
 			return

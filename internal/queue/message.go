@@ -128,6 +128,8 @@ type Outcome struct {
 	Unreached      bool   // TryLater: no host of the site could be reached, for this message or any other
 	Strained       bool   // TryLater: the host bears less than it was given
 	Shared         bool   // found by the attempt of another message
+	Aside          bool   // TryLater, for a reason of ours alone: it says nothing of the site
+	Warming        string // Delivered: the provider by whom it counts in the warm-up of Source; empty = it does not
 	Started, Ended int64  // microseconds
 	// Again is when the next attempt is wanted, after a TryLater; 0 = as Retry says.
 	Again time.Duration

@@ -386,7 +386,7 @@ func (w *worker) adapt(outcomes []Outcome) {
 			}
 			return
 		}
-		taken = taken || o.Result != NotTried
+		taken = taken || o.Result != NotTried && !o.Aside
 	}
 	if limit := float64(w.q.limits(p.name).Connections); taken && p.width < limit {
 		p.width = min(p.width+1/p.width, limit)

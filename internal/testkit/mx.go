@@ -3,6 +3,7 @@ package testkit
 import (
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ type MXRecipient struct {
 // MXMessage is one message whose final dot arrived.
 type MXMessage struct {
 	Conn       int // number of the connection, from 1
+	Peer       netip.AddrPort
 	TLS        bool
 	Helo       string
 	Begun      time.Time // when its MAIL came

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -22,13 +23,14 @@ type mxSession struct {
 	mx    *MX
 	conn  net.Conn
 	in    *bufio.Reader
-	msg   MXMessage // Conn, TLS, Helo and Login live as long as the connection
+	msg   MXMessage // Conn, Peer, TLS, Helo and Login live as long as the connection
 	open  bool      // MAIL was accepted
 	ended bool
 }
 
 func newMXSession(mx *MX, conn net.Conn, number int) *mxSession {
-	return &mxSession{mx: mx, conn: conn, in: bufio.NewReader(conn), msg: MXMessage{Conn: number}}
+	peer, _ := netip.ParseAddrPort(conn.RemoteAddr().String()) // none = a connection in memory
+	return &mxSession{mx: mx, conn: conn, in: bufio.NewReader(conn), msg: MXMessage{Conn: number, Peer: peer}}
 }
 
 // run ends at the first error: a client that leaves is what many tests do.
@@ -338,7 +340,7 @@ func (s *mxSession) body() error {
 
 func (s *mxSession) reset() {
 	s.open = false
-	s.msg = MXMessage{Conn: s.msg.Conn, TLS: s.msg.TLS, Helo: s.msg.Helo, Login: s.msg.Login}
+	s.msg = MXMessage{Conn: s.msg.Conn, Peer: s.msg.Peer, TLS: s.msg.TLS, Helo: s.msg.Helo, Login: s.msg.Login}
 }
 
 // reply answers a command politely or as a rule says, and returns what it said.

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSource: pools, their rules and the warm-up are set in the running server and
+// shown.
+func TestSource(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "[outbound]\nsmart_host = \"127.0.0.7:2526\"\nsmart_host_tls = \"none\"\n")
+	s.house()
+	explain := func(want string, flags ...string) {
+		t.Helper()
+		got := s.do("", append([]string{"outbound", "explain", "x@far.test"}, flags...)...)
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if got := s.do("", "outbound", "explain", "x@far.test"); strings.Contains(got, "source") {
+		t.Errorf("without pools:\n%s", got)
+	}
+	s.do("", "source", "pool", "add", "old")
+	s.do("", "source", "pool", "add", "new", "--overflow", "old", "--warm-up", "20 50 100")
+	s.do("", "source", "add", "old", "127.0.0.61")
+	s.do("", "source", "add", "new", "127.0.0.62", "--ehlo", "new.one.test", "--weight", "3", "--warm-up")
+	explain("source  whatever address the system takes")
+	s.do("", "source", "rule", "add", "new", "--tag", "bulk")
+	s.do("", "source", "rule", "add", "old", "--account", "alice@one.test")
+	explain("source  127.0.0.61 of pool old, weight 1\n", "--account", "alice@one.test")
+	explain("source  127.0.0.62 of pool new, weight 3, as new.one.test; warm-up: day 1 of 3, 0 of 20 sent\n"+
+		"        127.0.0.61 of pool old, weight 1, for the overflow\n", "--tag", "bulk")
+	if got := squeezed(s.do("", "source", "rule", "list")); !strings.Contains(got, "tag bulk new account alice@one.test old") {
+		t.Error(got)
+	}
+	if got := squeezed(s.do("", "source", "pool", "list")); !strings.Contains(got, "new old 127.0.0.62 new.one.test 3 since 2") || !strings.Contains(got, "old - 127.0.0.61 - 1 done") {
+		t.Error(got)
+	}
+	if got := squeezed(s.do("", "source", "plan")); !strings.Contains(got, "new 127.0.0.62 (a new one) 1 of 3 20 0 50 100 20") {
+		t.Error(got)
+	}
+	for _, c := range [][]string{
+		{"this machine cannot send from 192.0.2.1", "source", "add", "new", "192.0.2.1"},
+		{"is in the pool old already", "source", "add", "new", "127.0.0.61"},
+		{"still that of tag bulk", "source", "pool", "remove", "new"},
+		{"there is no pool", "source", "plan", "other"},
+		{"there is no rule", "source", "rule", "remove", "--everyone"},
+	} {
+		s.fails(c[0], "", c[1:]...)
+	}
+	if got := s.try("", "source", "rule", "add", "new"); got.code != exitUsage || !strings.Contains(got.stderr, "by one of --tag") {
+		t.Errorf("exit %d, %q", got.code, got.stderr)
+	}
+	s.do("", "account", "remove", "alice@one.test")
+	s.fails("still takes the overflow of new", "", "source", "pool", "remove", "old")
+	if got := s.do("", "source", "rule", "list"); strings.Contains(got, "account") {
+		t.Errorf("the account is gone:\n%s", got)
+	}
+	s.do("", "source", "rule", "remove", "--tag", "bulk")
+	s.do("", "source", "remove", "127.0.0.62")
+	s.do("", "source", "pool", "remove", "new")
+	s.do("", "source", "pool", "remove", "old")
+	if got := s.do("", "source", "pool", "list", "--json"); got != "[]\n" {
+		t.Error(got)
+	}
+}
+
+func squeezed(s string) string { return strings.Join(strings.Fields(s), " ") }

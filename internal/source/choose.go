@@ -1,0 +1,161 @@
+package source
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// brokenFor is how long an address is left out that this machine does not have.
+const brokenFor = 5 * time.Minute
+
+// spreadOver is how many seconds behind midnight those come back who wait for it.
+const spreadOver = 60 * 60
+
+// outage is an address that could not be used.
+type outage struct {
+	until time.Time
+	why   string
+}
+
+// None says that a pool has no address for a connection now. Nothing of it is the
+// other side's fault.
+type None struct {
+	Fault *mail.Fault
+	Wait  time.Duration // until it may have one; 0 = it is not known
+}
+
+func (n *None) Error() string { return n.Fault.Error() }
+
+// Families tells of which families a pool has addresses.
+func (s *Store) Families(pool string) (four, six bool) {
+	st := s.state.Load()
+	for _, p := range st.chain(pool) {
+		for i := range p.Addresses {
+			four = four || p.Addresses[i].Addr.Is4()
+			six = six || p.Addresses[i].Addr.Is6()
+		}
+	}
+	return four, six
+}
+
+// chain is a pool and the one that takes what it cannot.
+func (st *state) chain(pool string) (out []*Pool) {
+	if st == nil {
+		return nil
+	}
+	if p := st.pools[pool]; p != nil {
+		out = append(out, p)
+		if over := st.pools[p.Overflow]; over != nil {
+			out = append(out, over)
+		}
+	}
+	return out
+}
+
+// Choose gives the address for a new connection of a pool to a provider at an
+// address of one family, by the weights of those that may send now: of the pool, or
+// else of the one that takes what it cannot. The error is a *None.
+func (s *Store) Choose(pool, provider string, to netip.Addr) (Address, error) {
+	return s.choose(pool, provider, func(a netip.Addr) bool { return a.Is4() == to.Is4() })
+}
+
+// Ready tells whether a pool has an address for a connection to a provider at all.
+// The error is a *None.
+func (s *Store) Ready(pool, provider string) error {
+	_, err := s.choose(pool, provider, func(netip.Addr) bool { return true })
+	return err
+}
+
+func (s *Store) choose(pool, provider string, family func(netip.Addr) bool) (Address, error) {
+	now := s.o.Now()
+	st := s.state.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found missing
+	for _, p := range st.chain(pool) {
+		var able []*Address
+		total := 0
+		for i := range p.Addresses {
+			a := &p.Addresses[i]
+			if !family(a.Addr) {
+				continue
+			}
+			found.any = true
+			if b, ok := s.broken[a.Addr]; ok && now.Before(b.until) {
+				found.broken = append(found.broken, a.Addr.String()+": "+b.why)
+				continue
+			}
+			if left, most := s.left(st, a, provider, now); left <= 0 {
+				found.spent += most
+				continue
+			}
+			able = append(able, a)
+			total += a.Weight
+		}
+		if len(able) > 0 {
+			return *pick(able, s.o.Below(total)), nil
+		}
+	}
+	return Address{}, s.none(found, pool, provider, now)
+}
+
+// pick is the one whose weights contain n.
+func pick(able []*Address, n int) *Address {
+	for _, a := range able {
+		if n -= a.Weight; n < 0 {
+			return a
+		}
+	}
+	return able[len(able)-1]
+}
+
+// missing is why no address was found.
+type missing struct {
+	any    bool
+	broken []string
+	spent  int // messages that were allowed today
+}
+
+func (s *Store) none(m missing, pool, provider string, now time.Time) *None {
+	switch {
+	case !m.any:
+		return &None{Fault: mail.Temporary(mail.NoRoute, "The pool "+pool+" has no source address for this connection")}
+	case m.spent > 0:
+		opens := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		// Who waits does not come back all at the same moment.
+		return &None{Wait: opens.Sub(now) + time.Duration(s.o.Below(spreadOver))*time.Second, Fault: mail.Temporary(mail.Congestion, fmt.Sprintf(
+			"The source addresses of the pool %s have sent what their warm-up allows to %s today: %d; more at %s UTC",
+			pool, provider, m.spent, opens.Format("2006-01-02 15:04")))}
+	}
+	return &None{Wait: brokenFor, Fault: mail.Temporary(mail.NoRoute,
+		"No source address of the pool "+pool+" can be used on this machine: "+strings.Join(m.broken, "; "))}
+}
+
+// Broken takes an address out for a while that this machine does not have.
+func (s *Store) Broken(a netip.Addr, why string) {
+	s.o.Logger.Error("a source address cannot be used on this machine, others take its place for now", "address", a, "for", brokenFor, "error", why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken[a] = outage{until: s.o.Now().Add(brokenFor), why: why}
+}
+
+// Fits tells whether a connection from an address may take one more message of a
+// pool to a provider.
+func (s *Store) Fits(pool, provider string, a netip.Addr) bool {
+	st := s.state.Load()
+	for _, p := range st.chain(pool) {
+		for i := range p.Addresses {
+			if own := &p.Addresses[i]; own.Addr == a {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				left, _ := s.left(st, own, provider, s.o.Now())
+				return left > 0
+			}
+		}
+	}
+	return false
+}

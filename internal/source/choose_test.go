@@ -1,0 +1,166 @@
+package source_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/source"
+)
+
+// TestRules: a tag goes before the account, that before the stream, the tenant and
+// everyone.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if got := w.ForSender(sender(7, "main", "bulk")); got != "" {
+		t.Errorf("without pools: %q", got)
+	}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		w.pool(source.Pool{Name: name})
+	}
+	if got := w.ForSender(sender(7, "main", "bulk")); got != "" {
+		t.Errorf("without rules: %q", got)
+	}
+	w.rule(source.Tag, "bulk", "a")
+	w.rule(source.Tag, "news", "b")
+	w.rule(source.Account, mail.ID(7).String(), "c")
+	w.rule(source.Stream, "receipts", "d")
+	w.rule(source.Tenant, mail.ID(1).String(), "e")
+	for range 2 {
+		for _, c := range []struct {
+			from source.Sender
+			want string
+		}{
+			{sender(7, "receipts", "bulk"), "a"}, {sender(7, "receipts", "other", "news", "bulk"), "b"},
+			{sender(7, "receipts", "other"), "c"}, {sender(8, "receipts"), "d"}, {sender(8, "main"), "e"},
+			{source.Sender{}, ""},
+		} {
+			if got := w.ForSender(c.from); got != c.want {
+				t.Errorf("%+v: %q, want %q", c.from, got, c.want)
+			}
+		}
+		w.restart()
+	}
+	w.rule(source.Everyone, "", "f")
+	if got := w.For(&queue.Message{Stream: "main", Tenant: 2}); got != "f" {
+		t.Errorf("everyone: %q", got)
+	}
+	w.must(w.db.Write(t.Context(), func(tx *db.Tx) error { return w.Erase(tx, 7) }))
+	for range 2 {
+		if got := w.ForSender(sender(7, "receipts")); got != "d" {
+			t.Errorf("the account is gone, its rule leads to %q", got)
+		}
+		w.restart()
+	}
+	var order []string
+	for _, r := range w.Rules() {
+		order = append(order, string(r.Kind)+" "+r.Name)
+	}
+	if got := strings.Join(order, ", "); got != "tag bulk, tag news, stream receipts, tenant "+mail.ID(1).String()+", everyone " {
+		t.Errorf("listed: %s", got)
+	}
+}
+
+// TestWeights: connections are shared by weight, and by family.
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.chance = rand.New(rand.NewPCG(1, 2)).IntN
+	w.pool(source.Pool{Name: "p"}, source.Addition{Address: "192.0.2.7", Weight: 3}, source.Addition{Address: "192.0.2.8", Weight: 1},
+		source.Addition{Address: "2001:db8::7", Weight: 100})
+	got := map[string]int{}
+	for range 4000 {
+		got[w.choose("p")]++
+	}
+	if n := got["192.0.2.7"]; n < 2900 || n > 3100 || got["192.0.2.8"] != 4000-n {
+		t.Errorf("shares of 4000: %v", got)
+	}
+	a, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1"))
+	if err != nil || a.Addr.String() != "2001:db8::7" {
+		t.Errorf("for IPv6: %v, %v", a, err)
+	}
+	if four, six := w.Families("p"); !four || !six {
+		t.Errorf("families %v %v", four, six)
+	}
+	w.must(w.RemoveAddress(t.Context(), "2001:db8::7"))
+	if _, six := w.Families("p"); six {
+		t.Error("there is no IPv6 address any more")
+	}
+	if _, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1")); err == nil {
+		t.Error("an address for IPv6 where there is none")
+	}
+}
+
+// TestBroken: an address that the machine does not have is left out for a while.
+func TestBroken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool(source.Pool{Name: "p"}, source.Addition{Address: "192.0.2.7"}, source.Addition{Address: "192.0.2.8"})
+	w.Broken(netip.MustParseAddr("192.0.2.7"), "cannot assign requested address")
+	if got := w.choose("p"); got != "192.0.2.8" {
+		t.Errorf("beside a broken one: %s", got)
+	}
+	w.Broken(netip.MustParseAddr("192.0.2.8"), "cannot assign requested address")
+	if got := w.choose("p"); !strings.HasPrefix(got, "451 4.4.4 No source address of the pool p can be used on this machine: 192.0.2.7: cannot") {
+		t.Errorf("all broken: %s", got)
+	}
+	w.pass(5 * time.Minute)
+	if got := w.choose("p"); got != "192.0.2.7" {
+		t.Errorf("later: %s", got)
+	}
+	w.lacks["192.0.2.9"] = errors.New("cannot assign requested address")
+	if err := w.AddAddress(t.Context(), source.Addition{Pool: "p", Address: "192.0.2.9", Weight: 1}); err == nil || !strings.Contains(err.Error(), "this machine cannot send from 192.0.2.9") {
+		t.Errorf("an address that it lacks: %v", err)
+	}
+}
+
+// TestRefused: what makes no sense is not set.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.pool(source.Pool{Name: "p"}, source.Addition{Address: "192.0.2.7"})
+	w.pool(source.Pool{Name: "q", Overflow: "p"})
+	w.rule(source.Everyone, "", "q")
+	for what, err := range map[string]error{
+		"no name":                    w.SetPool(ctx, source.Pool{}),
+		"a space in the name":        w.SetPool(ctx, source.Pool{Name: "a b"}),
+		"itself as overflow":         w.SetPool(ctx, source.Pool{Name: "p", Overflow: "p"}),
+		"an overflow that is none":   w.SetPool(ctx, source.Pool{Name: "p", Overflow: "x"}),
+		"a day of no messages":       w.SetPool(ctx, source.Pool{Name: "p", WarmUp: []int{50, 0}}),
+		"two pools":                  w.AddAddress(ctx, source.Addition{Pool: "q", Address: "::ffff:192.0.2.7", Weight: 1}),
+		"no pool":                    w.AddAddress(ctx, source.Addition{Pool: "x", Address: "192.0.2.8", Weight: 1}),
+		"no address":                 w.AddAddress(ctx, source.Addition{Pool: "p", Address: "192.0.2.0/24", Weight: 1}),
+		"every address":              w.AddAddress(ctx, source.Addition{Pool: "p", Address: "0.0.0.0", Weight: 1}),
+		"a zone":                     w.AddAddress(ctx, source.Addition{Pool: "p", Address: "fe80::1%eth0", Weight: 1}),
+		"no weight":                  w.AddAddress(ctx, source.Addition{Pool: "p", Address: "192.0.2.8"}),
+		"a bad EHLO name":            w.AddAddress(ctx, source.Addition{Pool: "p", Address: "192.0.2.8", Weight: 1, EHLO: "a b"}),
+		"a pool with a rule":         w.RemovePool(ctx, "q"),
+		"a pool that takes overflow": w.RemovePool(ctx, "p"),
+		"removing what is not there": w.RemoveAddress(ctx, "192.0.2.99"),
+		"a rule to nowhere":          w.SetRule(ctx, source.Rule{Kind: source.Tag, Name: "x", Pool: "x"}),
+		"a rule of no kind":          w.SetRule(ctx, source.Rule{Kind: "color", Name: "red", Pool: "p"}),
+		"a rule for no tag":          w.SetRule(ctx, source.Rule{Kind: source.Tag, Pool: "p"}),
+		"a name for everyone":        w.SetRule(ctx, source.Rule{Kind: source.Everyone, Name: "x", Pool: "p"}),
+	} {
+		if err == nil {
+			t.Errorf("%s is taken", what)
+		}
+	}
+	had, err := w.RemoveRule(ctx, source.Rule{Kind: source.Everyone})
+	if !had || err != nil {
+		t.Errorf("the rule was there: %v %v", had, err)
+	}
+	w.must(w.RemovePool(ctx, "q"))
+	w.must(w.RemovePool(ctx, "p"))
+	if w.Pools() != nil {
+		t.Error("pools are left")
+	}
+}
