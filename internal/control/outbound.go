@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -137,13 +136,15 @@ func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteL
 	if in.Provider == "" {
 		return nil, errors.New("which provider?")
 	}
+	change := shaping.Change{Set: map[shaping.Key]string{}}
 	for _, name := range in.Unset {
-		if _, err := s.Shaping.Unset(ctx, in.Provider, shaping.Key(name)); err != nil {
-			return nil, err
-		}
+		change.Unset = append(change.Unset, shaping.Key(name))
 	}
-	for _, name := range slices.Sorted(maps.Keys(in.Set)) {
-		if err := s.Shaping.Set(ctx, in.Provider, shaping.Key(name), in.Set[name]); err != nil {
+	for name, value := range in.Set {
+		change.Set[shaping.Key(name)] = value
+	}
+	if len(in.Set)+len(in.Unset) > 0 {
+		if err := s.Shaping.Change(ctx, in.Provider, change); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,6 @@ package shaping
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -173,24 +172,57 @@ var (
 	countRows = db.SQL("SELECT COUNT(*) FROM shaping_limit")
 )
 
-// Set sets a limit of a provider, or of everyone; it holds from the next message on.
-func (s *Store) Set(ctx context.Context, provider string, k Key, value string) error {
+// Change is what somebody wants of the limits of a provider, or of everyone.
+type Change struct {
+	Set   map[Key]string
+	Unset []Key // taken back before others are set; one that is not set is no error
+}
+
+func (c Change) check() error {
+	for _, k := range slices.Sorted(maps.Keys(c.Set)) {
+		if err := k.check(c.Set[k]); err != nil {
+			return err
+		}
+	}
+	for _, k := range c.Unset {
+		if err := k.known(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Change makes a change as a whole or not at all; it holds from the next message on.
+func (s *Store) Change(ctx context.Context, provider string, c Change) error {
 	name, err := providerName(provider)
+	if err == nil {
+		err = c.check()
+	}
 	if err != nil {
 		return err
 	}
-	if err := k.check(value); err != nil {
-		return err
+	now := mail.Micros(time.Now())
+	rows := make([][]any, 0, len(c.Set))
+	for k, value := range c.Set {
+		rows = append(rows, []any{name, string(k), value, now})
 	}
 	err = s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		for _, k := range c.Unset {
+			if _, err := tx.Exec(deleteRow, name, string(k)); err != nil {
+				return err
+			}
+		}
+		if err := tx.Insert(upsertRow, rows...); err != nil {
+			return err
+		}
 		var n int
 		if err := tx.Row(countRows, nil, &n); err != nil {
 			return err
 		}
-		if n >= maxRows {
-			return fmt.Errorf("%d limits are set already: take some back first", n)
+		if n > maxRows && len(rows) > 0 {
+			return fmt.Errorf("%d limits are as many as may be set: take some back first", maxRows)
 		}
-		return tx.Insert(upsertRow, []any{name, string(k), value, mail.Micros(time.Now())})
+		return nil
 	})
 	if err != nil {
 		return err
@@ -198,21 +230,9 @@ func (s *Store) Set(ctx context.Context, provider string, k Key, value string) e
 	return s.load(ctx)
 }
 
-// Unset takes back a limit that the operator has set; false if there was none.
-func (s *Store) Unset(ctx context.Context, provider string, k Key) (bool, error) {
-	name, err := providerName(provider)
-	if err := errors.Join(err, k.known()); err != nil {
-		return false, err
-	}
-	var n int64
-	err = s.o.DB.Write(ctx, func(tx *db.Tx) (err error) {
-		n, err = tx.Exec(deleteRow, name, string(k))
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	return n > 0, s.load(ctx)
+// Set sets one limit.
+func (s *Store) Set(ctx context.Context, provider string, k Key, value string) error {
+	return s.Change(ctx, provider, Change{Set: map[Key]string{k: value}})
 }
 
 // providerName is the name of a provider as sites have it.

@@ -62,8 +62,7 @@ func TestWhatHolds(t *testing.T) {
 		}
 	}
 	for range 2 {
-		_, err := s.Unset(t.Context(), "orange.fr", shaping.Connections)
-		must(err)
+		must(s.Change(t.Context(), "orange.fr", shaping.Change{Unset: []shaping.Key{shaping.Connections}}))
 	}
 	want(s, "orange.fr", shaping.Connections, "2", "postmaster.orange.fr")
 	if n := s.For("small.test").Number(shaping.Recipients); n != 0 {
@@ -93,11 +92,41 @@ func TestNoSuchLimit(t *testing.T) {
 			t.Errorf("%s %s=%s: %v, want %q", c.provider, c.key, c.value, err, c.want)
 		}
 	}
-	if _, err := s.Unset(t.Context(), "x.test", "colour"); err == nil || !strings.Contains(err.Error(), "no limit") {
+	if err := s.Change(t.Context(), "x.test", shaping.Change{Unset: []shaping.Key{"colour"}}); err == nil || !strings.Contains(err.Error(), "no limit") {
 		t.Errorf("unset of what is no limit: %v", err)
 	}
 	if rows, err := s.Rows(t.Context()); err != nil || len(rows) != 0 {
 		t.Errorf("%v, %v", rows, err)
+	}
+}
+
+// TestChangeIsWhole: of a change one part of which is wrong nothing is done.
+func TestChangeIsWhole(t *testing.T) {
+	t.Parallel()
+	s := open(t, dbtest.New(t, shaping.Schema()))
+	if err := s.Set(t.Context(), "x.test", shaping.Rate, "5/s"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []shaping.Change{
+		{Set: map[shaping.Key]string{shaping.Connections: "3", shaping.Recipients: "none"}, Unset: []shaping.Key{shaping.Rate}},
+		{Set: map[shaping.Key]string{shaping.Connections: "3"}, Unset: []shaping.Key{shaping.Rate, "colour"}},
+	} {
+		if err := s.Change(t.Context(), "x.test", c); err == nil {
+			t.Errorf("%+v is made", c)
+		}
+		if rows, err := s.Rows(t.Context()); err != nil || len(rows) != 1 || rows[0].Key != shaping.Rate {
+			t.Errorf("after %+v: %v, %v", c, rows, err)
+		}
+	}
+	before := s.Version()
+	err := s.Change(t.Context(), "x.test", shaping.Change{
+		Set: map[shaping.Key]string{shaping.Connections: "3", shaping.Recipients: "9"}, Unset: []shaping.Key{shaping.Rate, shaping.Retry}})
+	rows, rerr := s.Rows(t.Context())
+	if err != nil || rerr != nil || len(rows) != 2 || rows[0].Key != shaping.Connections || rows[1].Key != shaping.Recipients {
+		t.Errorf("%v, %v %v", rows, err, rerr)
+	}
+	if n := s.Version() - before; n != 1 {
+		t.Errorf("%d versions of what holds, want 1", n)
 	}
 }
 
