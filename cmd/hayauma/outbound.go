@@ -15,7 +15,8 @@ import (
 )
 
 func (c *cli) outboundCommand() *cobra.Command {
-	return group("outbound", "The way to other servers", c.outboundExplain(), c.outboundList(), c.outboundLimit(), c.outboundReports())
+	return group("outbound", "The way to other servers", c.outboundExplain(), c.outboundList(), c.outboundLimit(),
+		c.outboundReply(), c.outboundReports())
 }
 
 func (c *cli) outboundExplain() *cobra.Command {

@@ -96,3 +96,9 @@ func (a *app) advise(provider string, o *queue.Outcome) queue.Advice {
 	return queue.Advice{For: d.For, Pause: d.Pause, Why: d.Why, Fewer: class == classify.Rate,
 		Limits: queue.Limits{Connections: d.Connections, Rate: d.Rate, Per: d.Per}}
 }
+
+// judge says what a rule of the operator's makes of a reply.
+func (a *app) judge(provider string, code int, enhanced, text string) outbound.Ruling {
+	r := a.shaping.Judge(provider, code, enhanced, text)
+	return outbound.Ruling{Final: r.Do == shaping.Permanent, Later: r.Do == shaping.Temporary, Leave: r.Do == shaping.Drop, Why: r.Why}
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/route"
+	"github.com/hayauma/hayauma/internal/shaping"
 	"github.com/hayauma/hayauma/internal/source"
 )
 
@@ -98,6 +99,10 @@ var (
 	SourceRuleSet    = Call[source.Rule, Empty]{"source/rule/set"}
 	SourceRuleRemove = Call[source.Rule, Empty]{"source/rule/remove"}
 	SourceRuleList   = Call[Empty, []source.Rule]{"source/rule/list"}
+	ReplyAdd         = Call[shaping.Rule, shaping.Rule]{"outbound/reply/add"}
+	ReplyRemove      = Call[ReplyRule, Empty]{"outbound/reply/remove"}
+	ReplyList        = Call[ProviderName, []shaping.Rule]{"outbound/reply/list"}
+	ReplyTest        = Call[ReplyQuestion, ReplyAnswer]{"outbound/reply/test"}
 
 	Recall = Call[MessageName, Touched]{"recall"}
 	Trace  = Call[MessageName, []event.Timeline]{"trace"}

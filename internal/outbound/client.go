@@ -42,6 +42,7 @@ type client struct {
 	served int  // transactions begun
 	dirty  bool // a transaction was left open: RSET is due
 	broken bool // not to be used again
+	leaves bool // it ends with the transaction that is under way
 
 	mu    sync.Mutex
 	limit time.Time // no deadline goes beyond it: the server stops

@@ -70,7 +70,10 @@ type Options struct {
 	Report   func(TLSResult)           // called once for each connection to an exchanger; must not block; nil = nobody counts
 	// From is the envelope sender under which a message leaves for a recipient;
 	// alone = for no other recipient. nil = its own.
-	From    func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
+	From func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
+	// Judge is the operator's say on what a remote replied; provider is empty without
+	// Limits. nil = there is none.
+	Judge   func(provider string, code int, enhanced, text string) Ruling
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
 }
@@ -183,7 +186,7 @@ func (w *worker) usable() bool {
 	if told := w.c.ext.maxMails; told > 0 {
 		most = min(most, told)
 	}
-	return !w.c.broken && w.c.served < most && w.c.changed == w.set.since()
+	return !w.c.broken && !w.c.leaves && w.c.served < most && w.c.changed == w.set.since()
 }
 
 // serve delivers one message to its recipients at this site.

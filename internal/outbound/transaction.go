@@ -33,6 +33,7 @@ type transaction struct {
 	all     int               // recipients of the job
 	pending []queue.Recipient // without an outcome
 	done    []queue.Outcome
+	ruled   ruled
 }
 
 func newTransaction(w *worker, job *queue.Job) *transaction {
@@ -80,10 +81,11 @@ func (t *transaction) settle(p problem) {
 }
 
 func (t *transaction) note(r queue.Recipient, p problem) {
+	rule := t.judge(&p)
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, Source: p.source, TLS: p.tls,
 		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Aside: p.aside, Strained: p.strained || p.code == 421,
-		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(r.Attempts),
+		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(r.Attempts), Rule: rule,
 	})
 }
 

@@ -126,10 +126,11 @@ type Outcome struct {
 	Reports        bool   // Delivered to a host that reports success itself (RFC 3461 §5.2.1)
 	Watches        bool   // Delivered to a host that keeps to the sender's time itself (RFC 2852)
 	Unreached      bool   // TryLater: no host of the site could be reached, for this message or any other
-	Strained       bool   // TryLater: the host bears less than it was given
+	Strained       bool   // the host bears less than it was given
 	Shared         bool   // found by the attempt of another message
 	Aside          bool   // TryLater, for a reason of ours alone: it says nothing of the site
 	Warming        string // Delivered: the provider by whom it counts in the warm-up of Source; empty = it does not
+	Rule           string // what a rule of the operator's made of the reply, in words; empty = nothing
 	Started, Ended int64  // microseconds
 	// Again is when the next attempt is wanted, after a TryLater; 0 = as Retry says.
 	Again time.Duration

@@ -378,7 +378,7 @@ func (w *worker) adapt(outcomes []Outcome) {
 	for i := range outcomes {
 		o := &outcomes[i]
 		// A site that is down says nothing about the others of its provider.
-		if o.Result == TryLater && (o.Strained && !o.Unreached || o.Unreached && w.s.good > 0) {
+		if o.Strained && !o.Unreached || o.Result == TryLater && o.Unreached && w.s.good > 0 {
 			if o.Started >= p.narrow {
 				p.width = max(float64(min(p.active, w.q.width(p)))/2, 1)
 				p.narrow = micros()

@@ -2,7 +2,6 @@ package shaping
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -27,29 +26,20 @@ const maxTallies = 10_000
 
 // Advise says what follows for a provider from one of its replies.
 func (s *Store) Advise(provider string, code int, enhanced, text string) Advice {
-	low := ""
-	for i := range s.replies {
-		r := &s.replies[i]
-		if r.Provider != provider || r.Code != 0 && r.Code != code || r.Enhanced != "" && r.Enhanced != enhanced {
-			continue
-		}
-		if low == "" {
-			low = strings.ToLower(text)
-		}
-		if !strings.Contains(low, r.Text) {
-			continue
-		}
-		if !s.often(fmt.Sprint(provider, " ", i), r.Times) {
-			return Advice{}
-		}
-		return Advice{For: r.wait, Pause: r.Pause, Connections: r.Connections, Rate: r.messages, Per: r.per,
-			Why: fmt.Sprintf("it said %q (%s)", r.Text, r.source)}
+	r := s.match(provider, code, enhanced, text)
+	if r == nil || r.Do != Slow && r.Do != Pause || !s.often(provider, r) {
+		return Advice{}
 	}
-	return Advice{}
+	return Advice{For: r.wait, Pause: r.Do == Pause, Connections: r.Connections, Rate: r.messages, Per: r.per, Why: r.String()}
 }
 
-// often counts one reply and tells whether it is one too many of its hour.
-func (s *Store) often(key string, times int) bool {
+// often counts a reply of a provider that a rule is for, and tells whether it is one
+// too many of its hour.
+func (s *Store) often(provider string, r *Rule) bool {
+	if r.Times == 1 {
+		return true
+	}
+	key := fmt.Sprint(provider, " ", r.ID, " ", r.Code, " ", r.Text)
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +51,7 @@ func (s *Store) often(key string, times int) bool {
 		t = &tally{since: now}
 		s.seen[key] = t
 	}
-	if t.n++; t.n < times {
+	if t.n++; t.n < r.Times {
 		return false
 	}
 	delete(s.seen, key)

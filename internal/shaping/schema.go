@@ -6,6 +6,8 @@ import "github.com/hayauma/hayauma/internal/db"
 //
 //   - shaping_limit: one row per limit that the operator has set for a provider, or
 //     for everyone under the name *.
+//   - shaping_reply: one row per rule that the operator has set for replies of a
+//     provider, or of everyone. Empty or 0 is what is not looked at.
 func Schema() db.Schema {
 	return db.Schema{Package: "shaping", Steps: []db.Stmt{db.SQL(`
 CREATE TABLE shaping_limit (
@@ -14,6 +16,20 @@ CREATE TABLE shaping_limit (
 	value TEXT NOT NULL,
 	changed INTEGER NOT NULL,
 	PRIMARY KEY (provider, name)
+);
+`), db.SQL(`
+CREATE TABLE shaping_reply (
+	id INTEGER PRIMARY KEY,
+	provider TEXT NOT NULL,
+	code INTEGER NOT NULL,
+	enhanced TEXT NOT NULL,
+	text TEXT NOT NULL,
+	times INTEGER NOT NULL,
+	action TEXT NOT NULL,
+	wait TEXT NOT NULL,
+	connections INTEGER NOT NULL,
+	rate TEXT NOT NULL,
+	changed INTEGER NOT NULL
 );
 `)}}
 }

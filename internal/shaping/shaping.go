@@ -65,13 +65,14 @@ type Options struct {
 type Store struct {
 	o       Options
 	shipped map[string]Set
-	replies []reply
+	replies map[string][]Rule
 	titles  map[string]string
 	version atomic.Uint64
 
-	mu   sync.Mutex
-	rows map[string]Set // of the operator
-	seen map[string]*tally
+	mu    sync.Mutex
+	rows  map[string]Set    // of the operator
+	rules map[string][]Rule // of the operator, the oldest first
+	seen  map[string]*tally
 }
 
 // Open reads what was shipped and what is set.
@@ -92,17 +93,20 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	rules, err := s.loadRules(ctx)
+	if err != nil {
+		return err
+	}
 	rows := map[string]Set{}
 	for _, r := range list {
 		if rows[r.Provider] == nil {
 			rows[r.Provider] = Set{}
 		}
-		rows[r.Provider][r.Key] = Limit{Key: r.Key, Value: r.Value,
-			From: fmt.Sprintf("set on %s for %s", mail.FromMicros(r.Changed).Format(time.DateOnly), r.Provider)}
+		rows[r.Provider][r.Key] = Limit{Key: r.Key, Value: r.Value, From: set(r.Changed, r.Provider)}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rows = rows
+	s.rows, s.rules = rows, rules
 	s.version.Add(1)
 	return nil
 }

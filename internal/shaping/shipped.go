@@ -115,51 +115,36 @@ func (s Set) stricter(r limitRow) error {
 	return err
 }
 
-// reply is what a provider says when it is too much for it, and what to do then.
-type reply struct {
-	Provider    string `json:"provider"`
-	Code        int    `json:"code"`     // 0 = any
-	Enhanced    string `json:"enhanced"` // "" = any
-	Text        string `json:"text"`     // in lower case; part of the reply
-	Times       int    `json:"times"`    // within an hour, before it counts
-	Wait        string `json:"wait"`     // how long what follows holds
-	Pause       bool   `json:"pause"`    // nothing goes; else the limits below hold
-	Connections int    `json:"connections"`
-	Rate        string `json:"rate"`
+// replyRow is what a provider says when it is too much for it, and what to do then.
+type replyRow struct {
+	Rule
+	Pause bool `json:"pause"` // nothing goes; else its limits hold
 	source
-
-	wait     time.Duration
-	messages int
-	per      time.Duration
 }
 
-func shippedReplies() ([]reply, error) {
-	rows, err := decode[reply]("replies.json")
+func shippedReplies() (map[string][]Rule, error) {
+	rows, err := decode[replyRow]("replies.json")
 	if err != nil {
 		return nil, err
 	}
+	out := map[string][]Rule{}
 	for i := range rows {
-		if err := rows[i].read(); err != nil {
-			return nil, fmt.Errorf("replies.json, row %d (%s): %w", i+1, rows[i].Provider, err)
+		r := &rows[i]
+		if err := r.read(); err != nil {
+			return nil, fmt.Errorf("replies.json, row %d (%s): %w", i+1, r.Provider, err)
 		}
+		out[r.Provider] = append(out[r.Provider], r.Rule)
 	}
-	return rows, nil
+	return out, nil
 }
 
-func (r *reply) read() (err error) {
-	if err := r.check(); err != nil {
-		return err
+func (r *replyRow) read() error {
+	if r.Text == "" || r.Text != strings.ToLower(r.Text) || r.Do != "" || r.ID != 0 || r.From != "" {
+		return errors.New("it says more or less than a row may")
 	}
-	if r.wait, err = time.ParseDuration(r.Wait); err != nil {
-		return err
+	r.From = r.source.String()
+	if r.Do = Slow; r.Pause {
+		r.Do = Pause
 	}
-	if r.Rate != "" {
-		if r.messages, r.per, err = parseRate(r.Rate); err != nil {
-			return err
-		}
-	}
-	if r.wait <= 0 || r.Times < 1 || r.Text == "" || r.Text != strings.ToLower(r.Text) || r.Pause == (r.Connections > 0 || r.messages > 0) {
-		return errors.New("it says nothing to do, or two things")
-	}
-	return nil
+	return errors.Join(r.check(), r.Rule.read())
 }

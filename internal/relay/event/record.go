@@ -57,7 +57,7 @@ func attempted(r *queue.Report) (Event, bool) {
 		Stream: r.Message.Stream, Recipient: r.Recipient.Address.String(),
 		Detail: Detail{
 			Host: r.Host, TLS: r.TLS, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours,
-			Attempt: r.Recipient.Attempts, Millis: (r.Ended - r.Started) / 1000,
+			Attempt: r.Recipient.Attempts, Millis: (r.Ended - r.Started) / 1000, Reason: r.Rule,
 		},
 	}
 	if r.Shared {
