@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -92,5 +93,24 @@ func TestSitesShareConnections(t *testing.T) {
 	w.want(w.send("z@b.test"), good)
 	if one.Connections() != 2 {
 		t.Errorf("%d connections after the first was ended", one.Connections())
+	}
+}
+
+// TestStrained: what is said before a message comes, and 421, is about the host; a
+// mailbox that is full or a host that greylists bears as many connections as before.
+func TestStrained(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		command, reply string
+		want           bool
+	}{
+		{"CONNECT", "450 4.3.2 busy", true}, {"EHLO", "450 4.3.2 busy", true}, {"RCPT", "421 4.3.2 busy", true}, {"END", "421 4.3.2 busy", true},
+		{"MAIL", "450 4.7.1 greylisted", false}, {"RCPT", "450 4.2.0 greylisted", false}, {"END", "452 4.2.2 full", false}, {"CONNECT", "554 no", false},
+	} {
+		w := newWorld(t)
+		w.mx(testkit.MXOptions{}, testkit.MXRule{Command: c.command, Reply: c.reply})
+		if got := w.send("a@x.test"); got[0].Result != queue.TryLater || got[0].Ours || got[0].Strained != c.want {
+			t.Errorf("%s %s: %+v", c.command, c.reply, got[0])
+		}
 	}
 }

@@ -274,6 +274,7 @@ func tooMany(r smtp.Reply) bool {
 // judged is a reply to a command about the message: its class decides.
 func (e *exchange) judged(reply smtp.Reply) *problem {
 	p := refusal(e.c, reply)
+	p.strained = false // it is about the message; note knows 421, and the queue asks about the rest
 	switch {
 	case reply.Class() == 2:
 		p.result, p.reports, p.watches = queue.Delivered, e.c.ext.dsn, e.c.ext.deliverBy
