@@ -119,6 +119,8 @@ func TestWrongUsage(t *testing.T) {
 		{"ban clear a b", `takes no argument "b"`},
 		{"outbound explain", "ADDRESS|DOMAIN is missing"},
 		{"outbound explain a@b@", "write it like"},
+		{"outbound events --since soon", "30m, 2h or 3d"},
+		{"outbound reply remove x", "the number of a rule"},
 		{"queue retry", "say which: ids, --all"},
 		{"queue hold --older soon", "30m, 2h or 3d"},
 		{"queue hold --older -2h", "30m, 2h or 3d"},
@@ -383,6 +385,10 @@ limits  connections: 7 (outbound.per_destination)
 	if got := s.do("", "outbound", "limit", "127.0.0.7", "--unset", "rate,connections"); !strings.Contains(strings.Join(strings.Fields(got), " "), "connections 7 outbound.per_destination") {
 		t.Errorf("%s", got)
 	}
+	if rows := s.rows("outbound", "events"); len(rows) != 0 {
+		t.Errorf("%v", rows)
+	}
+	s.fails("is no provider", "", "outbound", "events", "--provider", "a b")
 	s.fails("write messages in a time", "", "outbound", "limit", "*", "--rate", "fast")
 	s.fails("there is no limit", "", "outbound", "limit", "*", "--unset", "colour")
 	if got := s.do("", "outbound", "limit", "outlook.com"); !strings.Contains(got, "KumoCorp/kumomta") {

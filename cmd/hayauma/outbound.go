@@ -16,7 +16,7 @@ import (
 
 func (c *cli) outboundCommand() *cobra.Command {
 	return group("outbound", "The way to other servers", c.outboundExplain(), c.outboundList(), c.outboundLimit(),
-		c.outboundReply(), c.outboundReports())
+		c.outboundReply(), c.outboundEvents(), c.outboundReports())
 }
 
 func (c *cli) outboundExplain() *cobra.Command {

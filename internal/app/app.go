@@ -88,7 +88,8 @@ type app struct {
 	rates     *rate.Limiter
 	shaping   *shaping.Store
 	routes    *route.Store
-	sources   *source.Store // the addresses from which mail goes out
+	sources   *source.Store    // the addresses from which mail goes out
+	journal   *shaping.Journal // of the providers
 	limitsFor limitsFor
 	intake    *intake.Intake
 	bounces   *bounce.Reporter
@@ -192,7 +193,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: deliverer{a},
-		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise,
+		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise, Changed: a.changed,
 		Observer: a.sources.Observer(a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics)))),
 		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
 	})
@@ -264,7 +265,7 @@ func (a *app) control() *control.Service {
 	return &control.Service{
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
-		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Routes: a.routes, Sources: a.sources, Retry: a.retryLimits,
+		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Journal: a.journal, Routes: a.routes, Sources: a.sources, Retry: a.retryLimits,
 		Reports: a.reports,
 	}
 }
@@ -312,6 +313,7 @@ func (a *app) background() (stop func()) {
 	workCtx, endWork := context.WithCancel(context.Background())
 	behind.Go(func() { a.intake.Run(behindCtx) })
 	behind.Go(func() { a.reports.Run(behindCtx) })
+	behind.Go(func() { a.journal.Run(behindCtx) })
 	workers.Go(func() {
 		_ = a.queue.Run(workCtx) // nil: it tries again what fails, see its Health
 		a.outbound.Close()

@@ -46,6 +46,9 @@ func (a *app) keep(ctx context.Context) {
 func (a *app) sweep(ctx context.Context) {
 	events, err := a.history.Prune(ctx, time.Now().Add(-a.cfg.Load().Storage.Events))
 	if err == nil {
+		err = a.journal.Prune(ctx, time.Now().Add(-a.cfg.Load().Storage.Events))
+	}
+	if err == nil {
 		_, err = a.mailboxes.Reap(ctx)
 	}
 	if err == nil {

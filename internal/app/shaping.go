@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,8 +17,22 @@ import (
 
 // buildShaping makes what knows how much the providers bear.
 func (a *app) buildShaping(ctx context.Context) (err error) {
+	kinds := []string{ruleActed}
+	for _, k := range queue.ChangeKinds() {
+		kinds = append(kinds, string(k))
+	}
+	a.journal = shaping.NewJournal(shaping.JournalOptions{DB: a.store.db, IDs: a.store.ids, Logger: a.log, Metrics: shaping.NewJournalMetrics(a.metrics, kinds...)})
 	a.shaping, err = shaping.Open(ctx, shaping.Options{DB: a.store.db, Defaults: a.shapingDefaults})
 	return err
+}
+
+// ruleActed is the kind of an event: a rule of the operator's has changed what follows
+// from a reply.
+const ruleActed = "rule"
+
+// changed writes down what the queue tells of a provider.
+func (a *app) changed(c queue.Change) {
+	a.journal.Note(shaping.Event{Provider: c.Provider, Kind: string(c.Kind), About: c.Site, Text: c.Why})
 }
 
 // shapingDefaults are the limits of providers that nothing is known of.
@@ -100,5 +115,9 @@ func (a *app) advise(provider string, o *queue.Outcome) queue.Advice {
 // judge says what a rule of the operator's makes of a reply.
 func (a *app) judge(provider string, code int, enhanced, text string) outbound.Ruling {
 	r := a.shaping.Judge(provider, code, enhanced, text)
+	if r.Do != "" {
+		a.journal.Note(shaping.Event{Provider: provider, Kind: ruleActed, About: fmt.Sprintf("reply rule %d", r.Rule),
+			Text: strings.Join(strings.Fields(fmt.Sprintf("%s: %d %s %s", r.Do, code, enhanced, text)), " ")})
+	}
 	return outbound.Ruling{Final: r.Do == shaping.Permanent, Later: r.Do == shaping.Temporary, Leave: r.Do == shaping.Drop, Why: r.Why}
 }

@@ -130,7 +130,7 @@ func databaseMinFree(cfg *config.Config) int64 {
 // clock went back while we were stopped.
 func lastID(ctx context.Context, d db.DB) (last mail.ID, err error) {
 	err = d.Read(ctx, func(tx *db.Tx) error {
-		for _, table := range []string{"event", "account", "mailbox", "body", "queue_message", "queue_recipient", "policy_rule"} {
+		for _, table := range []string{"event", "account", "mailbox", "body", "queue_message", "queue_recipient", "policy_rule", "shaping_event"} {
 			var id mail.ID
 			if err := tx.Row(db.SQL("SELECT coalesce(max(id), 0) FROM "+table), nil, &id); err != nil {
 				return err

@@ -103,6 +103,7 @@ var (
 	ReplyRemove      = Call[ReplyRule, Empty]{"outbound/reply/remove"}
 	ReplyList        = Call[ProviderName, []shaping.Rule]{"outbound/reply/list"}
 	ReplyTest        = Call[ReplyQuestion, ReplyAnswer]{"outbound/reply/test"}
+	OutboundEvents   = Call[ProviderPast, []ProviderEvent]{"outbound/events"}
 
 	Recall = Call[MessageName, Touched]{"recall"}
 	Trace  = Call[MessageName, []event.Timeline]{"trace"}

@@ -77,6 +77,7 @@ func (s *Service) handleOutbound(mux *http.ServeMux) {
 	handle(mux, OutboundLimit, s.outboundLimit)
 	handle(mux, OutboundList, s.outboundList)
 	handle(mux, OutboundReports, s.outboundReports)
+	handle(mux, OutboundEvents, s.outboundEvents)
 	s.handleReplyRules(mux)
 }
 

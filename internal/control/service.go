@@ -44,6 +44,7 @@ type Service struct {
 	Shaping   *shaping.Store
 	Routes    *route.Store
 	Sources   *source.Store
+	Journal   *shaping.Journal
 	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.

@@ -76,6 +76,7 @@ func (w *worker) reached() {
 		return
 	}
 	q.o.Logger.Info("a site can be reached again", "site", s.name, "since", mail.FromMicros(s.down.since), "probes", s.down.probes)
+	q.changed(Change{Kind: SiteOn, Provider: w.p.name, Site: s.name, Why: fmt.Sprintf("after %s, tried %d times", mail.About(time.Duration(micros()-s.down.since)*time.Microsecond), s.down.probes)})
 	s.lastDown, s.down = s.down, nil
 	q.risen = append(q.risen, s.name)
 	signal(q.wake)
@@ -101,6 +102,7 @@ func (w *worker) missed(o Outcome) {
 		if last := s.lastDown; last != nil && now-last.until < probeLongest.Microseconds() {
 			s.down.probes = last.probes
 		}
+		q.changed(Change{Kind: SiteOff, Provider: w.p.name, Site: s.name, Why: o.Reply})
 		q.o.Logger.Info("a site cannot be reached; one message tries it again", "site", s.name, "reply", o.Reply)
 	case o.Started < s.down.until || o.Started < s.down.finding.Started:
 		return // it began before the site was found down

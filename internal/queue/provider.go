@@ -44,6 +44,9 @@ type provider struct {
 	why     string  // what it rests for
 	brake   Limits  // what holds besides until braked
 	braked  int64   // microseconds
+	before  float64 // the width before it shrank; 0 = it has not, or is as wide again
+	paused  bool    // it rests because of a reply, which was told
+	slowed  bool    // the same of braked
 	used    int64   // microseconds: when a worker last began or ended
 }
 
@@ -380,9 +383,10 @@ func (w *worker) adapt(outcomes []Outcome) {
 		// A site that is down says nothing about the others of its provider.
 		if o.Strained && !o.Unreached || o.Result == TryLater && o.Unreached && w.s.good > 0 {
 			if o.Started >= p.narrow {
+				before := p.width
 				p.width = max(float64(min(p.active, w.q.width(p)))/2, 1)
 				p.narrow = micros()
-				w.q.o.Logger.Info("a provider gets fewer connections", "provider", p.name, "connections", int(p.width), "reply", o.Reply)
+				w.q.narrowed(p, before, o.Reply)
 			}
 			return
 		}
@@ -390,6 +394,7 @@ func (w *worker) adapt(outcomes []Outcome) {
 	}
 	if limit := float64(w.q.limits(p.name).Connections); taken && p.width < limit {
 		p.width = min(p.width+1/p.width, limit)
+		w.q.widened(p)
 		w.q.admit(p)
 		w.q.dispatch()
 	}
@@ -420,13 +425,17 @@ func (w *worker) consult(outcomes []Outcome) (all []Advice) {
 // heed does what a reply asks for. q.mu is held.
 func (w *worker) heed(a Advice) {
 	q, p := w.q, w.p
-	until := micros() + a.For.Microseconds()
+	end := micros() + a.For.Microseconds()
 	if a.Pause {
-		p.rest, p.why = max(p.rest, until), a.Why
+		p.rest, p.why = max(p.rest, end), a.Why
+		p.paused = true
+		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.rest) + ": " + a.Why})
 		q.admit(p)
 	} else {
-		p.brake, p.braked, p.why = a.Limits, until, a.Why
+		p.brake, p.braked, p.why = a.Limits, end, a.Why
+		p.slowed = true
 		p.filled = 0
+		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
 	}
 	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
 }
@@ -437,7 +446,9 @@ func (q *Queue) resume(now int64) time.Duration {
 	defer q.mu.Unlock()
 	wait := longestSleep
 	for _, name := range slices.Sorted(maps.Keys(q.providers)) {
-		switch p := q.providers[name]; {
+		p := q.providers[name]
+		q.over(p, now)
+		switch {
 		case p.rest > now:
 			wait = min(wait, time.Duration(p.rest-now)*time.Microsecond)
 		case len(p.waiting) > 0:

@@ -53,7 +53,10 @@ type Options struct {
 	Provider func(ctx context.Context, site string) string
 	Limits   func(provider string) Limits // nil = none but Settings.PerSite
 	// Advise says what follows for a provider from a reply that was no success.
-	Advise  func(provider string, o *Outcome) Advice // nil = nothing
+	Advise func(provider string, o *Outcome) Advice // nil = nothing
+	// Changed hears of what changes with providers. It is called with the queue's lock
+	// held: it must return at once, and call nothing of the queue. nil = nobody does.
+	Changed func(Change)
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
 	// Sleep waits for wake, for d or for the end of ctx, whichever comes first;

@@ -144,8 +144,9 @@ func (s *Store) match(provider string, code int, enhanced, text string) *Rule {
 
 // Ruling is what follows from a reply for its message and its connection.
 type Ruling struct {
-	Do  Action // Drop, Permanent, Temporary, or empty = nothing
-	Why string // in words: which rule
+	Do   Action // Drop, Permanent, Temporary, or empty = nothing
+	Rule int64  // its number
+	Why  string // in words: which rule
 }
 
 // Judge says what follows for a message from a provider's reply to it.
@@ -154,7 +155,7 @@ func (s *Store) Judge(provider string, code int, enhanced, text string) Ruling {
 	if r == nil || r.Do == Slow || r.Do == Pause || !s.often(provider, r) {
 		return Ruling{}
 	}
-	return Ruling{Do: r.Do, Why: r.String()}
+	return Ruling{Do: r.Do, Rule: r.ID, Why: r.String()}
 }
 
 // Try says which rule would decide on a reply, and counts nothing; ok = there is one.

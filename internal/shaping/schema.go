@@ -8,6 +8,7 @@ import "github.com/hayauma/hayauma/internal/db"
 //     for everyone under the name *.
 //   - shaping_reply: one row per rule that the operator has set for replies of a
 //     provider, or of everyone. Empty or 0 is what is not looked at.
+//   - shaping_event: what happened to providers, see Journal.
 func Schema() db.Schema {
 	return db.Schema{Package: "shaping", Steps: []db.Stmt{db.SQL(`
 CREATE TABLE shaping_limit (
@@ -31,5 +32,17 @@ CREATE TABLE shaping_reply (
 	rate TEXT NOT NULL,
 	changed INTEGER NOT NULL
 );
+`), db.SQL(`
+CREATE TABLE shaping_event (
+	id INTEGER PRIMARY KEY,
+	provider TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	about TEXT NOT NULL,
+	first INTEGER NOT NULL,
+	last INTEGER NOT NULL,
+	times INTEGER NOT NULL,
+	text TEXT NOT NULL
+);
+CREATE INDEX shaping_event_last ON shaping_event (last);
 `)}}
 }

@@ -21,6 +21,10 @@ func TestReplyRule(t *testing.T) {
 		t.Errorf("%q", told)
 	}
 	n.WaitEvents(n.Submit("after", "x@far.test"), "accepted failed bounced")
+	events := n.Run("", "outbound", "events", "--provider", "far.test", "--since", "1h")
+	if !strings.Contains(events, "far.test  rule   reply rule 1  permanent: 450 4.2.1 This Mailbox is inactive\n") || strings.Count(events, "\n") != 2 {
+		t.Errorf("%s", events)
+	}
 	story := n.Trace("<after@a.test>")
 	for _, part := range []string{"450 4.2.1 This Mailbox is", "inactive", "reason      made final by reply rule 1 (set on 20"} {
 		if !strings.Contains(story, part) {
