@@ -119,6 +119,8 @@ func TestWrongUsage(t *testing.T) {
 		{"ban clear a b", `takes no argument "b"`},
 		{"outbound explain", "ADDRESS|DOMAIN is missing"},
 		{"outbound explain a@b@", "write it like"},
+		{"outbound limit x.test --despite-policy", "goes with --tls none"},
+		{"outbound limit x.test --tls required --despite-policy", "goes with --tls none"},
 		{"outbound events --since soon", "30m, 2h or 3d"},
 		{"outbound reply remove x", "the number of a rule"},
 		{"queue retry", "say which: ids, --all"},
@@ -389,6 +391,10 @@ limits  connections: 7 (outbound.per_destination)
 		t.Errorf("%v", rows)
 	}
 	s.fails("is no provider", "", "outbound", "events", "--provider", "a b")
+	if got := s.do("", "outbound", "limit", "x.test", "--tls", "none", "--despite-policy"); !strings.Contains(strings.Join(strings.Fields(got), " "), "tls none despite-policy set on ") {
+		t.Errorf("%s", got)
+	}
+	s.fails("write none, opportunistic, required or verified", "", "outbound", "limit", "x.test", "--tls", "maybe")
 	s.fails("write messages in a time", "", "outbound", "limit", "*", "--rate", "fast")
 	s.fails("there is no limit", "", "outbound", "limit", "*", "--unset", "colour")
 	if got := s.do("", "outbound", "limit", "outlook.com"); !strings.Contains(got, "KumoCorp/kumomta") {

@@ -188,11 +188,19 @@ func (c *cli) outboundReports() *cobra.Command {
 func (c *cli) outboundLimit() *cobra.Command {
 	values := map[string]*string{}
 	var change control.ProviderLimits
+	despite := false
 	cmd := &cobra.Command{
 		Use: "limit PROVIDER", Short: "Show or change what a provider is asked to bear",
 		Long: "Show or change what a provider is asked to bear. PROVIDER is the domain of the mail\n" +
 			"exchangers, as 'hayauma outbound explain' shows it, or * for all that have no limit\n" +
-			"of their own. What is set holds from the next message on, and outlives restarts.",
+			"of their own. What is set holds from the next message on, and outlives restarts.\n\n" +
+			"--tls may be set for a domain of recipients as well, which goes before its provider:\n" +
+			"  opportunistic  if the host offers TLS; its certificate is not verified\n" +
+			"  required       no mail without TLS\n" +
+			"  verified       no mail unless the certificate names the host\n" +
+			"  none           no TLS, for hosts where it is broken\n" +
+			"It adds to what DANE and MTA-STS ask for, and takes nothing away from it but with\n" +
+			"--despite-policy.",
 		Args: exactly("PROVIDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change.Provider, change.Set = args[0], map[string]string{}
@@ -203,6 +211,13 @@ func (c *cli) outboundLimit() *cobra.Command {
 				if cmd.Flags().Changed(limitName(name)) {
 					change.Set[name] = *value
 				}
+			}
+			if despite {
+				rule := change.Set[string(shaping.TLS)]
+				if rule != "none" && rule != "opportunistic" {
+					return usagef("--despite-policy goes with --tls none or --tls opportunistic")
+				}
+				change.Set[string(shaping.TLS)] = rule + " " + shaping.DespitePolicy
 			}
 			limits, err := ask(cmd.Context(), c, control.OutboundLimit, change)
 			if err != nil {
@@ -217,9 +232,10 @@ func (c *cli) outboundLimit() *cobra.Command {
 		values[string(k)] = new(string)
 		cmd.Flags().StringVar(values[string(k)], limitName(string(k)), "", map[shaping.Key]string{
 			shaping.Connections: "connections at once", shaping.Messages: "messages, before a new connection is made",
-			shaping.Recipients: "recipients in one transaction", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day", shaping.Retry: "waits between attempts, the last repeats: '5m 15m 1h'",
+			shaping.Recipients: "recipients in one transaction", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day", shaping.TLS: "rule: opportunistic, required, verified or none", shaping.Retry: "waits between attempts, the last repeats: '5m 15m 1h'",
 		}[k])
 	}
+	cmd.Flags().BoolVar(&despite, "despite-policy", false, "the TLS rule holds even if DANE or MTA-STS ask for more")
 	cmd.Flags().StringSliceVar(&change.Unset, "unset", nil, "limits to take back, by the names of these flags")
 	return c.jsonFlag(cmd)
 }

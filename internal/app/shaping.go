@@ -42,6 +42,7 @@ func (a *app) shapingDefaults() shaping.Set {
 		shaping.Connections: {Key: shaping.Connections, Value: strconv.Itoa(o.PerDestination), From: "outbound.per_destination"},
 		shaping.Messages:    {Key: shaping.Messages, Value: strconv.Itoa(o.MessagesPerConnection), From: "outbound.messages_per_connection"},
 		shaping.Retry:       {Key: shaping.Retry, Value: waits(a.cfg.Load().Queue.Retry), From: "queue.retry"},
+		shaping.TLS:         {Key: shaping.TLS, Value: "opportunistic", From: "RFC 7435"},
 		shaping.Recipients:  {Key: shaping.Recipients, Value: "100", From: "RFC 5321 §4.5.3.1.8"},
 	}
 }
@@ -102,6 +103,12 @@ func (a *app) queueLimits(provider string) queue.Limits { return a.limitsOf(prov
 // transactionLimits are what a connection to a provider keeps to.
 func (a *app) transactionLimits(provider string) outbound.Limits {
 	return a.limitsOf(provider).outbound
+}
+
+// demand is what the operator asks of connections to a site.
+func (a *app) demand(site, provider string) outbound.Demand {
+	rule, despite, from := a.shaping.TLSRule(site, provider)
+	return outbound.Demand{TLS: rule, Despite: despite, From: from}
 }
 
 // advise says what a provider's reply asks for.

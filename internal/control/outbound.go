@@ -104,7 +104,9 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if down, ok := s.Queue.Down(site); ok {
 		out.Down = &SiteDown{Domain: d.ASCII, Since: stamp(down.Since), Next: stamp(down.Until), Reply: down.Reply}
 	}
-	out.Limits = append(s.providerLimits(state.Name), s.Retry()...)
+	// What is asked of TLS stands with the route, whoever asks.
+	limits := slices.DeleteFunc(s.providerLimits(state.Name), func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
+	out.Limits = append(limits, s.Retry()...)
 	return out, nil
 }
 

@@ -158,7 +158,9 @@ func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
 		return p, nil
 	}
 	switch {
-	case c.rule.must:
+	case c.rule.never != "":
+		c.tls = c.rule.never
+	case c.rule.enforced().must:
 		return w.demandTLS(c), nil
 	case mode == "starttls":
 		if p := w.mustSecure(c); p != nil {

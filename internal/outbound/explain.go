@@ -38,6 +38,7 @@ type Host struct {
 func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	set := o.terms(site.ASCII)
 	r := Route{Site: site.ASCII, By: by(site, set.via)}
+	set.demand = o.demand(set, site.ASCII, o.Provider(ctx, site.ASCII))
 	r.Policy, r.TLS = o.explainTLS(ctx, set, site.ASCII)
 	hosts, fault := o.survey(ctx, site.ASCII, set)
 	if fault != nil {
@@ -59,7 +60,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 		}
 		r.Hosts = append(r.Hosts, host)
 	}
-	if slices.ContainsFunc(r.Hosts, func(h Host) bool { return strings.HasPrefix(h.Policy, "DANE") }) {
+	if !set.demand.Despite && slices.ContainsFunc(r.Hosts, func(h Host) bool { return strings.HasPrefix(h.Policy, "DANE") }) {
 		r.TLS = "as DANE says of a host; else " + r.TLS
 	}
 	if p := planOf(site.ASCII, hosts); len(p.targets) == 0 && p.fault != nil {

@@ -59,6 +59,7 @@ type Options struct {
 	Route    func(name string) (route.Route, bool) // nil = there are none
 	Settings func() Settings
 	Limits   func(provider string) Limits                                      // nil = there are none
+	Demand   func(site, provider string) Demand                                // of the operator; nil = there are none
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	TLS      func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
 	// Sources say from which of our addresses a message goes out; nil = the system
@@ -192,6 +193,7 @@ func (w *worker) usable() bool {
 // serve delivers one message to its recipients at this site.
 func (w *worker) serve(job *queue.Job) []queue.Outcome {
 	t := newTransaction(w, job)
+	w.set.demand = w.o.demand(w.set, w.site, w.provider)
 	if w.ctx.Err() != nil {
 		return nil // the queue takes it back untried
 	}

@@ -22,7 +22,7 @@ type Policy struct {
 // explainTLS tells what is asked of the connections to a site, and which policy asks
 // for it, nil if there is none.
 func (o *Outbound) explainTLS(ctx context.Context, set terms, site string) (*Policy, string) {
-	words := tlsRule(set.via)
+	words := set.demand.words(tlsRule(set.via), false)
 	if o.o.STS == nil || !set.MTASTS || set.via != nil || strings.HasPrefix(site, "[") {
 		return nil, words
 	}
@@ -42,9 +42,9 @@ func (o *Outbound) explainTLS(ctx context.Context, set terms, site string) (*Pol
 	}
 	switch held.Mode {
 	case mtasts.Enforce:
-		words = "always; the certificate is verified (MTA-STS)"
+		words = set.demand.words("always; the certificate is verified (MTA-STS)", true)
 	case mtasts.Testing:
-		words = "if the host offers it; what the policy asks for is only reported (MTA-STS)"
+		words = set.demand.words("if the host offers it; what the policy asks for is only reported (MTA-STS)", false)
 	}
 	return p, words
 }

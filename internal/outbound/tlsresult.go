@@ -84,7 +84,8 @@ func (w *worker) report(t target, r rule, c *client) {
 	if c == nil && r.policy == "" { // it is not known which one bars the host
 		return
 	}
-	if w.o.o.Report == nil || w.set.via != nil || strings.HasPrefix(w.site, "[") {
+	// Where we want no TLS nothing is known of the host's.
+	if w.o.o.Report == nil || r.never != "" || w.set.via != nil || strings.HasPrefix(w.site, "[") {
 		return
 	}
 	result := TLSResult{

@@ -40,14 +40,24 @@ type rule struct {
 	// asks names what verify asks for: what fulfils it once fulfils it again.
 	asks string
 
+	// Of the operator, besides the policy: see Demand.
+	never   string // TLS is not used, and why; empty = it may be
+	insists string // TLS is used, and who says so; empty = nobody does
+	proof   func(tls.ConnectionState) error
+
 	// What kept us from a newer or any policy, for reports.
 	failure, reason string
 }
 
-// rule finds what holds for a host of a site, DANE before MTA-STS (RFC 8461 §2). A
-// smart host or a route is the operator's own matter, and an address literal has no domain that
-// could have a policy (RFC 8461 §3.4).
+// rule finds what holds for a host of a site: its policy, and what the operator asks.
 func (o *Outbound) rule(ctx context.Context, set terms, site string, t target) rule {
+	return set.demand.on(o.policyRule(ctx, set, site, t), func(s tls.ConnectionState) error { return o.verify(s, t.host) })
+}
+
+// policyRule finds the policy that holds for a host of a site, DANE before MTA-STS
+// (RFC 8461 §2). A smart host or a route is the operator's own matter, and an address
+// literal has no domain that could have a policy (RFC 8461 §3.4).
+func (o *Outbound) policyRule(ctx context.Context, set terms, site string, t target) rule {
 	if set.via != nil || strings.HasPrefix(site, "[") {
 		return rule{}
 	}
@@ -101,7 +111,10 @@ func (r rule) proves(c *client) bool { return r.verify != nil && r.asks == c.pro
 
 // refuses says why a connection must not be used, whatever it was made for.
 func (r rule) refuses(c *client) *mail.Fault {
-	if !r.must {
+	if c.rule.never != "" && r.never == "" {
+		return mail.Temporary(mail.CryptoFailure, "TLS was not tried with "+c.host)
+	}
+	if r = r.enforced(); !r.must {
 		return nil
 	}
 	t, ok := c.conn.(*tls.Conn)
@@ -153,7 +166,7 @@ func (o *Outbound) verify(s tls.ConnectionState, host string) error {
 
 // demandTLS secures a connection as its rule demands.
 func (w *worker) demandTLS(c *client) *problem {
-	r := c.rule
+	r := c.rule.enforced()
 	if !c.ext.startTLS {
 		c.failed(noSTARTTLS, "")
 		return about(c, finding(r.noTLS(c.host+" offers no STARTTLS")))

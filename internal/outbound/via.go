@@ -13,7 +13,8 @@ import (
 // terms are the settings as they hold for one site.
 type terms struct {
 	Settings
-	via *via // nil = mail goes to the exchangers of the site
+	via    *via   // nil = mail goes to the exchangers of the site
+	demand Demand // of the operator
 }
 
 // via is who takes mail instead of a domain's own exchangers: the smart host of the

@@ -51,8 +51,9 @@ func TestStormIsAFewEvents(t *testing.T) {
 			j.Note(shaping.Event{Provider: "x.test", Kind: "fewer", Text: "1 at once: 421 busy\x00\xff"})
 			time.Sleep(time.Second)
 		}
-		if got := happened(t, j, ""); got != "x.test fewer x1799, x.test fewer x3601" {
-			t.Error(got)
+		list, err := j.Events(t.Context(), "", time.Now().Add(-24*time.Hour), 1000)
+		if err != nil || len(list) != 2 || list[0].Times+list[1].Times != 90*60 || list[1].Times < 3600 || list[1].Times > 3610 {
+			t.Errorf("%v, %+v", err, list)
 		}
 		time.Sleep(11 * time.Minute)
 		j.Note(shaping.Event{Provider: "x.test", Kind: "fewer", Text: strings.Repeat("x", 1000)})
@@ -60,7 +61,7 @@ func TestStormIsAFewEvents(t *testing.T) {
 		j.Note(shaping.Event{Provider: "y.test", Kind: "down", About: "b.test"})
 		cancel()
 		<-ended // and what is left is written
-		if got := happened(t, j, "X.test"); got != "x.test fewer x1, x.test fewer x1799, x.test fewer x3601" {
+		if got := happened(t, j, "X.test"); !strings.HasPrefix(got, "x.test fewer x1, x.test fewer x1") || strings.Count(got, "fewer") != 3 {
 			t.Error(got)
 		}
 		if got := happened(t, j, "y.test"); got != "y.test down b.test x1, y.test down a.test x1" {

@@ -19,11 +19,12 @@ const (
 	Messages    Key = "messages_per_connection" // then a new one is made
 	Recipients  Key = "recipients"              // in one transaction
 	Rate        Key = "rate"                    // messages in a time, as 600/min
+	TLS         Key = "tls"                     // rule; also for a domain of recipients
 	Retry       Key = "retry"                   // waits between attempts, as 5m 1h; the last repeats
 )
 
 // Keys are all of them, in the order in which people are shown them.
-func Keys() []Key { return []Key{Connections, Messages, Recipients, Rate, Retry} }
+func Keys() []Key { return []Key{Connections, Messages, Recipients, Rate, Retry, TLS} }
 
 // largest bounds every number.
 const largest = 1_000_000
@@ -39,7 +40,7 @@ func (k Key) number(value string) (int, error) {
 // known refuses what is no limit.
 func (k Key) known() error {
 	if !slices.Contains(Keys(), k) {
-		return fmt.Errorf("there is no limit %q: use connections, messages_per_connection, recipients, rate or retry", string(k))
+		return fmt.Errorf("there is no limit %q: use connections, messages_per_connection, recipients, rate, retry or tls", string(k))
 	}
 	return nil
 }
@@ -54,6 +55,8 @@ func (k Key) check(value string) error {
 		_, _, err = parseRate(value)
 	case Retry:
 		_, err = parseWaits(value)
+	case TLS:
+		_, _, err = parseTLS(value)
 	default:
 		_, err = k.number(value)
 	}
@@ -101,4 +104,22 @@ func parseRate(s string) (messages int, per time.Duration, err error) {
 		return 0, 0, fmt.Errorf("rate = %q: write messages in a time, as 5/s, 600/min, 1000/h or 20000/day", s)
 	}
 	return messages, per, nil
+}
+
+// DespitePolicy stands behind a TLS rule that holds even where a policy of the domain
+// asks for more.
+const DespitePolicy = "despite-policy"
+
+// parseTLS reads a TLS rule: none, opportunistic, required or verified; of the first
+// two also with despite-policy behind it.
+func parseTLS(s string) (rule string, despite bool, err error) {
+	rule, rest, more := strings.Cut(s, " ")
+	weak := rule == "none" || rule == "opportunistic"
+	switch {
+	case !weak && rule != "required" && rule != "verified", more && rest != DespitePolicy:
+		return "", false, fmt.Errorf("tls = %q: write none, opportunistic, required or verified", s)
+	case more && !weak:
+		return "", false, fmt.Errorf("tls = %q: only none and opportunistic can hold despite a policy", rule)
+	}
+	return rule, more, nil
 }

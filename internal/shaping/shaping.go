@@ -126,6 +126,20 @@ func (s *Store) For(provider string) Set {
 	return out
 }
 
+// TLSRule is what the operator asks of connections to a site: what is set for it, for
+// its provider, for everyone. The rule is empty if nothing is.
+func (s *Store) TLSRule(site, provider string) (rule string, despite bool, from string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range []string{site, provider, Everyone} {
+		if l, ok := s.rows[name][TLS]; ok {
+			rule, despite, _ = parseTLS(l.Value) // what is stored was checked
+			return rule, despite, l.From
+		}
+	}
+	return "", false, ""
+}
+
 // Title names a provider as people know it, "" if nothing was shipped for it.
 func (s *Store) Title(provider string) string { return s.titles[provider] }
 

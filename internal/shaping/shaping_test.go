@@ -1,6 +1,7 @@
 package shaping_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,6 +71,29 @@ func TestWhatHolds(t *testing.T) {
 	}
 }
 
+// TestTLSRule: what is set for a domain goes before what is set for its provider, and
+// that before what is set for everyone.
+func TestTLSRule(t *testing.T) {
+	t.Parallel()
+	s := open(t, dbtest.New(t, shaping.Schema()))
+	for _, step := range []struct{ name, set, want string }{
+		{"", "", " false "},
+		{"*", "required", "required false for *"},
+		{"big.test", "opportunistic despite-policy", "opportunistic true for big.test"},
+		{"firm.test", "verified", "verified false for firm.test"},
+	} {
+		if step.name != "" {
+			if err := s.Set(t.Context(), step.name, shaping.TLS, step.set); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rule, despite, from := s.TLSRule("firm.test", "big.test")
+		if got := fmt.Sprint(rule, " ", despite, " ", from[max(strings.Index(from, "for "), 0):]); got != step.want {
+			t.Errorf("with %s for %s: %q, want %q", step.set, step.name, got, step.want)
+		}
+	}
+}
+
 func TestNoSuchLimit(t *testing.T) {
 	t.Parallel()
 	s := open(t, dbtest.New(t, shaping.Schema()))
@@ -80,6 +104,9 @@ func TestNoSuchLimit(t *testing.T) {
 		{"x.test", "connections", "many", "from 1 to"},
 		{"x.test", "connections", "1000001", "from 1 to"},
 		{"x.test", "retry", "", "at least one"},
+		{"x.test", "tls", "", "write none, opportunistic"},
+		{"x.test", "tls", "none sometimes", "write none, opportunistic"},
+		{"x.test", "tls", "verified despite-policy", "only none and opportunistic"},
 		{"x.test", "retry", "5m soon", "up to 50 waits"},
 		{"x.test", "retry", "0s", "up to 50 waits"},
 		{"x.test", "retry", strings.Repeat("1h ", 51), "up to 50 waits"},
