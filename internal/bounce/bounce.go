@@ -123,8 +123,19 @@ func signalAgain(again chan struct{}) {
 	}
 }
 
-// report writes one report for those recipients that want it and settles all.
+// report writes one report for those recipients that want it and settles all. If it
+// would tell of one who has left meanwhile, nothing is written and the next round
+// looks at the others again.
 func (r *Reporter) report(ctx context.Context, m *queue.Message, o occasion) error {
+	err := r.write(ctx, m, o)
+	if errors.Is(err, queue.ErrNotFound) {
+		signalAgain(r.again)
+		return nil
+	}
+	return err
+}
+
+func (r *Reporter) write(ctx context.Context, m *queue.Message, o occasion) error {
 	var told []queue.Recipient
 	ids := make([]mail.ID, 0, len(m.Recipients))
 	for _, rcpt := range m.Recipients {

@@ -257,6 +257,51 @@ func TestDelayNoticeOnce(t *testing.T) {
 	}
 }
 
+// overtaking is an engine where a statement overtakes the next write, once it is given.
+type overtaking struct {
+	db.DB
+	next *atomic.Pointer[db.Stmt]
+}
+
+func (o overtaking) Write(ctx context.Context, fn func(*db.Tx) error) error {
+	if s := o.next.Swap(nil); s != nil {
+		err := o.DB.Write(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(*s)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return o.DB.Write(ctx, fn)
+}
+
+// TestDelayNoticeOfWhoHasIt: a recipient that is delivered between the look and the
+// notice is not told of; the others are.
+func TestDelayNoticeOfWhoHasIt(t *testing.T) {
+	t.Parallel()
+	var next atomic.Pointer[db.Stmt]
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), DelayNotice: time.Millisecond, Asleep: true,
+		DB: func(d db.DB) db.DB { return overtaking{d, &next} }})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@elsewhere.test", 0))
+	s.WakeQueue()
+	settled(t, s, id, "accepted deferred deferred")
+	delivered := db.SQL("DELETE FROM queue_recipient WHERE address = 'y@elsewhere.test'")
+	next.Store(&delivered)
+	s.WakeReporter()
+	settled(t, s, id, "accepted deferred deferred delayed")
+	got := s.Inbox("alice@hayauma.test")
+	if len(got) != 1 || next.Load() != nil {
+		t.Fatalf("INBOX: %q", got)
+	}
+	r := read(t, got[0])
+	wantAll(t, "status", r.status, "Final-Recipient: rfc822; x@elsewhere.test\r\nAction: delayed")
+	if strings.Contains(r.status, "y@elsewhere.test") || strings.Contains(r.text, "<y@elsewhere.test>") {
+		t.Errorf("tells of the delay of one who has it: %s", r.text)
+	}
+}
+
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), Lifetime: time.Microsecond})

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -449,6 +450,18 @@ func TestDelayNotice(t *testing.T) {
 	}))
 	if late, err = w.q.Delayed(t.Context(), 10); len(late) != 0 || err != nil {
 		t.Errorf("told twice: %+v, %v", late, err)
+	}
+	// Of one who does not wait any more nobody is told that he does.
+	for _, left := range []string{"state = 2", "state = 4", "state = 5", "state = 6", ""} {
+		err := w.db.Write(t.Context(), func(tx *db.Tx) error {
+			if _, err := tx.Exec(db.SQL("UPDATE queue_recipient SET " + cmp.Or(left, "id = 1") + " WHERE address = 'old@x.test'")); err != nil {
+				return err
+			}
+			return w.q.MarkDelayed(tx, []mail.ID{old.Recipients[0].ID, old.Recipients[1].ID})
+		})
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", left, err)
+		}
 	}
 	if m, err := w.q.Show(t.Context(), old.ID); err != nil || !m.Recipients[0].Delayed {
 		t.Errorf("%+v, %v", m, err)

@@ -19,7 +19,7 @@ var (
 		WHERE state = 3 AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
 	selectOwed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state IN (1, 3) AND tell > 0 AND tell <= ? ORDER BY tell, message, id LIMIT ?`)
-	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1, tell = CASE WHEN tell <= ? THEN 0 ELSE tell END WHERE id IN (@ids)")
+	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1, tell = CASE WHEN tell <= ? THEN 0 ELSE tell END WHERE id IN (@ids) AND state IN (1, 3)")
 	messagesOf  = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE id IN (@ids)")
 	settleRows  = db.SQL("DELETE FROM queue_recipient WHERE id IN (@ids) AND state IN (4, 6)")
 )
@@ -117,9 +117,15 @@ func (q *Queue) Settle(tx *db.Tx, recipients []mail.ID) error {
 	return nil
 }
 
-// MarkDelayed records that the sender was told of the delay.
+// MarkDelayed records that the sender was told of the delay, in the commit that
+// holds the notice. If one of them does not wait any more, since it was delivered
+// meanwhile, given up, or is under way again, the error is ErrNotFound: that notice
+// would tell of too many.
 func (q *Queue) MarkDelayed(tx *db.Tx, recipients []mail.ID) error {
-	_, err := tx.ExecIn(markDelayed, db.In{Before: []any{micros()}, IDs: plainIDs(recipients)})
+	n, err := tx.ExecIn(markDelayed, db.In{Before: []any{micros()}, IDs: plainIDs(recipients)})
+	if err == nil && n < int64(len(recipients)) {
+		return ErrNotFound
+	}
 	return err
 }
 
