@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/hayauma/hayauma/internal/db"
-	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // verb is what somebody does to recipients by hand.
@@ -88,13 +87,13 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 	}
 	var c changes
 	var reports []Report
-	var leased []int64
+	var leased []Recipient
 	sites := map[string]bool{}
 	for _, m := range list {
 		for _, r := range m.Recipients {
 			switch {
 			case r.State == Leased && v.by == byAdmin:
-				leased = append(leased, int64(r.ID))
+				leased = append(leased, r)
 			case may(r.State, v.to, v.by) && (v.from == 0 || v.from == r.State):
 				r = v.apply(r)
 				c.add(m, r)
@@ -132,7 +131,7 @@ func told(r Recipient) Outcome {
 
 // wishes is how many of those under way the verb would reach, as far as can be told
 // before it is done.
-func (v verb) wishes(leased []int64) int {
+func (v verb) wishes(leased []Recipient) int {
 	if v.wish == 0 {
 		return 0
 	}
@@ -152,17 +151,21 @@ func (v verb) apply(r Recipient) Recipient {
 
 // wish leaves on leased rows what their result, or the worker that is about to
 // take them, shall grant.
-func (q *Queue) wish(tx *db.Tx, leased []int64, v verb) (int, error) {
+func (q *Queue) wish(tx *db.Tx, leased []Recipient, v verb) (int, error) {
+	ids := make([]int64, len(leased))
+	for i, r := range leased {
+		ids[i] = int64(r.ID)
+	}
 	switch {
 	case len(leased) == 0:
 		return 0, nil
 	case v.unwish:
-		n, err := tx.ExecIn(dropWish, db.In{IDs: leased})
+		n, err := tx.ExecIn(dropWish, db.In{IDs: ids})
 		return int(n), err
 	case v.wish == 0:
 		return 0, nil
 	}
-	n, err := tx.ExecIn(setWish, db.In{Before: []any{int(v.wish)}, IDs: leased})
+	n, err := tx.ExecIn(setWish, db.In{Before: []any{int(v.wish)}, IDs: ids})
 	if err != nil {
 		return 0, err
 	}
@@ -172,8 +175,8 @@ func (q *Queue) wish(tx *db.Tx, leased []int64, v verb) (int, error) {
 		if !q.running {
 			return
 		}
-		for _, id := range leased {
-			q.wished[mail.ID(id)] = true
+		for _, r := range leased {
+			q.wished[r.ID] = claimedAs(r)
 		}
 	})
 	return int(n), nil

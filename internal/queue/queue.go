@@ -81,11 +81,11 @@ type Queue struct {
 	providers map[string]*provider
 	known     map[string]known // the providers of sites
 	turn      turn
-	active    int             // workers
-	octets    int64           // of all leases in memory
-	flows     map[int64]int64 // the same, by flow
-	starved   bool            // the scheduler waits for memory
-	wished    map[mail.ID]bool
+	active    int                 // workers
+	octets    int64               // of all leases in memory
+	flows     map[int64]int64     // the same, by flow
+	starved   bool                // the scheduler waits for memory
+	wished    map[mail.ID]claimed // leases with a wish
 	running   bool
 	stop      context.Context // ends when the server stops
 	stopping  bool
@@ -105,7 +105,7 @@ func New(o Options) *Queue {
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
 		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, flows: map[int64]int64{},
-		wished: map[mail.ID]bool{}, rewind: math.MinInt64,
+		wished: map[mail.ID]claimed{}, rewind: math.MinInt64,
 	}
 }
 

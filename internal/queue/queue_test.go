@@ -244,6 +244,57 @@ func TestResultWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
+// TestWishOfALaterLease: a result that comes again, and is dropped, does not take
+// away what somebody wishes of the attempt that is about to begin.
+func TestWishOfALaterLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.q.running, w.q.stuck = true, true // no worker begins by itself
+	m := w.message("a@x.test")
+	w.insert(m)
+	id := m.Recipients[0].ID
+	claim := func() *item {
+		w.must(w.q.claim(t.Context(), []int64{int64(id)}))
+		l := w.q.sites["x.test"].ready.pop()
+		return &item{lease: l, r: l.job.Recipients[0], outcome: Outcome{Recipient: id, Result: TryLater}}
+	}
+	hold := func(want int) {
+		t.Helper()
+		if n, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{id}}); n != 1 || err != nil || len(w.q.wished) != want {
+			t.Fatalf("held %d, %v, wishes %v", n, err, w.q.wished)
+		}
+	}
+	first := claim()
+	w.must(w.q.write(t.Context(), []*item{first})) // ... and nobody hears of it
+	second := claim()
+	hold(1)
+	if left := w.q.record(t.Context(), []*item{first}); len(left) != 0 || !first.lost {
+		t.Fatalf("the repeated result: %v, lost %v", left, first.lost)
+	}
+	if w.q.withdraw(second.lease); len(second.lease.job.Recipients) != 0 || len(w.q.results) != 1 {
+		t.Error("the attempt begins although somebody holds it")
+	}
+	w.q.record(t.Context(), w.q.take())
+	if s := w.stats(); s[Held] != 1 || len(w.q.wished) != 0 {
+		t.Errorf("states %v, wishes %v", s, w.q.wished)
+	}
+	// A wish of the lease before is none of this one.
+	_, err := w.q.Release(t.Context(), Filter{IDs: []mail.ID{id}})
+	w.must(err)
+	third := claim()
+	hold(1)
+	w.must(w.q.write(t.Context(), []*item{third})) // nobody hears of this one either
+	_, err = w.q.Release(t.Context(), Filter{IDs: []mail.ID{id}})
+	w.must(err)
+	fourth := claim()
+	if w.q.withdraw(fourth.lease); len(fourth.lease.job.Recipients) != 1 {
+		t.Error("withdrawn for the wish of a lease that is over")
+	}
+	if w.q.record(t.Context(), []*item{third}); len(w.q.wished) != 0 {
+		t.Errorf("wishes %v", w.q.wished)
+	}
+}
+
 func TestPanicDelaysMail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {

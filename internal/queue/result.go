@@ -175,7 +175,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 		for _, it := range items {
 			row, ours := leased[it.r.ID]
 			// A result that was recorded without our knowing it has left its mark.
-			if it.lost = !ours || row.attempts != it.r.Attempts || row.next != it.r.Next; it.lost {
+			if it.lost = !ours || row.claimed != claimedAs(it.r); it.lost {
 				continue
 			}
 			m, set := it.lease.job.Message, set
@@ -239,13 +239,19 @@ func (w wish) event() string {
 	}
 }
 
-// leasedRow is what a result must know of its row. Nothing changes attempts and
-// next while it is leased, and every result changes one of them: so they name the
-// lease.
-type leasedRow struct {
-	wish     wish
+// claimed names one lease of a row. Nothing changes attempts and next while it is
+// leased, and every result changes one of them.
+type claimed struct {
 	attempts int
 	next     int64
+}
+
+func claimedAs(r Recipient) claimed { return claimed{r.Attempts, r.Next} }
+
+// leasedRow is what a result must know of its row.
+type leasedRow struct {
+	wish wish
+	claimed
 }
 
 // leased returns which rows this process still leases.
@@ -324,7 +330,9 @@ func (q *Queue) recorded(items []*item) {
 			q.o.Logger.Warn("a result is dropped: its recipient is no longer leased by this process",
 				"message", it.lease.job.Message.ID.String(), "recipient", it.r.ID.String(), "result", it.outcome.Result.String())
 		}
-		delete(q.wished, it.r.ID)
+		if q.wished[it.r.ID] == claimedAs(it.r) { // else it is about a later lease
+			delete(q.wished, it.r.ID)
+		}
 		if it.lease.left--; it.lease.left == 0 {
 			q.spendMemory(it.lease, -it.lease.octets)
 		}

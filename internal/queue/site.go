@@ -256,7 +256,7 @@ func (q *Queue) withdraw(l *lease) {
 	}
 	kept := make([]Recipient, 0, len(l.job.Recipients))
 	for _, r := range l.job.Recipients {
-		if !q.wished[r.ID] {
+		if c, wished := q.wished[r.ID]; !wished || c != claimedAs(r) {
 			kept = append(kept, r)
 			continue
 		}
