@@ -23,6 +23,7 @@ func (c *cli) queueCommand() *cobra.Command {
 		c.queueVerb("release", "Let go on what is held", control.QueueRelease, "released"),
 		c.queueVerb("bounce", "Give up, and tell the sender", control.QueueBounce, "given up; the sender is told"),
 		c.queueVerb("delete", "Give up without telling anybody", control.QueueDelete, "deleted"),
+		c.queueExport(),
 	)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/user"
@@ -25,7 +26,9 @@ func (c *cli) sendCommand() *cobra.Command {
 			"  -f, -r SENDER  the sender; you at this server's domain if not given\n" +
 			"  -F NAME        the name in From, if the message has no From\n" +
 			"  -i, -oi        a line with a single dot does not end the message\n" +
-			"  -v             tell the id under which the message was taken\n\n" +
+			"  -v             tell the id under which the message was taken\n" +
+			"  --envelope FILE  sender, recipients and all else of the envelope from a file of\n" +
+			"                 'hayauma queue export'; the message stays as it is\n\n" +
 			"Other flags of sendmail that deliver mail are accepted and do nothing.",
 		DisableFlagParsing: true, // they are those of sendmail
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,6 +41,9 @@ func (c *cli) sendCommand() *cobra.Command {
 			}
 			if o.config != "" {
 				c.configFlag = o.config
+			}
+			if o.envelope != "" {
+				return c.sendAgain(cmd.Context(), o)
 			}
 			return c.send(cmd.Context(), o)
 		},
@@ -72,6 +78,28 @@ func (c *cli) send(ctx context.Context, o sendmail) error {
 			fmt.Fprintf(c.stdout, "message %s taken for %s\n", sent.Message, count(len(s.recipients), "recipient"))
 		}
 		return nil
+	})
+}
+
+// sendAgain sends what was exported, with its envelope.
+func (c *cli) sendAgain(ctx context.Context, o sendmail) error {
+	if o.fromHeader || o.senderGiven || len(o.recipients) > 0 {
+		return usagef("--envelope tells sender and recipients: give none, and no -t")
+	}
+	text, err := os.ReadFile(o.envelope)
+	if err != nil {
+		return err
+	}
+	var e control.Exported
+	if err := json.Unmarshal(text, &e); err != nil {
+		return fmt.Errorf("%s is no envelope of 'hayauma queue export': %w", o.envelope, err)
+	}
+	return c.with(ctx, func(client *control.Client, _ *config.Config) error {
+		sent, err := control.SendAgain(ctx, client, control.Outgoing{User: userName(), Envelope: &e, Message: newLineReader(c.stdin, false)})
+		if err == nil && o.verbose {
+			_, err = fmt.Fprintf(c.stdout, "message %s taken for %s\n", sent.Message, count(len(e.Recipients), "recipient"))
+		}
+		return err
 	})
 }
 

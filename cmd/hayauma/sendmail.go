@@ -14,6 +14,7 @@ type sendmail struct {
 	senderGiven bool
 	name        string // -F
 	config      string // --config
+	envelope    string // --envelope
 	recipients  []string
 }
 
@@ -57,20 +58,26 @@ func parseSendmail(args []string) (sendmail, error) {
 // long takes a flag of two dashes: ours, not sendmail's.
 func (o *sendmail) long(arg string, rest []string) ([]string, error) {
 	name, value, joined := strings.Cut(arg, "=")
+	var to *string
 	switch {
 	case name == "--help" && !joined:
 		o.help = true
 		return rest, nil
-	case name != "--config":
+	case name == "--config":
+		to = &o.config
+	case name == "--envelope":
+		to = &o.envelope
+	default:
 		return nil, usagef("send does not know %s; 'hayauma send --help' shows what can be given", name)
-	case joined:
-		o.config = value
-		return rest, nil
-	case len(rest) == 0:
-		return nil, usagef("--config needs the name of a file")
 	}
-	o.config = rest[0]
-	return rest[1:], nil
+	if !joined {
+		if len(rest) == 0 {
+			return nil, usagef("%s needs the name of a file", name)
+		}
+		value, rest = rest[0], rest[1:]
+	}
+	*to = value
+	return rest, nil
 }
 
 // letters takes the letters of one argument.

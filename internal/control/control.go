@@ -64,7 +64,14 @@ func Ask[In, Out any](ctx context.Context, c *Client, call Call[In, Out], in In)
 	return out, err
 }
 
-func (c *Client) post(ctx context.Context, path string, body io.Reader, out any) (err error) {
+func (c *Client) post(ctx context.Context, path string, body io.Reader, out any) error {
+	return c.stream(ctx, path, body, func(answer *http.Response) error {
+		return json.NewDecoder(answer.Body).Decode(out)
+	})
+}
+
+// stream makes a call and has its answer read.
+func (c *Client) stream(ctx context.Context, path string, body io.Reader, read func(*http.Response) error) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://hayauma"+path, body)
 	if err != nil {
 		return err
@@ -74,30 +81,39 @@ func (c *Client) post(ctx context.Context, path string, body io.Reader, out any)
 		return fmt.Errorf("the server does not answer on its admin socket: %w", err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	dec := json.NewDecoder(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		var f failure
-		if err := dec.Decode(&f); err != nil || f.Error == "" {
-			return fmt.Errorf("the server answers %s on its admin socket", resp.Status)
-		}
-		return errors.New(f.Error)
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return read(resp)
+	case http.StatusGone:
+		return ErrGone
 	}
-	return dec.Decode(out)
+	var f failure
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
+		return fmt.Errorf("the server answers %s on its admin socket", resp.Status)
+	}
+	return errors.New(f.Error)
 }
 
 // handle registers the server's side of a call.
 func handle[In, Out any](mux *http.ServeMux, call Call[In, Out], serve func(context.Context, In) (Out, error)) {
 	mux.HandleFunc("POST /v1/"+call.Name, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&in); err != nil {
-			answer(w, http.StatusBadRequest, failure{Error: "the question is not understood: " + err.Error()})
-			return
+		if understood(w, r, &in) {
+			out, err := serve(r.Context(), in)
+			reply(w, out, err)
 		}
-		out, err := serve(r.Context(), in)
-		reply(w, out, err)
 	})
+}
+
+// understood reads a question, or answers that it cannot be read.
+func understood(w http.ResponseWriter, r *http.Request, in any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(in)
+	if err != nil {
+		answer(w, http.StatusBadRequest, failure{Error: "the question is not understood: " + err.Error()})
+	}
+	return err == nil
 }
 
 // unknown answers a call that there is not, as a command line of another
@@ -120,25 +136,3 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the asker went away: nobody is left to tell
 }
-
-// direct carries requests to a handler without a socket.
-type direct struct{ h http.Handler }
-
-func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := &recorder{header: http.Header{}, status: http.StatusOK}
-	d.h.ServeHTTP(w, req)
-	return &http.Response{
-		StatusCode: w.status, Status: http.StatusText(w.status), Header: w.header,
-		Body: io.NopCloser(&w.body), Request: req,
-	}, nil
-}
-
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }

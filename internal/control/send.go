@@ -19,6 +19,7 @@ type Outgoing struct {
 	Recipients []string
 	User       string    // who sends, for the trace
 	Message    io.Reader // with CRLF line ends
+	Envelope   *Exported // of SendAgain, instead of From and Recipients
 }
 
 // Send hands a message over as a stream. The answer comes once it is durable.
@@ -30,46 +31,78 @@ func Send(ctx context.Context, c *Client, o Outgoing) (Sent, error) {
 }
 
 func (s *Service) send(w http.ResponseWriter, r *http.Request) {
-	sent, err := s.submit(r.Context(), r.URL.Query(), r.Body)
+	sent, err := s.fromQuery(r.Context(), r.URL.Query(), r.Body)
 	reply(w, sent, err)
 }
 
-func (s *Service) submit(ctx context.Context, q url.Values, message io.Reader) (Sent, error) {
-	var env mail.Envelope
-	if from := q.Get("from"); from != "" {
-		a, err := mail.ParseAddress(from)
-		if err != nil {
-			return Sent{}, fmt.Errorf("sender %q: %w", from, err)
-		}
-		env.From = a
+func (s *Service) fromQuery(ctx context.Context, q url.Values, message io.Reader) (Sent, error) {
+	from, err := sender(q.Get("from"))
+	if err != nil {
+		return Sent{}, err
 	}
-	env.UTF8, env.EightBit = !env.From.IsASCII(), true
-	if len(q["rcpt"]) == 0 {
+	list := make([]mail.Recipient, 0, len(q["rcpt"]))
+	for _, text := range q["rcpt"] {
+		r, err := recipient(text)
+		if err != nil {
+			return Sent{}, err
+		}
+		list = append(list, r)
+	}
+	return s.submit(ctx, submission{Envelope: mail.Envelope{From: from}, recipients: list, user: q.Get("user"), message: message})
+}
+
+func sender(text string) (mail.Address, error) {
+	if text == "" {
+		return mail.Address{}, nil
+	}
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		err = fmt.Errorf("sender %q: %w", text, err)
+	}
+	return a, err
+}
+
+func recipient(text string) (mail.Recipient, error) {
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		err = fmt.Errorf("recipient %q: %w", text, err)
+	}
+	return mail.Recipient{Address: a}, err
+}
+
+// submission is a message from the command line.
+type submission struct {
+	mail.Envelope
+	recipients []mail.Recipient
+	user       string
+	message    io.Reader
+}
+
+func (s *Service) submit(ctx context.Context, m submission) (Sent, error) {
+	env := m.Envelope
+	env.UTF8, env.EightBit = env.UTF8 || !env.From.IsASCII(), true
+	if len(m.recipients) == 0 {
 		return Sent{}, errors.New("the message has no recipients")
 	}
 	o := mail.Origin{Door: mail.DoorCommand, Helo: "localhost", Protocol: "local", Tenant: account.MainTenant}
-	if user := q.Get("user"); user != "" {
-		o.Login = mail.Address{Local: user}
+	if m.user != "" {
+		o.Login = mail.Address{Local: m.user}
 	}
 	t := s.Intake.Begin(o, env)
 	defer t.Abort()
-	for _, rcpt := range q["rcpt"] {
-		a, err := mail.ParseAddress(rcpt)
-		if err != nil {
-			return Sent{}, fmt.Errorf("recipient %q: %w", rcpt, err)
-		}
-		target, fault := t.Resolve(ctx, a)
+	for _, r := range m.recipients {
+		target, fault := t.Resolve(ctx, r.Address)
 		if fault == nil {
-			fault = s.Policy.Rcpt(ctx, o, a, target)
+			fault = s.Policy.Rcpt(ctx, o, r.Address, target)
 		}
 		if fault == nil {
-			fault = t.Add(ctx, mail.Recipient{Address: a}, target)
+			fault = t.Add(ctx, r, target)
 		}
 		if fault != nil {
-			return Sent{}, fmt.Errorf("recipient %s: %w", rcpt, fault)
+			return Sent{}, fmt.Errorf("recipient %s: %w", r.Address, fault)
 		}
 	}
-	if _, err := io.Copy(t, message); err != nil {
+	if _, err := io.Copy(t, m.message); err != nil {
 		return Sent{}, err
 	}
 	result := t.Commit(context.WithoutCancel(ctx))

@@ -81,6 +81,7 @@ func (s *Service) Handler() http.Handler {
 	for _, v := range s.queueVerbs() {
 		handle(mux, v.call, v.serve)
 	}
+	s.handleExport(mux)
 	s.handleOutbound(mux)
 	s.handleRoutes(mux)
 	s.handleSources(mux)
@@ -88,6 +89,7 @@ func (s *Service) Handler() http.Handler {
 	handle(mux, Recall, s.recall)
 	handle(mux, Check, s.check)
 	mux.HandleFunc("POST /v1/send", s.send)
+	mux.HandleFunc("POST /v1/send/again", s.sendAgain)
 	mux.HandleFunc("/", unknown)
 	return mux
 }

@@ -1,0 +1,126 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+)
+
+// maxEnvelope bounds the envelope of SendAgain in octets: some ten thousand
+// recipients.
+const maxEnvelope = 4 << 20
+
+// SendAgain hands a message over that was exported, with the envelope that it had:
+// to those recipients that have not had it. It is a new message, with a lifetime of
+// its own. The answer comes once it is durable.
+func SendAgain(ctx context.Context, c *Client, o Outgoing) (Sent, error) {
+	var sent Sent
+	envelope, err := json.Marshal(o.Envelope)
+	if err != nil {
+		return sent, err
+	}
+	q := url.Values{"user": {o.User}}
+	body := io.MultiReader(bytes.NewReader(append(envelope, '\n')), o.Message)
+	err = c.post(ctx, "/v1/send/again?"+q.Encode(), body, &sent)
+	return sent, err
+}
+
+func (s *Service) sendAgain(w http.ResponseWriter, r *http.Request) {
+	sent, err := s.again(r.Context(), r.URL.Query().Get("user"), r.Body)
+	reply(w, sent, err)
+}
+
+func (s *Service) again(ctx context.Context, user string, body io.Reader) (Sent, error) {
+	in := bufio.NewReader(body)
+	var line []byte
+	for more := true; more; {
+		part, err := in.ReadSlice('\n')
+		if line = append(line, part...); len(line) > maxEnvelope {
+			return Sent{}, errors.New("the envelope is too long: export fewer recipients at once")
+		}
+		if more = errors.Is(err, bufio.ErrBufferFull); err != nil && !more {
+			return Sent{}, fmt.Errorf("read the envelope: %w", err)
+		}
+	}
+	var e Exported
+	if err := json.Unmarshal(line, &e); err != nil {
+		return Sent{}, fmt.Errorf("the envelope is not understood: %w", err)
+	}
+	m, err := e.submission()
+	if err != nil {
+		return Sent{}, fmt.Errorf("the envelope: %w", err)
+	}
+	m.user, m.message = user, in
+	return s.submit(ctx, m)
+}
+
+// submission is the envelope as it came in.
+func (e *Exported) submission() (m submission, err error) {
+	m.UTF8, m.Ret, m.EnvID, m.RequireTLS = e.UTF8, e.Ret, e.EnvID, e.RequireTLS
+	m.By.Return, m.By.Trace = e.ByReturn, e.ByTrace
+	if m.From, err = sender(e.From); err != nil {
+		return m, err
+	}
+	if m.Release, err = setWhen(e.HoldUntil); err != nil {
+		return m, err
+	}
+	if m.By.At, err = setWhen(e.By); err != nil {
+		return m, err
+	}
+	if e.Ret != "" && e.Ret != "FULL" && e.Ret != "HDRS" {
+		return m, fmt.Errorf("%q is not FULL or HDRS", e.Ret)
+	}
+	if e.Priority < int(mail.LowestPriority) || e.Priority > int(mail.HighestPriority) {
+		return m, fmt.Errorf("a priority of %d: write one from %d to %d", e.Priority, mail.LowestPriority, mail.HighestPriority)
+	}
+	m.Priority = mail.Priority(e.Priority)
+	for _, to := range e.Recipients {
+		if to.State == queue.Served.String() {
+			continue // it has the message
+		}
+		r, err := recipient(to.Address)
+		if err != nil {
+			return m, err
+		}
+		if r.Notify, err = notifyOf(to.Notify); err != nil {
+			return m, err
+		}
+		r.ORCPT = to.ORCPT
+		m.recipients = append(m.recipients, r)
+	}
+	return m, nil
+}
+
+// setWhen reads what whenSet wrote.
+func setWhen(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time: %w", text, err)
+	}
+	return mail.Micros(at), nil
+}
+
+func notifyOf(words []string) (n mail.Notify, err error) {
+	for _, word := range words {
+		i := slices.Index(notifyNames(), word)
+		if i < 0 {
+			return n, fmt.Errorf("%q: NOTIFY is never, success, failure or delay", word)
+		}
+		n |= 1 << i
+	}
+	return n, nil
+}
