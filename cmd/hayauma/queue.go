@@ -39,9 +39,13 @@ func (f *selection) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Domain, "domain", "", "what goes to this domain")
 	cmd.Flags().StringVar(&f.Sender, "sender", "", "what comes from this sender; <> = reports")
 	cmd.Flags().StringVar(&f.Host, "host", "", "what this host (MX) did not take at the last attempt")
+	cmd.Flags().StringVar(&f.Provider, "provider", "", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
 	cmd.Flags().StringVar(&f.Reply, "reply", "", "what was last answered with a text like this")
 	cmd.Flags().StringVar(&f.Class, "class", "", "what last failed for this reason, like bad-mailbox")
 	cmd.Flags().StringVar(&f.Tag, "tag", "", "messages with this tag")
+	cmd.Flags().StringVar(&f.Stream, "stream", "", "messages of this stream")
+	cmd.Flags().StringVar(&f.Account, "account", "", "what the login of this account sent, by its address or id")
+	cmd.Flags().StringVar(&f.Tenant, "tenant", "", "what belongs to this tenant")
 	cmd.Flags().StringVar(&f.older, "older", "", "what was received longer ago than this, like 2h or 3d")
 	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed, held or served")
 }
@@ -87,7 +91,8 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 
 // inCommon tells whether it was said what they have in common, besides their state.
 func inCommon(f control.QueueFilter) bool {
-	return f.Domain != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Class != "" || f.Tag != "" || f.Before != ""
+	return f.Domain != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Class != "" || f.Tag != "" || f.Before != "" ||
+		f.Provider != "" || f.Stream != "" || f.Account != "" || f.Tenant != ""
 }
 
 // some tells whether anything was said about which.

@@ -83,13 +83,18 @@ type QueueFilter struct {
 	Domain string   `json:"domain,omitempty"` // of the recipient
 	Sender string   `json:"sender,omitempty"`
 	State  string   `json:"state,omitempty"`
-	Host   string   `json:"host,omitempty"`   // where the last attempt was made
-	Reply  string   `json:"reply,omitempty"`  // a part of the last reply
-	Class  string   `json:"class,omitempty"`  // of the last failure
-	Tag    string   `json:"tag,omitempty"`    // of the message
-	Before string   `json:"before,omitempty"` // received before this time, RFC 3339
-	Limit  int      `json:"limit,omitempty"`  // recipients; of QueueList at most MaxList+1, 0 = that
-	DryRun bool     `json:"dry_run,omitempty"`
+	Host   string   `json:"host,omitempty"` // where the last attempt was made
+	// Provider takes the mail of the recipient's domain.
+	Provider string `json:"provider,omitempty"`
+	Tenant   string `json:"tenant,omitempty"`  // its name
+	Account  string `json:"account,omitempty"` // whose login sent the message: its address or id
+	Stream   string `json:"stream,omitempty"`  // of the message
+	Reply    string `json:"reply,omitempty"`   // a part of the last reply
+	Class    string `json:"class,omitempty"`   // of the last failure
+	Tag      string `json:"tag,omitempty"`     // of the message
+	Before   string `json:"before,omitempty"`  // received before this time, RFC 3339
+	Limit    int    `json:"limit,omitempty"`   // recipients; of QueueList at most MaxList+1, 0 = that
+	DryRun   bool   `json:"dry_run,omitempty"`
 }
 
 // A list of the queue is held in memory on both sides, so it is bounded: by

@@ -111,7 +111,7 @@ func (s *Service) queueExport(w http.ResponseWriter, r *http.Request) {
 	if !understood(w, r, &in) {
 		return
 	}
-	f, err := s.filter(in)
+	f, err := s.filter(r.Context(), in)
 	if err != nil {
 		reply(w, nil, err)
 		return

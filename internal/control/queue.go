@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -18,6 +19,9 @@ import (
 // maxHeaderShown bounds the header in the answer to QueueShow, in octets.
 const maxHeaderShown = 64 << 10
 
+// MainTenant is the name of the one tenant that there is.
+const MainTenant = "main"
+
 type queueVerb struct {
 	call  Call[QueueFilter, Touched]
 	serve func(context.Context, QueueFilter) (Touched, error)
@@ -26,7 +30,7 @@ type queueVerb struct {
 func (s *Service) queueVerbs() []queueVerb {
 	verb := func(c Call[QueueFilter, Touched], act func(context.Context, queue.Filter) (int, error)) queueVerb {
 		return queueVerb{call: c, serve: func(ctx context.Context, in QueueFilter) (Touched, error) {
-			f, err := s.filter(in)
+			f, err := s.filter(ctx, in)
 			if err != nil {
 				return Touched{}, err
 			}
@@ -46,8 +50,11 @@ func (s *Service) queueVerbs() []queueVerb {
 	}
 }
 
-func (s *Service) filter(f QueueFilter) (queue.Filter, error) {
+func (s *Service) filter(ctx context.Context, f QueueFilter) (queue.Filter, error) {
 	out, err := f.filter()
+	if err == nil {
+		out.Account, err = s.accountOf(ctx, f.Account)
+	}
 	if f.Class == "" || err != nil {
 		return out, err
 	}
@@ -57,6 +64,23 @@ func (s *Service) filter(f QueueFilter) (queue.Filter, error) {
 	}
 	out.Last = func(r *queue.Recipient) bool { return s.class(r) == class }
 	return out, nil
+}
+
+// accountOf finds an account by its address; one that was removed, and has mail in the
+// queue still, by its id.
+func (s *Service) accountOf(ctx context.Context, name string) (mail.ID, error) {
+	if name == "" {
+		return 0, nil
+	}
+	if id, err := mail.ParseID(name); err == nil {
+		return id, nil
+	}
+	a, err := mail.ParseAddress(name)
+	if err != nil {
+		return 0, named(name, err)
+	}
+	acc, err := s.Directory.Find(ctx, a)
+	return acc.ID, named(name, err)
 }
 
 // Classes are those of failures, in one line.
@@ -69,7 +93,13 @@ func Classes() string {
 }
 
 func (f QueueFilter) filter() (queue.Filter, error) {
-	out := queue.Filter{All: f.All, Limit: f.Limit, Host: f.Host, Reply: f.Reply, Tag: f.Tag, DryRun: f.DryRun}
+	out := queue.Filter{All: f.All, Limit: f.Limit, Host: f.Host, Reply: f.Reply, Tag: f.Tag, Provider: f.Provider, Stream: f.Stream, DryRun: f.DryRun}
+	if f.Tenant != "" {
+		if f.Tenant != MainTenant {
+			return out, fmt.Errorf("there is no tenant %q: the only one is %q", f.Tenant, MainTenant)
+		}
+		out.Tenant = account.MainTenant
+	}
 	if f.Before != "" {
 		at, err := time.Parse(time.RFC3339, f.Before)
 		if err != nil {
@@ -126,7 +156,7 @@ func (s *Service) recall(ctx context.Context, in MessageName) (Touched, error) {
 }
 
 func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, error) {
-	f, err := s.filter(in)
+	f, err := s.filter(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +112,53 @@ func TestFilterByWhatHappened(t *testing.T) {
 	}
 	if n, err := w.q.Hold(t.Context(), Filter{Tag: "july"}); n != 1 || err != nil || w.stats()[Held] != 1 {
 		t.Errorf("held %d, %v; states %v", n, err, w.stats())
+	}
+}
+
+// TestFilterByWhoseItIs: by the provider that takes the mail of the domain, tried or
+// not, and by whom the message belongs to.
+func TestFilterByWhoseItIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, func(s *Settings) { s.Hold = true })
+	var asked atomic.Int32
+	w.q.o.Provider = func(_ context.Context, site string) string {
+		asked.Add(1)
+		return map[string]string{"x.test": "big.test", "y.test": "Big.test"}[site]
+	}
+	w.q.known["known.test"] = known{"big.test", 0}
+	a, b := w.message("a@x.test", "a@alone.test"), w.message("b@y.test", "b@known.test", "c@y.test")
+	a.Account, a.Stream, b.Tenant = 7, "bulk", 9
+	w.insert(a, b)
+	for _, c := range []struct {
+		name string
+		f    Filter
+		want int
+	}{
+		{"a provider", Filter{Provider: "big.TEST"}, 4},
+		{"a site that nobody tells of", Filter{Provider: "alone.test"}, 1},
+		{"a site with a provider", Filter{Provider: "x.test"}, 0},
+		{"a provider and ids", Filter{Provider: "big.test", IDs: []mail.ID{a.ID}}, 1},
+		{"a provider and a class", Filter{Provider: "big.test", Last: func(*Recipient) bool { return false }}, 0},
+		{"a tenant", Filter{Tenant: 9}, 3},
+		{"a stream", Filter{Stream: "bulk"}, 2},
+		{"an account", Filter{Account: 7}, 2},
+		{"two of them", Filter{Account: 7, Tenant: 9}, 0},
+	} {
+		c.f.DryRun = true
+		if n, err := w.q.Bounce(t.Context(), c.f); n != c.want || err != nil {
+			t.Errorf("%s: %d recipients, %v, want %d", c.name, n, err, c.want)
+		}
+		n := 0
+		err := w.q.Each(t.Context(), c.f, func(m *Message) error {
+			n += len(m.Recipients)
+			return nil
+		})
+		if n != c.want || err != nil {
+			t.Errorf("each of %s: %d recipients, %v, want %d", c.name, n, err, c.want)
+		}
+	}
+	if n := asked.Load(); n != 5*2*3 {
+		t.Errorf("asked %d times for three sites", n)
 	}
 }
 

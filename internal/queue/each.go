@@ -22,7 +22,8 @@ var (
 // message once and in the order of the ids. It holds a few messages at a time, and no
 // transaction while fn runs; an error of fn ends it.
 func (q *Queue) Each(ctx context.Context, f Filter, fn func(*Message) error) error {
-	if err := f.check(); err != nil {
+	f, err := q.ready(ctx, f)
+	if err != nil {
 		return err
 	}
 	given, err := q.given(ctx, f)

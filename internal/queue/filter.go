@@ -24,6 +24,11 @@ type Filter struct {
 	Before int64  // it was received before this, microseconds
 	// Account is whose login sent the message, zero = anybody's.
 	Account mail.ID
+	Tenant  mail.ID
+	Stream  string // of the message
+	// Provider takes the mail of the recipient's site, as the queue knows it; what it
+	// does not know yet is looked up.
+	Provider string
 	// Last is asked about the last attempt of those that fulfil the rest; of the
 	// recipient it knows Code, Enhanced, Reply, Ours and Host alone. nil = any.
 	Last func(*Recipient) bool
@@ -32,14 +37,17 @@ type Filter struct {
 	Untagged string
 	Limit    int  // recipients, 0 = all
 	DryRun   bool // verbs only count what they would touch
+
+	sites map[string]bool // those of Provider
 }
 
 // ErrNoFilter says that a filter chooses nothing and does not say All either.
-var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a reply, a class, a tag, an age, or all")
+var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
 
 func (f Filter) check() error {
 	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
-		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0 && f.Last == nil {
+		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0 && f.Last == nil &&
+		f.Tenant == 0 && f.Stream == "" && f.Provider == "" {
 		return ErrNoFilter
 	}
 	return nil
@@ -72,6 +80,12 @@ func (f Filter) condition() (string, []any) {
 	if f.Account != 0 {
 		add("m.account = ?", int64(f.Account))
 	}
+	if f.Tenant != 0 {
+		add("m.tenant = ?", int64(f.Tenant))
+	}
+	if f.Stream != "" {
+		add("m.stream = ?", f.Stream)
+	}
 	if f.Untagged != "" {
 		parts = append(parts, "NOT (m.tags LIKE ? OR m.tags LIKE ?)")
 		args = append(args, f.Untagged+"%", "%\n"+f.Untagged+"%")
@@ -97,22 +111,23 @@ func (f Filter) condition() (string, []any) {
 	return strings.Join(parts, " AND "), args
 }
 
-// last are the columns that Last is asked about.
+// last are the columns that sites and Last are asked about.
 func (f Filter) last() string {
-	if f.Last == nil {
+	if f.Last == nil && f.sites == nil {
 		return ""
 	}
-	return ", r.code, r.enhanced, r.reply, r.ours, r.host"
+	return ", r.site, r.code, r.enhanced, r.reply, r.ours, r.host"
 }
 
-// row reads a row of dest and last, and says whether Last wants it.
+// row reads a row of dest and last, and says whether it is wanted.
 func (f Filter) row(rows db.Rows, dest ...any) (bool, error) {
-	if f.Last == nil {
+	if f.last() == "" {
 		return true, rows.Scan(dest...)
 	}
+	var site string
 	var r Recipient
-	err := rows.Scan(append(dest, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host)...)
-	return err == nil && f.Last(&r), err
+	err := rows.Scan(append(dest, &site, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host)...)
+	return err == nil && (f.sites == nil || f.sites[site]) && (f.Last == nil || f.Last(&r)), err
 }
 
 // literally is a text whose letters all mean themselves in a LIKE.
@@ -135,7 +150,8 @@ const filtered = " FROM queue_recipient r JOIN queue_message m ON m.id = r.messa
 // choose calls fn with the ids of the recipients chosen, ascending, in slices
 // that are each of one read.
 func (q *Queue) chosen(ctx context.Context, f Filter, fn func(ids []int64) (took int, err error)) error {
-	if err := f.check(); err != nil {
+	f, err := q.ready(ctx, f)
+	if err != nil {
 		return err
 	}
 	left := f.Limit
