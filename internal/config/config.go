@@ -143,6 +143,11 @@ type DNS struct {
 	// A name whose signatures are wrong on purpose: for the proof, the resolver must
 	// not answer. Empty: "hayauma check" makes no proof.
 	ProofBogus string `toml:"proof_bogus"`
+	// Networks of your own in which hosts may be asked that other domains name: those
+	// of MTA-STS policies, and those that take TLS reports. Anywhere else they must have
+	// an address of the Internet, so that no stranger's record leads this server to
+	// hosts that only it can reach.
+	OwnNetworks []netip.Prefix `toml:"own_networks"`
 }
 
 // Auth says how logins are allowed.

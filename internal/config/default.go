@@ -27,7 +27,7 @@ func Default() *Config {
 		},
 		// Both are kept for such tests: https://dnssec.works. The older pair of
 		// verteiltesysteme.net is no more.
-		DNS:  DNS{ProofSigned: "dnssec.works", ProofBogus: "fail01.dnssec.works"},
+		DNS:  DNS{ProofSigned: "dnssec.works", ProofBogus: "fail01.dnssec.works", OwnNetworks: []netip.Prefix{}},
 		SMTP: SMTP{JunkCommands: 100, Tarpit: 100 * time.Millisecond, Fronts: []netip.Prefix{}, Normalize: []netip.Prefix{}, HighestPriority: 4},
 		Auth: Auth{OAuthAudience: []string{}, OAuthClaim: "email"},
 		// Generous: who reaches them is ill more likely than busy.

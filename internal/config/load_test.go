@@ -78,6 +78,7 @@ resolver = "[::1]:5353"
 trust_ad = true
 proof_signed = "signed.test"
 proof_bogus = ""
+own_networks = ["10.0.0.0/8"]
 [auth]
 allow_cleartext = true
 scram = true

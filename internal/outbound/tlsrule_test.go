@@ -35,12 +35,12 @@ type policed struct {
 	results []outbound.TLSResult
 }
 
-// newPoliced has a web server on loopback, behind the address 10.0.0.9.
+// newPoliced has a web server on loopback, behind the address 192.0.2.9.
 func newPoliced(t *testing.T, records ...string) *policed {
 	t.Helper()
-	p := &policed{world: newWorld(t, append(records, "mta-sts.x.test. 60 A 10.0.0.9")...), ca: testkit.NewCA(t), now: time.Now()}
+	p := &policed{world: newWorld(t, append(records, "mta-sts.x.test. 60 A 192.0.2.9")...), ca: testkit.NewCA(t), now: time.Now()}
 	p.web = testkit.StartPolicyHost(t, "", p.ca.ServerConfig(t, "mta-sts.x.test"))
-	p.routes["10.0.0.9:443"] = p.web.Addr
+	p.routes["192.0.2.9:443"] = p.web.Addr
 	p.db = dbtest.New(t, sts.Schema())
 	p.tls, p.set.MTASTS = p.ca.ClientConfig(""), true
 	p.options.Report = func(r outbound.TLSResult) {

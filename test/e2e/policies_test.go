@@ -43,7 +43,8 @@ func TestMTASTS(t *testing.T) {
 	dns := testkit.StartDNS(t, "far.test. 60 MX 10 mx.far.test.", "mx.far.test. 60 A "+loopback(1), "mx.evil.test. 60 A "+loopback(2),
 		"mta-sts.far.test. 60 A "+loopback(9), `_mta-sts.far.test. 60 TXT "v=STSv1; id=20261126;"`)
 	environment := []string{"SSL_CERT_FILE=" + roots}
-	n := node.Start(t, node.Options{DNS: dns, Port: far.Addr, Env: environment})
+	resolver := fmt.Sprintf("resolver = %q\nown_networks = [\"127.0.0.0/8\"]", dns.Addr)
+	n := node.Start(t, node.Options{Resolver: resolver, Port: far.Addr, Env: environment})
 
 	n.WaitEvents(n.Submit("safe", "x@far.test"), "accepted delivered")
 	if story := n.Trace("<safe@a.test>"); !strings.Contains(story, "verified (MTA-STS)") {

@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 		},
 	}
 	for _, domain := range []string{"x.test", "y.test", "z.test"} {
-		w.dns.Add("mta-sts." + domain + ". 60 A 10.0.0.9")
+		w.dns.Add("mta-sts." + domain + ". 60 A 192.0.2.9")
 	}
 	w.restart()
 	return w

@@ -57,7 +57,7 @@ func TestDiscovery(t *testing.T) {
 		"nonsense":          {func(w *world) { w.announce("x.test", "1"); w.web.Publish("x.test", "hello") }, "none sts-policy-invalid", 1},
 		"the wrong certificate": {func(w *world) {
 			w.publish("w.test", "1", "enforce", "a.test", week)
-			w.dns.Add("mta-sts.w.test. 60 A 10.0.0.9")
+			w.dns.Add("mta-sts.w.test. 60 A 192.0.2.9")
 		}, "none sts-webpki-invalid", 0},
 		"that of the parent": {func(w *world) { w.publish("test", "1", "enforce", "a.test", week) }, "none", 0},
 	} {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type Poster struct {
 	Resolver *dnsx.Resolver
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	Roots    func() *x509.CertPool                                             // nil, also of what it returns: the system's
+	Own      func() []netip.Prefix                                             // networks besides the Internet where receivers may be; nil = none
 }
 
 // Post hands a report to an https: URI (RFC 8460 §5.4), directly and not through a
@@ -51,7 +53,7 @@ func (p *Poster) Post(ctx context.Context, uri string, report []byte) error {
 	request.Header.Set("User-Agent", "hayauma")
 	request.Header.Set("Content-Type", tlsrpt.GzipType)
 	// Strangers choose the URIs.
-	dialer := &dnsx.Dialer{Resolver: p.Resolver, Dial: p.Dial, Public: true}
+	dialer := &dnsx.Dialer{Resolver: p.Resolver, Dial: p.Dial, Public: true, Own: p.Own}
 	transport := &http.Transport{
 		DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxAnswer,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/dnsx"
@@ -42,6 +43,7 @@ type Fetcher struct {
 	Resolver *dnsx.Resolver
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	Roots    func() *x509.CertPool                                             // nil, also of what it returns: the system's
+	Own      func() []netip.Prefix                                             // networks besides the Internet where policy hosts may be; nil = none
 }
 
 // Fetch returns the policy that a domain publishes now. Nothing is kept of it.
@@ -56,7 +58,8 @@ func (f *Fetcher) Fetch(ctx context.Context, domain string) (Policy, error) {
 	request.Header.Set("User-Agent", "hayauma")
 	request.Header.Set("Accept", "text/plain")
 	// A transport without a proxy, a cache or a connection that stays.
-	dialer := &dnsx.Dialer{Resolver: f.Resolver, Dial: f.Dial}
+	// Strangers choose the addresses of their policy hosts.
+	dialer := &dnsx.Dialer{Resolver: f.Resolver, Dial: f.Dial, Public: true, Own: f.Own}
 	transport := &http.Transport{
 		DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: MaxSize,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},

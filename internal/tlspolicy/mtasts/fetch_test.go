@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,8 +30,8 @@ func TestNoProxy(t *testing.T) {
 	ca := testkit.NewCA(t)
 	host := testkit.StartPolicyHost(t, "", ca.ServerConfig(t, "mta-sts.x.test"))
 	host.Publish("x.test", good)
-	f := fetcher(testkit.StartDNS(t, "mta-sts.x.test. 60 A 10.0.0.9"), ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, map[string]string{"10.0.0.9:443": host.Addr}[addr])
+	f := fetcher(testkit.StartDNS(t, "mta-sts.x.test. 60 A 192.0.2.9"), ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, map[string]string{"192.0.2.9:443": host.Addr}[addr])
 	})
 	if _, err := f.Fetch(t.Context(), "x.test"); err != nil {
 		t.Error(err)
@@ -61,7 +62,7 @@ func TestFetch(t *testing.T) {
 		"with a charset":          {how: plain("Text/Plain; charset=UTF-8", 200, good), want: "enforce"},
 		"with a broken parameter": {how: plain("text/plain; x", 200, good), want: "enforce"},
 		"under a wildcard":        {how: plain("text/plain", 200, good), tls: ca.ServerConfig(t, "*.x.test"), want: "enforce"},
-		"the second address":      {how: plain("text/plain", 200, good), record: "mta-sts.x.test. 60 A 10.0.0.7", want: "enforce"},
+		"the second address":      {how: plain("text/plain", 200, good), record: "mta-sts.x.test. 60 A 192.0.2.7", want: "enforce"},
 		"as large as may be":      {how: plain("text/plain", 200, good+"x: "+strings.Repeat("y", mtasts.MaxSize-len(good)-3)), want: "enforce"},
 		"too large, without end": {how: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
@@ -94,12 +95,12 @@ func TestFetch(t *testing.T) {
 			}
 			host := testkit.StartPolicyHost(t, "", c.tls)
 			host.Answer("x.test", c.how)
-			dns := testkit.StartDNS(t, "mta-sts.x.test. 60 A 10.0.0.9")
+			dns := testkit.StartDNS(t, "mta-sts.x.test. 60 A 192.0.2.9")
 			if c.record != "" {
 				dns.Add(c.record)
 			}
 			f := fetcher(dns, ca, func(ctx context.Context, network, addr string) (net.Conn, error) {
-				if addr != "10.0.0.9:443" {
+				if addr != "192.0.2.9:443" {
 					addr = "127.0.0.1:1"
 				} else {
 					addr = host.Addr
@@ -121,6 +122,30 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestFetchStaysOutside: whoever publishes a policy does not choose whom in our own
+// network we ask.
+func TestFetchStaysOutside(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	host := testkit.StartPolicyHost(t, "", ca.ServerConfig(t, "mta-sts.x.test"))
+	host.Publish("x.test", "version: STSv1\nmode: enforce\nmx: a.test\nmax_age: 604800\n")
+	for record, network := range map[string]string{
+		"A 10.0.0.1": "10.0.0.0/8", "A 127.0.0.1": "127.0.0.0/8", "AAAA ::1": "::1/128", "AAAA fd00::1": "fd00::/8", "A 169.254.169.254": "169.254.0.0/16",
+	} {
+		f := fetcher(testkit.StartDNS(t, "mta-sts.x.test. 60 "+record), ca, func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, host.Addr)
+		})
+		_, err := f.Fetch(t.Context(), "x.test")
+		if !errors.Is(err, dnsx.ErrNotPublic) || mtasts.Result(err) != mtasts.FetchFailed || host.Asked.Swap(0) != 0 {
+			t.Errorf("%s: %v", record, err)
+		}
+		f.Own = func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(network)} }
+		if _, err := f.Fetch(t.Context(), "x.test"); err != nil || host.Asked.Swap(0) != 1 {
+			t.Errorf("%s, which is our own: %v", record, err)
+		}
+	}
+}
+
 func fetcher(dns *testkit.DNS, ca *testkit.CA, dial func(context.Context, string, string) (net.Conn, error)) *mtasts.Fetcher {
 	return &mtasts.Fetcher{
 		Resolver: dnsx.New(dnsx.Options{Server: dns.Addr, Timeout: 500 * time.Millisecond}), Dial: dial, Roots: ca.Pool,
@@ -134,14 +159,14 @@ func TestSilentHost(t *testing.T) {
 			Resolver: dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, q *dns.Msg) (*dns.Msg, error) {
 				answer := new(dns.Msg).SetReply(q)
 				if q.Question[0].Qtype == dns.TypeA {
-					rr, err := dns.NewRR(q.Question[0].Name + " 60 A 10.0.0.9")
+					rr, err := dns.NewRR(q.Question[0].Name + " 60 A 192.0.2.9")
 					answer.Answer = []dns.RR{rr}
 					return answer, err
 				}
 				return answer, nil
 			}}),
 			Dial: func(context.Context, string, string) (net.Conn, error) {
-				ours, theirs := testkit.MemPipe(netip.MustParseAddrPort("10.0.0.1:9"), netip.MustParseAddrPort("10.0.0.9:443"))
+				ours, theirs := testkit.MemPipe(netip.MustParseAddrPort("10.0.0.1:9"), netip.MustParseAddrPort("192.0.2.9:443"))
 				t.Cleanup(func() { _ = theirs.Close() })
 				return ours, nil
 			},
