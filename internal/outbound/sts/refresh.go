@@ -108,17 +108,16 @@ func (s *Store) old(ctx context.Context) (domains []string, err error) {
 
 // renew fetches the policy of a domain, if no other process does.
 func (s *Store) renew(ctx context.Context, domain string) error {
-	for {
-		mine, err := s.enter(ctx, domain)
-		if err != nil {
-			return err
-		}
-		if mine {
-			break
+	l, mine := s.enter(domain)
+	for ; !mine; l, mine = s.enter(domain) {
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 	e, err := s.renewed(ctx, domain, s.o.Now())
-	s.leave(domain, e, err)
+	s.leave(domain, l, e, err)
 	if errors.Is(err, errTaken) {
 		return nil
 	}

@@ -4,7 +4,9 @@ package sts
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -18,6 +20,11 @@ const (
 	lookEvery = 5 * time.Minute
 	// lookSoon is the same where DNS did not tell.
 	lookSoon = time.Minute
+	// waitHeld is how long a message waits for a look where a policy holds that it can
+	// go by, waitNone where there is none: the look goes on, and is for those who come
+	// later. Of a host that does not answer a message knows no more after a minute.
+	waitHeld = 3 * time.Second
+	waitNone = 20 * time.Second
 )
 
 // Options are what a Store is made of.
@@ -40,7 +47,16 @@ type Store struct {
 
 	mu   sync.Mutex
 	mem  memory
-	busy map[string]chan struct{} // domains that somebody looks at; closed when he is done
+	busy map[string]*looking // domains
+}
+
+// looking is a look at a domain that is under way.
+type looking struct {
+	done chan struct{} // closed at its end
+	slow bool          // somebody has waited for it in vain; Store.mu guards it
+	// Valid after done.
+	e   entry
+	err error
 }
 
 // New returns a Store on the table of Schema.
@@ -51,7 +67,7 @@ func New(o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{o: o, mem: memory{entries: map[string]entry{}}, busy: map[string]chan struct{}{}}
+	return &Store{o: o, mem: memory{entries: map[string]entry{}}, busy: map[string]*looking{}}
 }
 
 // Held is what is known of a domain's policy.
@@ -80,59 +96,109 @@ func (h Held) at(now time.Time) Held {
 	return Held{Failure: h.Failure, Reason: h.Reason}
 }
 
-// Lookup returns the policy of a domain, by its A-labels, that holds now. It may
-// ask DNS and the policy host for up to a minute or two, once in five minutes for
-// each domain; what cannot be had from them is no error, and what was had before
-// holds on until it expires. The error is of the database, or of ctx.
+// Lookup returns the policy of a domain, by its A-labels, that holds now. DNS and the
+// policy host are asked once in five minutes for each domain, for all who want to know;
+// that may take a minute or two, of which Lookup waits for some seconds. What cannot be
+// had from them, or not by then, is no error, and what was had before holds on until it
+// expires. The error is of the database, or of ctx, which has to last for the look.
 func (s *Store) Lookup(ctx context.Context, domain string) (Held, error) {
-	for {
+	began := time.NewTimer(waitHeld)
+	defer began.Stop()
+	patience := began.C
+	for waited := false; ; {
 		now := s.o.Now()
 		s.mu.Lock()
 		e, ok := s.mem.entries[domain]
+		s.mu.Unlock()
 		if ok && now.Before(e.again) {
-			s.mu.Unlock()
 			return e.at(now), nil
 		}
-		s.mu.Unlock()
-		mine, err := s.enter(ctx, domain)
-		if err != nil {
-			return Held{}, err
+		l, mine := s.enter(domain)
+		if mine {
+			go s.search(ctx, domain, l, now)
+		} else if s.isSlow(l) {
+			return s.known(ctx, domain)
 		}
-		if !mine {
-			continue // somebody else has looked
+		for done := false; !done; {
+			select {
+			case <-l.done:
+				if mine {
+					return l.e.at(now), l.err
+				}
+				done = true // somebody else has looked
+			case <-ctx.Done():
+				return Held{}, context.Cause(ctx)
+			case <-patience:
+				h, err := s.known(ctx, domain)
+				if err != nil || h.Mode != "" || waited {
+					s.setSlow(l)
+					return h, err
+				}
+				waited = true
+				began.Reset(waitNone - waitHeld)
+			}
 		}
-		e, err = s.look(ctx, domain, now)
-		s.leave(domain, e, err)
-		return e.at(now), err
 	}
 }
 
-// enter makes the caller the one who looks at a domain, or waits until another
-// one has done so. Nobody looks for others who has given up himself.
-func (s *Store) enter(ctx context.Context, domain string) (mine bool, err error) {
+var errLook = errors.New("the look at the domain's policy failed here")
+
+// search looks at a domain for all who wait for it.
+func (s *Store) search(ctx context.Context, domain string, l *looking, now time.Time) {
+	e, err := entry{}, errLook
+	defer func() {
+		if p := recover(); p != nil {
+			s.o.Logger.Error("panic in the look at a policy", "domain", domain, "panic", p, "stack", string(debug.Stack()))
+		}
+		s.leave(domain, l, e, err)
+	}()
+	e, err = s.look(ctx, domain, now)
+}
+
+// known is what holds for a domain by what was found before.
+func (s *Store) known(ctx context.Context, domain string) (Held, error) {
+	now := s.o.Now()
 	s.mu.Lock()
-	done, busy := s.busy[domain]
-	if !busy {
-		s.busy[domain] = make(chan struct{})
-	}
+	e, ok := s.mem.entries[domain]
 	s.mu.Unlock()
-	if !busy {
-		return true, nil
+	if ok {
+		return e.at(now), nil
 	}
-	select {
-	case <-done:
-		return false, nil
-	case <-ctx.Done():
-		return false, context.Cause(ctx)
-	}
+	r, err := s.load(ctx, domain)
+	return r.at(now), err
 }
 
-func (s *Store) leave(domain string, e entry, err error) {
+// enter makes the caller the one who looks at a domain, unless another one does.
+func (s *Store) enter(domain string) (l *looking, mine bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.busy[domain]; l != nil {
+		return l, false
+	}
+	l = &looking{done: make(chan struct{})}
+	s.busy[domain] = l
+	return l, true
+}
+
+func (s *Store) isSlow(l *looking) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.slow
+}
+
+func (s *Store) setSlow(l *looking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.slow = true
+}
+
+func (s *Store) leave(domain string, l *looking, e entry, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.mem.put(domain, e, s.o.Now())
 	}
-	close(s.busy[domain])
+	l.e, l.err = e, err
 	delete(s.busy, domain)
+	close(l.done)
 }
