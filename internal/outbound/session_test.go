@@ -110,8 +110,8 @@ func TestGreylistedComesAgain(t *testing.T) {
 			job.Recipients[j].Attempts = i
 		}
 		for j, o := range w.deliver(t.Context(), job)[0] {
-			if o.Result != queue.TryLater || o.Again != want[j] {
-				t.Errorf("attempt %d of %s: %v, again in %v, want %v", i+1, job.Recipients[j].Address, o.Result, o.Again, want[j])
+			if o.Result != queue.TryLater || o.Again != want[j] || o.Strained {
+				t.Errorf("attempt %d of %s: %v, again in %v, want %v; the host is strained: %v", i+1, job.Recipients[j].Address, o.Result, o.Again, want[j], o.Strained)
 			}
 		}
 	}

@@ -261,7 +261,9 @@ func (e *exchange) recipient(r queue.Recipient, reply smtp.Reply) {
 	case len(e.accepted) > 0 && tooMany(reply):
 		e.keep = append(e.keep, r)
 	default:
-		e.t.note(r, *e.judged(reply))
+		p := e.judged(reply)
+		p.strained = false // a full mailbox, greylisting: it is about this recipient alone
+		e.t.note(r, *p)
 	}
 }
 
