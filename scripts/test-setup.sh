@@ -23,6 +23,7 @@ neomutt:neomutt
 dnsmasq:dnsmasq
 unbound:unbound
 ldns-signzone:ldnsutils
+postgrey:postgrey
 strace:strace
 /usr/bin/python3:python3
 ps:procps

@@ -144,6 +144,7 @@ func (n *Node) Run(stdin string, args ...string) string {
 // Recipient is one line of `queue list --json`.
 type Recipient struct {
 	Message, ID, State, Sender, Recipient, Reply, Host, Class string
+	Next                                                      string // RFC 3339; not before
 	Attempts, Code                                            int
 }
 
