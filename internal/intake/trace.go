@@ -28,8 +28,9 @@ func (t *Transaction) trace() []byte {
 		b = append(append(append(b, "\r\n\t("...), o.TLS...), ')')
 	}
 	// RFC 5321 §7.2: one recipient may be named, several would tell each of
-	// the others.
-	if len(t.recipients) == 1 {
+	// the others. Nor may our own field make a header need SMTPUTF8 that an alias
+	// leads to a host without it.
+	if len(t.recipients) == 1 && t.recipients[0].Address.IsASCII() {
 		b = append(append(append(b, "\r\n\tfor <"...), t.recipients[0].Address.ASCII()...), '>')
 	}
 	if p := t.env.Priority; p != 0 {

@@ -375,6 +375,7 @@ func TestExtensions(t *testing.T) {
 		{"7-bit content, declared 8-bit, to a 7-bit host", []string{"HELP"}, "a@x.test", func(m *queue.Message, _ bodies) { m.EightBit = true }, good, ""},
 		{"a sender beyond ASCII", []string{"8BITMIME"}, "a@x.test", func(m *queue.Message, _ bodies) { m.UTF8, m.From.Local = true, "\u65e5" }, "failed 553 5.6.7 ours", ""},
 		{"a recipient beyond ASCII", []string{"8BITMIME"}, "\u65e5@x.test", func(m *queue.Message, _ bodies) { m.UTF8 = true }, "failed 553 5.6.7 ours", ""},
+		{"both", []string{"8BITMIME"}, "\u65e5@x.test", func(m *queue.Message, b bodies) { m.UTF8, b[1] = true, "Subject: \u65e5\r\n\r\nx\r\n" }, "failed 553 5.6.7 ours", ""},
 		{"a header beyond ASCII", []string{"8BITMIME"}, "a@x.test", func(m *queue.Message, b bodies) { m.UTF8, b[1] = true, "Subject: \u65e5\r\n\r\nx\r\n" }, "failed 554 5.6.9 ours", ""},
 		{"flagged UTF-8 but plain", []string{"8BITMIME"}, "a@x.test", func(m *queue.Message, _ bodies) { m.UTF8 = true }, good, ""},
 		{"SMTPUTF8 where it is needed", []string{"8BITMIME", "SMTPUTF8"}, "\u65e5@x.test", func(m *queue.Message, _ bodies) { m.UTF8 = true }, good, "SMTPUTF8"},

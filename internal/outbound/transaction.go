@@ -380,11 +380,8 @@ func (t *transaction) screen(c *client) *problem {
 		return &p
 	}
 	if !c.ext.utf8 {
-		switch {
-		case !t.m.From.IsASCII():
+		if !t.m.From.IsASCII() {
 			return final(mail.UTF8AddressNeeded, "The sender's address needs SMTPUTF8, which "+c.host+" does not know")
-		case t.m.UTF8 && t.look(false).header:
-			return final(mail.UTF8HeaderNeeded, "The header needs SMTPUTF8, which "+c.host+" does not know")
 		}
 		var rest []queue.Recipient
 		for _, r := range t.pending {
@@ -395,7 +392,9 @@ func (t *transaction) screen(c *client) *problem {
 			p := final(mail.UTF8AddressNeeded, "The address needs SMTPUTF8, which "+c.host+" does not know")
 			t.note(r, *about(c, *p))
 		}
-		t.pending = rest
+		if t.pending = rest; t.m.UTF8 && t.look(false).header {
+			return final(mail.UTF8HeaderNeeded, "The header needs SMTPUTF8, which "+c.host+" does not know")
+		}
 	}
 	// RFC 6152 §3: 8-bit content goes to a host that takes it, or is converted.
 	o := t.look(!c.ext.eightBit)

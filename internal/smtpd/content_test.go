@@ -65,6 +65,23 @@ func TestProtocolOfTrace(t *testing.T) {
 	}
 }
 
+// What leads from an address beyond ASCII to a host without SMTPUTF8 must not need it
+// for our own field.
+func TestTraceOfAnAddressBeyondASCII(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	r.Alias("\u592a\u90ce@hayauma.test", "bob@hayauma.test")
+	c := r.open("1")
+	c.say("EHLO client.test", "250")
+	c.say("MAIL FROM:<x@y.test> SMTPUTF8", "250")
+	c.say("RCPT TO:<\u592a\u90ce@hayauma.test>", "250")
+	c.say("DATA", "354")
+	c.say("Subject: one\r\n\r\nHello\r\n.", "250")
+	if got := r.Inbox("bob@hayauma.test")[0]; !strings.Contains(got, "with UTF8SMTP id") || strings.Contains(got, "for <") {
+		t.Errorf("bob got %q", got)
+	}
+}
+
 func TestForgedHelo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, stack.Options{})
