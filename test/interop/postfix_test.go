@@ -35,7 +35,6 @@ inet_protocols = ipv4
 alias_maps =
 alias_database =
 disable_dns_lookups = yes
-smtputf8_enable = yes
 smtp_tls_security_level = may
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = %[2]s
@@ -94,6 +93,9 @@ func startPostfix(t *testing.T, addr, main string, names ...string) postfix {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // the test is over either way
+	if !strings.Contains(main, "smtputf8_enable") {
+		main += "\nsmtputf8_enable = yes"
+	}
 	certificate, key := testkit.NewCA(t).Files(t, append([]string{"mx.postfix.test"}, names...)...)
 	conf := filepath.Join(dir, "conf")
 	for _, d := range []string{conf, filepath.Join(dir, "queue"), filepath.Join(dir, "data")} {
