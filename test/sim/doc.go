@@ -37,7 +37,8 @@
 //   - The attempts of a row are those that were told of; no lease outlives its
 //     process; limits on workers hold; memory is given back.
 //
-// One seed in five runs a second time, and its trace must be the same.
+// Every seed of `make sim` runs a second time, and its trace must be the same; of
+// those of the ordinary tests one in five does.
 //
 // Torn disks are not the matter here: see test/power.
 //
