@@ -10,6 +10,8 @@ S3       := bin/versitygw-$(S3_VERSION)
 KILLS    ?= 50
 CUTS     ?= 1000
 MESSAGES ?= 100000
+RELAYED  ?= 500000
+DEFERRED ?= 1000000
 SEEDS    ?= 1000
 SEED     ?=
 BENCH    ?=
@@ -18,13 +20,13 @@ TIMEOUT  ?= 20m
 PKGS     ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo check test test-setup crash power outages history sim move mutants lint fuzz bench \
+.PHONY: help build run demo check test test-setup crash power outages history sim memory move mutants lint fuzz bench \
 	generate generate-check fmt fmt-check tidy-check vet archtest cover clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  variables: KILLS=$(KILLS) (crash)  CUTS=$(CUTS) (power)  MESSAGES=$(MESSAGES) (move)  SEEDS=$(SEEDS) SEED= (sim)  BENCH="-rounds 3" (bench)  FUZZTIME=$(FUZZTIME) (fuzz)  TIMEOUT=$(TIMEOUT) PKGS=$(PKGS) (test)"
+	@echo "  variables: KILLS=$(KILLS) (crash)  CUTS=$(CUTS) (power)  MESSAGES=$(MESSAGES) (move)  SEEDS=$(SEEDS) SEED= (sim)  RELAYED=$(RELAYED) DEFERRED=$(DEFERRED) (memory)  BENCH="-rounds 3" (bench)  FUZZTIME=$(FUZZTIME) (fuzz)  TIMEOUT=$(TIMEOUT) PKGS=$(PKGS) (test)"
 
 build: ## build bin/hayauma, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/hayauma ./cmd/hayauma
@@ -57,6 +59,12 @@ history: build ## 50,000 random operations on both SQL engines beside a model
 sim: ## live through SEEDS runs of trouble with queue and relay, step by step; SEED=n repeats one
 	HAYAUMA_SEEDS=$(SEEDS) HAYAUMA_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout 60m -v -run TestSimulation ./test/sim
+
+memory: build ## weigh a server that has relayed RELAYED messages, and one where DEFERRED recipients wait
+	HAYAUMA_BIN="$(CURDIR)/bin/hayauma" HAYAUMA_RELAYED=$(RELAYED) \
+		$(GO) test -count=1 -timeout 90m -v -run TestMemoryOfARelay ./test/e2e
+	HAYAUMA_BIN="$(CURDIR)/bin/hayauma" HAYAUMA_DEFERRED=$(DEFERRED) \
+		$(GO) test -count=1 -timeout 90m -v -run TestMemoryOfDeferred ./test/e2e
 
 move: build $(S3) ## copy MESSAGES messages to PostgreSQL and S3 and back, killed in the middle
 	HAYAUMA_BIN="$(CURDIR)/bin/hayauma" HAYAUMA_COPY=$(MESSAGES) \
