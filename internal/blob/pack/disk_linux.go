@@ -3,6 +3,8 @@ package pack
 import (
 	"errors"
 	"syscall"
+
+	"github.com/hayauma/hayauma/internal/datasync"
 )
 
 // Datasync makes data durable, and of the inode only what reading needs.
@@ -12,13 +14,7 @@ func (f osFile) Datasync() error {
 		return err
 	}
 	var serr error
-	err = raw.Control(func(fd uintptr) {
-		for {
-			if serr = syscall.Fdatasync(int(fd)); !errors.Is(serr, syscall.EINTR) {
-				return
-			}
-		}
-	})
+	err = raw.Control(func(fd uintptr) { serr = datasync.Datasync(int(fd)) })
 	return errors.Join(err, serr)
 }
 

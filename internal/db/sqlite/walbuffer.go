@@ -5,6 +5,8 @@ import (
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/hayauma/hayauma/internal/datasync"
 )
 
 // SQLite writes its log page by page, in two calls each, which costs more than the
@@ -152,7 +154,7 @@ func walSync(tls *libc.TLS, file uintptr, flags int32) int32 {
 	if f.FctrlFlags&lib.UNIXFILE_DIRSYNC != 0 { // the first time: the folder as well
 		return method[flagCall](base.FxSync)(tls, file, flags)
 	}
-	if err := datasync(int(f.Fh)); err != nil {
+	if err := datasync.Datasync(int(f.Fh)); err != nil {
 		return lib.SQLITE_IOERR_FSYNC
 	}
 	return lib.SQLITE_OK
