@@ -91,7 +91,7 @@ func TestWrongUsage(t *testing.T) {
 		{"nope", `there is no command "nope"`},
 		{"domian add x.test", "did you mean domain?"},
 		{"login list --limit 0", "--limit 0: must be from 1 to 10000"},
-		{"domain", "say which command: add, limit, list, remove"},
+		{"domain", "say which command: add, limit, list, recipient, remove, set"},
 		{"domain ad x.test", "did you mean add?"},
 		{"domain add", "DOMAIN is missing; write 'hayauma domain add DOMAIN'"},
 		{"domain add a.test b.test", `takes no argument "b.test"`},

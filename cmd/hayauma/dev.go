@@ -116,7 +116,7 @@ func devState(ctx context.Context, client *control.Client) ([]string, error) {
 		there = there || d.Name == devDomain
 	}
 	if !there {
-		if _, err := control.Ask(ctx, client, control.DomainAdd, control.DomainName{Domain: devDomain}); err != nil {
+		if _, err := control.Ask(ctx, client, control.DomainAdd, control.DomainSettings{Domain: devDomain}); err != nil {
 			return nil, err
 		}
 	}

@@ -60,6 +60,12 @@ func (c *cli) printRoute(e control.Explained) {
 	}
 	r := e.Route
 	line("domain", e.Domain)
+	if e.Relay != nil {
+		line("relay", relayText(*e.Relay))
+	}
+	if e.Unknown {
+		line("refused", "550 5.1.1: the address is not in the list of this relay domain")
+	}
 	line("by", r.By)
 	if e.Rule != nil {
 		line("rule", e.Rule.String())

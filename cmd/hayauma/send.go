@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 )
@@ -107,6 +109,7 @@ func (c *cli) sendAgain(ctx context.Context, o sendmail) error {
 // it is at home here, else the first domain that is; empty = there is none.
 func homeDomain(ctx context.Context, client *control.Client, hostname string) (string, error) {
 	domains, err := control.Ask(ctx, client, control.DomainList, control.Empty{})
+	domains = slices.DeleteFunc(domains, func(d account.DomainInfo) bool { return d.Relay != nil })
 	if err != nil || len(domains) == 0 {
 		return "", err
 	}

@@ -13,38 +13,10 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// DomainInfo is a domain of ours as it is listed.
-type DomainInfo struct {
-	Name     string `json:"name"`
-	Accounts int    `json:"accounts"`
-	Aliases  int    `json:"aliases"`
-}
-
 // Alias is an address, or a domain's catch-all "*@domain", and where it leads.
 type Alias struct {
 	Address string   `json:"address"`
 	Targets []string `json:"targets"`
-}
-
-var (
-	sqlAddDomain    = db.SQL("INSERT INTO domain (name, tenant, created) VALUES (?, ?, ?)")
-	sqlRemoveDomain = db.SQL("DELETE FROM domain WHERE name = ?")
-	sqlDomains      = db.SQL(`SELECT name,
-	(SELECT count(*) FROM account WHERE account.domain = domain.name),
-	(SELECT count(DISTINCT key) FROM alias WHERE alias.domain = domain.name)
-	FROM domain ORDER BY name`)
-	sqlDomainUsed = db.SQL("SELECT (SELECT count(*) FROM account WHERE domain = ?) + (SELECT count(*) FROM alias WHERE domain = ?)")
-)
-
-// AddDomain makes a domain ours. ErrExists if it is already.
-func (d *Directory) AddDomain(ctx context.Context, dom mail.Domain) error {
-	if _, literal := dom.Literal(); literal || dom.IsZero() {
-		return mail.ErrDomain
-	}
-	return d.change(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(sqlAddDomain, dom.ASCII, MainTenant, mail.Micros(time.Now()))
-		return exists(err)
-	})
 }
 
 // exists turns the engine's conflict into the sentence for people.
@@ -55,20 +27,6 @@ func exists(err error) error {
 	return err
 }
 
-// RemoveDomain gives a domain up; ErrInUse while it has accounts or aliases.
-func (d *Directory) RemoveDomain(ctx context.Context, dom mail.Domain) error {
-	return d.change(ctx, func(tx *db.Tx) error {
-		var used int
-		if err := tx.Row(sqlDomainUsed, []any{dom.ASCII, dom.ASCII}, &used); err != nil {
-			return err
-		}
-		if used > 0 {
-			return ErrInUse
-		}
-		return deleted(ErrNoDomain)(tx.Exec(sqlRemoveDomain, dom.ASCII))
-	})
-}
-
 // deleted turns "no row changed" into an error.
 func deleted(none error) func(int64, error) error {
 	return func(n int64, err error) error {
@@ -77,25 +35,6 @@ func deleted(none error) func(int64, error) error {
 		}
 		return err
 	}
-}
-
-// Domains lists our domains by name.
-func (d *Directory) Domains(ctx context.Context) ([]DomainInfo, error) {
-	out := []DomainInfo{}
-	err := d.o.DB.Read(ctx, func(tx *db.Tx) error {
-		out = out[:0]
-		rows, err := tx.Query(sqlDomains)
-		if err != nil {
-			return err
-		}
-		return db.Each(rows, func(r db.Rows) error {
-			var i DomainInfo
-			err := r.Scan(&i.Name, &i.Accounts, &i.Aliases)
-			out = append(out, i)
-			return err
-		})
-	})
-	return out, err
 }
 
 var (
@@ -121,8 +60,8 @@ func (d *Directory) AddAccount(ctx context.Context, addr mail.Address, password 
 	a := Account{ID: d.o.IDs.Next(), Tenant: MainTenant, Address: addr, Quota: d.o.DefaultQuota(), Created: mail.Micros(time.Now())}
 	hash := hashPassword(password)
 	err := d.change(ctx, func(tx *db.Tx) error {
-		if local, err := isLocal(tx, addr.Domain.ASCII); err != nil || !local {
-			return cmp.Or(err, ErrNoDomain)
+		if err := holds(tx, addr.Domain.ASCII); err != nil {
+			return err
 		}
 		var aliases int
 		if err := tx.Row(sqlAliasUsed, []any{addr.Key()}, &aliases); err != nil {
@@ -245,8 +184,11 @@ func (d *Directory) SetAlias(ctx context.Context, address string, targets []stri
 		rows = append(rows, []any{key, dom.ASCII, a.String()})
 	}
 	return d.change(ctx, func(tx *db.Tx) error {
-		if local, err := isLocal(tx, dom.ASCII); err != nil || !local {
-			return cmp.Or(err, ErrNoDomain)
+		if err := holds(tx, dom.ASCII); err != nil {
+			return err
+		}
+		if of, err := standingOf(tx, dom.ASCII); err != nil || of.relay != nil && key == catchAll(dom) {
+			return cmp.Or(err, ErrCatchAll)
 		}
 		if _, ok, err := oneAccount(tx, sqlByKey, key); err != nil || ok {
 			return cmp.Or(err, fmt.Errorf("%w, as an account", ErrExists))

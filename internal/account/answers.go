@@ -1,11 +1,8 @@
 package account
 
 import (
-	"context"
-	"strings"
 	"sync"
 
-	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -34,7 +31,7 @@ type answers struct {
 	found   map[string]*answer // by the key of an account, an alias, a catch-all or a postmaster
 	leads   int                // sum of the weights in found
 	names   map[string]*answer // by the key of an address found elsewhere: tagged, caught or nowhere
-	domains map[string]bool    // whether it is ours
+	domains map[string]standing
 }
 
 // clear forgets everything: something changed.
@@ -42,7 +39,7 @@ func (c *answers) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	c.domains = map[string]bool{}
+	c.domains = map[string]standing{}
 	c.forget()
 }
 
@@ -98,41 +95,4 @@ func (c *answers) keep(version uint64, key, found string, a *answer) {
 		}
 		c.names[key] = a
 	}
-}
-
-// IsLocal tells whether a domain is ours.
-func (d *Directory) IsLocal(ctx context.Context, dom mail.Domain) (bool, error) {
-	ours, known, version := d.answers.domain(dom.ASCII)
-	if known {
-		return ours, nil
-	}
-	err := d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		ours, err = isLocal(tx, dom.ASCII)
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	d.answers.keepDomain(version, dom.ASCII, ours)
-	return ours, nil
-}
-
-func (c *answers) domain(name string) (ours, known bool, version uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ours, known = c.domains[name]
-	return ours, known, c.version
-}
-
-func (c *answers) keepDomain(version uint64, name string, ours bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.version != version {
-		return
-	}
-	if len(c.domains) >= maxDomains {
-		clear(c.domains)
-	}
-	// The name may be a piece of a long line.
-	c.domains[strings.Clone(name)] = ours
 }

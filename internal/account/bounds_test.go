@@ -27,7 +27,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	for i := range 2 * maxNames {
 		c.keep(c.version, fmt.Sprintf("group+%d@e.test", i), "group@e.test", group)
 		c.keep(c.version, fmt.Sprintf("random%d@e.test", i), "", unknown)
-		c.keepDomain(c.version, fmt.Sprintf("d%d.test", i), false)
+		c.keepDomain(c.version, fmt.Sprintf("d%d.test", i), standing{})
 	}
 	check("names")
 	if a, _ := c.lookup("group@e.test"); a != group || len(c.found) != 1 {
@@ -54,7 +54,7 @@ func TestASlowReaderLeavesNothingStale(t *testing.T) {
 	c.clear()
 	c.keep(version, "x@e.test", "x@e.test", &answer{})
 	c.keep(version, "y@e.test", "", &answer{})
-	c.keepDomain(version, "e.test", true)
+	c.keepDomain(version, "e.test", standing{local: true})
 	if len(c.found)+len(c.names)+len(c.domains)+c.leads != 0 {
 		t.Errorf("%+v", &c)
 	}

@@ -116,7 +116,7 @@ func (w *world) resolve(s string) string {
 		return "nobody yet"
 	}
 	w.must(err)
-	text := map[account.Kind]string{account.Elsewhere: "elsewhere", account.Unknown: "unknown", account.Here: ""}[t.Kind]
+	text := map[account.Kind]string{account.Elsewhere: "elsewhere", account.Unknown: "unknown", account.Here: "", account.Onward: "onward"}[t.Kind]
 	for _, a := range t.Accounts {
 		text += " " + a.Address.String()
 	}

@@ -20,6 +20,7 @@ const (
 	Elsewhere Kind = iota // the domain is not ours
 	Unknown               // the domain is ours, the address leads nowhere
 	Here                  // it leads to somebody
+	Onward                // the domain is a relay domain of ours, and takes the address elsewhere
 )
 
 // Target is where an address leads after all aliases.
@@ -62,7 +63,7 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error)
 		return known.target, known.err
 	}
 	if !bare {
-		if local, err := d.IsLocal(ctx, a.Domain); err != nil || !local {
+		if of, err := d.standing(ctx, a.Domain); err != nil || !of.ours() {
 			return Target{}, err
 		}
 	}
@@ -70,7 +71,7 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error)
 	var got *answer
 	err = d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
 		x := &expansion{
-			d: d, tx: tx, version: version, seen: map[string]bool{}, local: map[string]bool{},
+			d: d, tx: tx, version: version, seen: map[string]bool{}, domains: map[string]standing{},
 			accounts: map[mail.ID]Account{}, forwards: map[mail.Address]bool{},
 		}
 		found, got, err = x.start(a, key)
@@ -100,7 +101,7 @@ func (d *Directory) ownPostmaster(ctx context.Context, a mail.Address) (mail.Add
 	if host, err := mail.ParseDomain(d.o.Hostname()); err != nil || host != a.Domain {
 		return a, nil
 	}
-	if local, err := d.IsLocal(ctx, a.Domain); err != nil || local {
+	if of, err := d.standing(ctx, a.Domain); err != nil || of.ours() {
 		return a, err
 	}
 	return bare, nil
@@ -119,7 +120,7 @@ type expansion struct {
 	version  uint64
 	kind     Kind
 	seen     map[string]bool // keys already followed: cuts loops
-	local    map[string]bool // domains of which it is known
+	domains  map[string]standing
 	accounts map[mail.ID]Account
 	forwards map[mail.Address]bool
 	asked    bool         // whether setting was needed
@@ -138,11 +139,27 @@ func (x *expansion) start(a mail.Address, key string) (found string, got *answer
 			return "", nil, err
 		}
 	}
+	of, err := x.standing(a.Domain.ASCII)
+	if err != nil {
+		return "", nil, err
+	}
+	if of.relay != nil {
+		return x.startRelay(a, key, *of.relay)
+	}
 	if mail.IsPostmaster(a.Local) {
 		got, err = x.answer(x.startPostmaster(a))
 		return key, got, err
 	}
-	for _, found = range places(a) {
+	if found, got, err = x.among(places(a)); got != nil || err != nil {
+		return found, got, err
+	}
+	return "", &answer{target: Target{Kind: Unknown}}, nil
+}
+
+// among returns where the first of some keys leads that is one of an account or an
+// alias, nil if none is.
+func (x *expansion) among(keys []string) (found string, got *answer, err error) {
+	for _, found = range keys {
 		if known := x.d.answers.at(found, x.version); x.d.fresh(known) {
 			return found, known, nil
 		}
@@ -153,7 +170,7 @@ func (x *expansion) start(a mail.Address, key string) (found string, got *answer
 			return found, got, err
 		}
 	}
-	return "", &answer{target: Target{Kind: Unknown}}, nil
+	return "", nil, nil
 }
 
 func (x *expansion) startPostmaster(a mail.Address) error {
@@ -182,12 +199,18 @@ func (x *expansion) answer(err error) (*answer, error) {
 	return a, nil
 }
 
-// places are the keys under which an address of ours is looked for, in order.
-func places(a mail.Address) []string {
+// names are the keys of an address itself: with its tag and without.
+func names(a mail.Address) []string {
 	keys := []string{a.Key()}
 	if base, tagged := a.WithoutTag(); tagged {
 		keys = append(keys, base.Key())
 	}
+	return keys
+}
+
+// places are the keys under which an address of ours is looked for, in order.
+func places(a mail.Address) []string {
+	keys := names(a)
 	if mail.IsPostmaster(a.Local) {
 		return keys
 	}
@@ -258,13 +281,19 @@ func (x *expansion) alias(key string) (bool, error) {
 
 // lead adds everyone an address of anybody leads to.
 func (x *expansion) lead(a mail.Address) error {
-	local, err := x.isLocal(a.Domain.ASCII)
-	if err != nil {
+	of, err := x.standing(a.Domain.ASCII)
+	switch {
+	case err != nil:
 		return err
-	}
-	if local {
+	case of.local:
 		return x.follow(a)
+	case of.relay != nil:
+		return x.leadOn(a, *of.relay)
 	}
+	return x.forward(a)
+}
+
+func (x *expansion) forward(a mail.Address) error {
 	x.kind = Here
 	x.forwards[a] = true
 	if x.size() > maxExpansion {
@@ -273,22 +302,22 @@ func (x *expansion) lead(a mail.Address) error {
 	return nil
 }
 
-func (x *expansion) isLocal(domain string) (bool, error) {
-	local, known := x.local[domain]
-	if known {
-		return local, nil
+func (x *expansion) standing(domain string) (standing, error) {
+	of, known := x.domains[domain]
+	if known || domain == "" {
+		return of, nil
 	}
-	local, err := isLocal(x.tx, domain)
+	of, err := standingOf(x.tx, domain)
 	if err == nil {
-		x.local[domain] = local
+		x.domains[domain] = of
 	}
-	return local, err
+	return of, err
 }
 
 var (
 	sqlFirstOfDomain = db.SQL("SELECT " + accountColumns + " FROM account WHERE domain = ? ORDER BY id LIMIT 1")
 	sqlFirst         = db.SQL("SELECT " + accountColumns + " FROM account ORDER BY id LIMIT 1")
-	sqlFirstDomain   = db.SQL("SELECT name FROM domain ORDER BY created, name LIMIT 1")
+	sqlFirstDomain   = db.SQL("SELECT name FROM domain WHERE relay = '' ORDER BY created, name LIMIT 1")
 )
 
 // postmaster finds who reads a domain's postmaster mail where no alias and no
@@ -325,13 +354,6 @@ func (x *expansion) target() Target {
 	t.Accounts = slices.SortedFunc(maps.Values(x.accounts), func(a, b Account) int { return cmp.Compare(a.ID, b.ID) })
 	t.Forwards = slices.SortedFunc(maps.Keys(x.forwards), func(a, b mail.Address) int { return strings.Compare(a.String(), b.String()) })
 	return t
-}
-
-var sqlIsLocal = db.SQL("SELECT name FROM domain WHERE name = ?")
-
-func isLocal(tx *db.Tx, name string) (bool, error) {
-	found, err := texts(tx, sqlIsLocal, name)
-	return len(found) > 0, err
 }
 
 // texts returns the one text column of a query.

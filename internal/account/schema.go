@@ -46,7 +46,8 @@ CREATE INDEX alias_domain ON alias (domain);
 `), {SQL: appTables + "INSERT INTO account_secret (id, secret) VALUES (1, randomblob(32));", Postgres: appTables +
 		"INSERT INTO account_secret (id, secret) VALUES (1, sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));",
 	}, db.SQL(identityTable),
-		db.SQL("ALTER TABLE account ADD COLUMN language TEXT NOT NULL DEFAULT ''")}}
+		db.SQL("ALTER TABLE account ADD COLUMN language TEXT NOT NULL DEFAULT ''"),
+		db.SQL(relayTables)}}
 }
 
 // appTables hold passwords for one program each, and the verifier of an account's

@@ -328,7 +328,7 @@ func domain(t *testing.T, h *home) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := control.Ask(t.Context(), client, control.DomainAdd, control.DomainName{Domain: "hayauma.test"}); err != nil {
+	if _, err := control.Ask(t.Context(), client, control.DomainAdd, control.DomainSettings{Domain: "hayauma.test"}); err != nil {
 		t.Error(err)
 	}
 	login := control.AccountLogin{Address: "alice@hayauma.test", Password: password}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/access/imapd"
 	"github.com/hayauma/hayauma/internal/access/pop3d"
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
 	"github.com/hayauma/hayauma/internal/intake"
@@ -107,6 +108,23 @@ func (a *app) outboundSettings() outbound.Settings {
 		s.SmartHost = *h
 	}
 	return s
+}
+
+// relayDomain tells how mail for a relay domain goes on, nil if a site is none.
+func (a *app) relayDomain(ctx context.Context, site string) (*outbound.Relay, error) {
+	r, err := a.directory.Relay(ctx, mail.Domain{ASCII: site})
+	if err != nil || r == nil {
+		return nil, err
+	}
+	out := &outbound.Relay{Verify: r.TLS == account.VerifyTLS}
+	for _, to := range r.To {
+		host, port, err := account.SplitNextHost(to)
+		if err != nil {
+			return nil, err
+		}
+		out.To = append(out.To, outbound.Hop{Host: host, Port: port})
+	}
+	return out, nil
 }
 
 // returnPaths are made as the settings say; what they name was checked when they

@@ -25,7 +25,7 @@ func TestCommandsAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if _, err := control.Ask(t.Context(), client, control.DomainAdd, control.DomainName{Domain: name}); err != nil {
+			if _, err := control.Ask(t.Context(), client, control.DomainAdd, control.DomainSettings{Domain: name}); err != nil {
 				t.Error(err)
 			}
 			if err := done(); err != nil {

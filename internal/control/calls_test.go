@@ -20,10 +20,10 @@ func TestDomains(t *testing.T) {
 		if list := ask(t, w, control.DomainList, none{}); len(list) != 0 {
 			t.Errorf("an empty server has domains: %+v", list)
 		}
-		ask(t, w, control.DomainAdd, control.DomainName{Domain: "Hayauma.TEST"})
-		ask(t, w, control.DomainAdd, control.DomainName{Domain: "other.test"})
-		refused(t, w, control.DomainAdd, control.DomainName{Domain: "hayauma.test"}, "hayauma.test: it exists already")
-		refused(t, w, control.DomainAdd, control.DomainName{Domain: "a b"}, `a b: not a valid domain name`)
+		ask(t, w, control.DomainAdd, control.DomainSettings{Domain: "Hayauma.TEST"})
+		ask(t, w, control.DomainAdd, control.DomainSettings{Domain: "other.test"})
+		refused(t, w, control.DomainAdd, control.DomainSettings{Domain: "hayauma.test"}, "hayauma.test: it exists already")
+		refused(t, w, control.DomainAdd, control.DomainSettings{Domain: "a b"}, `a b: not a valid domain name`)
 		refused(t, w, control.DomainRemove, control.DomainName{Domain: "nobody.test"},
 			"nobody.test: "+account.ErrNoDomain.Error())
 		ask(t, w, control.AccountAdd, control.AccountLogin{Address: "a@hayauma.test", Password: stack.Password})
@@ -43,7 +43,7 @@ func TestAccounts(t *testing.T) {
 		const alice = "alice@hayauma.test"
 		login := control.AccountLogin{Address: alice, Password: stack.Password}
 		refused(t, w, control.AccountAdd, login, alice+": "+account.ErrNoDomain.Error())
-		ask(t, w, control.DomainAdd, control.DomainName{Domain: "hayauma.test"})
+		ask(t, w, control.DomainAdd, control.DomainSettings{Domain: "hayauma.test"})
 		refused(t, w, control.AccountAdd, control.AccountLogin{Address: alice, Password: "short"}, alice+": "+account.ErrPassword.Error())
 		ask(t, w, control.AccountAdd, login)
 		refused(t, w, control.AccountAdd, login, alice+": it exists already")
@@ -153,7 +153,7 @@ func TestQuestionsThatAreNotUnderstood(t *testing.T) {
 		refused(t, w, control.Call[newer, none]{Name: "domain/add"}, newer{Domain: "hayauma.test", Since: "now"},
 			`the question is not understood: json: unknown field "since"`)
 		refused(t, w, control.Call[[]int, none]{Name: "domain/add"}, []int{1},
-			"the question is not understood: json: cannot unmarshal array into Go value of type control.DomainName")
+			"the question is not understood: json: cannot unmarshal array into Go value of type control.DomainSettings")
 		if list := ask(t, w, control.DomainList, none{}); len(list) != 0 {
 			t.Errorf("what was not understood was done: %+v", list)
 		}
@@ -163,7 +163,7 @@ func TestQuestionsThatAreNotUnderstood(t *testing.T) {
 func TestQuestionTooLarge(t *testing.T) {
 	t.Parallel()
 	both(t, options(), func(t *testing.T, w way) {
-		refused(t, w, control.DomainAdd, control.DomainName{Domain: strings.Repeat("x", 20<<20)},
+		refused(t, w, control.DomainAdd, control.DomainSettings{Domain: strings.Repeat("x", 20<<20)},
 			"the question is not understood: http: request body too large")
 		ask(t, w, control.DomainList, none{})
 	})

@@ -11,13 +11,18 @@ import (
 	"github.com/hayauma/hayauma/internal/source"
 )
 
-// Every call that there is; send.go has the one that streams.
+// Every call that there is; send.go and domain.go have those that stream.
 
 // The calls on domains, accounts and aliases.
 var (
-	DomainAdd    = Call[DomainName, Empty]{"domain/add"}
+	DomainAdd    = Call[DomainSettings, Empty]{"domain/add"}
+	DomainSet    = Call[DomainSettings, Empty]{"domain/set"}
 	DomainRemove = Call[DomainName, Empty]{"domain/remove"}
 	DomainList   = Call[Empty, []account.DomainInfo]{"domain/list"}
+
+	RecipientAdd    = Call[Recipient, Empty]{"domain/recipient/add"}
+	RecipientRemove = Call[Recipient, Empty]{"domain/recipient/remove"}
+	RecipientList   = Call[RecipientPage, []string]{"domain/recipient/list"}
 
 	AccountAdd      = Call[AccountLogin, Empty]{"account/add"}
 	AccountRemove   = Call[AccountName, Empty]{"account/remove"}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -29,7 +30,9 @@ type Destination struct {
 // Explained is what would happen now to mail for a destination.
 type Explained struct {
 	Domain   string          `json:"domain"`
-	Local    bool            `json:"local,omitempty"` // it stays here, and the rest is empty
+	Local    bool            `json:"local,omitempty"`   // it stays here, and the rest is empty
+	Unknown  bool            `json:"unknown,omitempty"` // nobody has this address: it is refused
+	Relay    *account.Relay  `json:"relay,omitempty"`   // nil = it is no relay domain
 	Route    *outbound.Route `json:"route,omitempty"`
 	Rule     *route.Rule     `json:"rule,omitempty"` // that chose the way; nil = none did
 	Provider *ProviderState  `json:"provider,omitempty"`
@@ -91,6 +94,14 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if out.Local, err = s.Directory.IsLocal(ctx, d); err != nil || out.Local {
 		return out, err
 	}
+	if out.Relay, err = s.Directory.Relay(ctx, d); err != nil {
+		return out, err
+	}
+	if out.Relay != nil && domain != in.Address {
+		if err := s.explainRecipient(ctx, in.Address, &out); err != nil || out.Local {
+			return out, err
+		}
+	}
 	site, rule, err := s.chosen(ctx, in.Sender, d)
 	if err != nil {
 		return out, err
@@ -108,6 +119,17 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	limits := slices.DeleteFunc(s.providerLimits(state.Name), func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
 	out.Limits = append(limits, s.Retry()...)
 	return out, nil
+}
+
+// explainRecipient tells whether an address of a relay domain is here, or nowhere.
+func (s *Service) explainRecipient(ctx context.Context, address string, out *Explained) error {
+	a, err := mail.ParseAddress(address)
+	if err != nil {
+		return named(address, err)
+	}
+	target, err := s.Directory.Resolve(ctx, a)
+	out.Local, out.Unknown = target.Kind == account.Here, target.Kind == account.Unknown
+	return named(address, err)
 }
 
 func (s *Service) state(t queue.Traffic) ProviderState {

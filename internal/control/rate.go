@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -50,8 +51,8 @@ func (s *Service) domainLimit(ctx context.Context, in LimitChange) (out []rate.U
 		if err != nil {
 			return err
 		}
-		if !local {
-			return account.ErrNoDomain
+		if relay, err := s.Directory.Relay(ctx, d); err != nil || !local && relay == nil {
+			return cmp.Or(err, account.ErrNoDomain)
 		}
 		out, err = s.limit(ctx, rate.ForDomain(d), in)
 		return err

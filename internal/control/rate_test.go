@@ -49,7 +49,7 @@ func TestLimits(t *testing.T) {
 		// A domain that comes back begins with the defaults.
 		ask(t, w, control.AccountRemove, control.AccountName{Address: alice})
 		ask(t, w, control.DomainRemove, control.DomainName{Domain: "hayauma.test"})
-		ask(t, w, control.DomainAdd, control.DomainName{Domain: "hayauma.test"})
+		ask(t, w, control.DomainAdd, control.DomainSettings{Domain: "hayauma.test"})
 		if own := most(ask(t, w, control.DomainLimit, control.LimitChange{Name: "hayauma.test"})); len(own) != 0 {
 			t.Errorf("limits outlived their domain: %v", own)
 		}

@@ -55,9 +55,7 @@ type Service struct {
 // for its owner alone.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	handle(mux, DomainAdd, s.domainAdd)
-	handle(mux, DomainRemove, s.domainRemove)
-	handle(mux, DomainList, s.domainList)
+	s.handleDomains(mux)
 	handle(mux, AccountAdd, s.accountAdd)
 	handle(mux, AccountRemove, s.accountRemove)
 	handle(mux, AccountPasswd, s.accountPasswd)
@@ -94,37 +92,12 @@ func (s *Service) Handler() http.Handler {
 	return mux
 }
 
-func (s *Service) domainAdd(ctx context.Context, in DomainName) (Empty, error) {
-	return s.onDomain(in, func(d mail.Domain) error { return s.Directory.AddDomain(ctx, d) })
-}
-
-func (s *Service) domainRemove(ctx context.Context, in DomainName) (Empty, error) {
-	return s.onDomain(in, func(d mail.Domain) error {
-		if err := s.Directory.RemoveDomain(ctx, d); err != nil {
-			return err
-		}
-		return s.Rates.ClearLimits(ctx, rate.ForDomain(d))
-	})
-}
-
-func (s *Service) onDomain(in DomainName, act func(mail.Domain) error) (Empty, error) {
-	d, err := mail.ParseDomain(in.Domain)
-	if err == nil {
-		err = act(d)
-	}
-	return Empty{}, named(in.Domain, err)
-}
-
 // named adds to an error which name it is about.
 func named(name string, err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", name, err)
-}
-
-func (s *Service) domainList(ctx context.Context, _ Empty) ([]account.DomainInfo, error) {
-	return s.Directory.Domains(ctx)
 }
 
 func (s *Service) onAccount(address string, act func(mail.Address) error) (Empty, error) {

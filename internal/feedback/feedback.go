@@ -70,7 +70,7 @@ func (d *Desk) Resolve(ctx context.Context, a mail.Address) (account.Target, boo
 	switch {
 	case err != nil:
 		return account.Target{}, false, err
-	case target.Kind == account.Elsewhere:
+	case target.Kind == account.Elsewhere, target.Kind == account.Onward:
 		target = account.Target{Kind: account.Here, Forwards: []mail.Address{from}}
 	case target.Kind == account.Unknown:
 		target = account.Target{Kind: account.Here} // to be noted, and for nobody

@@ -139,7 +139,7 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 	if t.returned || target.ReturnPath && len(t.recipients) > 0 {
 		return mail.Temporary(mail.TooManyRecipients, "A return path is the only recipient of its reports: send the rest in other transactions")
 	}
-	if target.Kind == account.Elsewhere {
+	if target.Kind == account.Elsewhere || target.Kind == account.Onward {
 		t.addRemote(r)
 		t.recipients = append(t.recipients, r)
 		return nil

@@ -50,12 +50,13 @@ func references() []blob.Reference { return append(mailbox.References(), queue.R
 // tables are those that must arrive, with their columns and their keys.
 var tables = []struct{ name, columns, key string }{
 	{"tenant", "id name created", "id"},
-	{"domain", "name tenant created", "name"},
+	{"domain", "name tenant created relay split next_hosts next_tls", "name"},
 	{"account", "id tenant key local domain password quota created scram language", "id"},
 	{"alias", "key domain target", "key, target"},
 	{"app_password", "id account name verifier scopes networks expires created used used_from", "id"},
 	{"account_secret", "id secret", "id"},
 	{"account_identity", "account key", "account, key"},
+	{"relay_recipient", "domain key", "domain, key"},
 	{"mailbox_account", "account modseq uidvalidity used messages mailboxes inbox erased", "account"},
 	{"mailbox", "id account name role noselect uidvalidity uidnext recent messages unseen deleted size modseq changed created", "id"},
 	{"mailbox_content", "body header sent_day message_id subject structure", "body"},
@@ -264,6 +265,7 @@ func source(t *testing.T) move.Side {
 	s.Account("早馬@例え.test", 0)
 	s.Alias("all@a.test", "anna@a.test", "ben@a.test", "far@b.test")
 	must(t, s.Directory.AddIdentity(t.Context(), a.Address, "*@elsewhere.test"))
+	s.Relay("relay.test", account.Relay{Recipients: account.ByList, To: []string{"mx.relay.test:26"}}, "taro@relay.test")
 	_, err := s.Directory.AddAppPassword(t.Context(), a.Address, account.AppPassword{Name: "phone", Scopes: account.Scopes()})
 	must(t, err)
 	deliver(t, s, "one", "anna@a.test", "ben@a.test")

@@ -13,7 +13,7 @@ import (
 // Route is how mail for a site would go out now.
 type Route struct {
 	Site  string `json:"site"`
-	By    string `json:"by"`              // what leads there: "route NAME", "smart host", "address literal", "MX" or "no MX"
+	By    string `json:"by"`              // what leads there: "route NAME", "smart host", "next host" (of a relay domain), "address literal", "MX" or "no MX"
 	Hosts []Host `json:"hosts,omitempty"` // in the order in which they are tried
 	Reply string `json:"reply,omitempty"` // what a message gets where there is nobody to try
 	TLS   string `json:"tls"`
@@ -36,7 +36,7 @@ type Host struct {
 // site is a domain, or in its ASCII form what a route is called there. Hosts
 // of the same preference are tried in any order, this one among them.
 func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
-	set := o.terms(site.ASCII)
+	set := o.terms(ctx, site.ASCII)
 	r := Route{Site: site.ASCII, By: by(site, set.via)}
 	set.demand = o.demand(set, site.ASCII, o.Provider(ctx, site.ASCII))
 	r.Policy, r.TLS = o.explainTLS(ctx, set, site.ASCII)
@@ -83,8 +83,11 @@ func by(site mail.Domain, via *via) string {
 }
 
 // tlsRule tells in words what is asked of the connection.
-func tlsRule(via *via) string {
+func tlsRule(set terms) string {
+	via := set.via
 	switch {
+	case set.verifies():
+		return "always; the certificate is verified (relay domain)"
 	case via == nil || via.tls == "opportunistic":
 		return "if the host offers it; its certificate is not verified"
 	case via.tls == "none":

@@ -66,6 +66,8 @@ type world struct {
 	tls     *tls.Config
 	ours    netip.AddrPort
 	trustAD bool
+	relays  map[string]*outbound.Relay // by site
+	lost    error                      // it cannot be told what a relay domain is
 	limits  func(string) outbound.Limits
 	options outbound.Options
 	ways    map[string]route.Route
@@ -100,6 +102,7 @@ func newWorld(t *testing.T, records ...string) *world {
 		},
 		TLS:    func() *tls.Config { return w.tls },
 		IsOurs: func(a netip.AddrPort) bool { return a == w.ours },
+		Relay:  func(_ context.Context, site string) (*outbound.Relay, error) { return w.relays[site], w.lost },
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			if w.from == nil {
 				return m.From, false, nil

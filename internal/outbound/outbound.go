@@ -42,6 +42,9 @@ type Settings struct {
 	IdleTimeout           time.Duration // a connection without work is kept; 0 = not
 	Grace                 time.Duration // for a running transaction when the server stops
 	Timeouts              Timeouts
+
+	relay *Relay      // of the site; nil = it is no relay domain
+	lost  *mail.Fault // why it cannot be told where mail for the site goes
 }
 
 // Limits are what a provider bears of one sender.
@@ -67,8 +70,11 @@ type Options struct {
 	Sources  *source.Store
 	DialFrom func(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error)
 	IsOurs   func(netip.AddrPort) bool // one of our listeners; nil = none
-	STS      *sts.Store                // nil = nobody has an MTA-STS policy
-	Report   func(TLSResult)           // called once for each connection to an exchanger; must not block; nil = nobody counts
+	// Relay tells how mail for a relay domain goes on, nil if a site is none. nil =
+	// there are none.
+	Relay  func(ctx context.Context, site string) (*Relay, error)
+	STS    *sts.Store      // nil = nobody has an MTA-STS policy
+	Report func(TLSResult) // called once for each connection to an exchanger; must not block; nil = nobody counts
 	// From is the envelope sender under which a message leaves for a recipient;
 	// alone = for no other recipient. nil = its own.
 	From func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
@@ -131,7 +137,7 @@ func (o *Outbound) settings() Settings {
 // Deliver implements queue.Deliverer: one worker with at most one connection at
 // a time.
 func (o *Outbound) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	w := &worker{o: o, ctx: ctx, site: site, set: o.terms(site), recipients: maxRecipients, connections: math.MaxInt}
+	w := &worker{o: o, ctx: ctx, site: site, set: o.terms(ctx, site), recipients: maxRecipients, connections: math.MaxInt}
 	w.limit()
 	defer w.leave()
 	for job := next(); job != nil; job = next() {
@@ -233,7 +239,7 @@ func (w *worker) connected(env mail.Envelope) *problem {
 		w.c = w.o.pool.takeSite(key)
 	}
 	for ; w.c != nil; w.c = w.o.pool.takeSite(key) {
-		if w.usable() && w.fits(w.c) && w.safe(w.c, env) == nil {
+		if w.usable() && w.set.leads(w.c) && w.fits(w.c) && w.safe(w.c, env) == nil {
 			return nil
 		}
 		w.c.quit()
@@ -263,7 +269,7 @@ func (w *worker) adopt(p plan, env mail.Envelope) bool {
 		key := poolKey(w.group, t.host)
 		for c := w.o.pool.takeHost(key); c != nil; c = w.o.pool.takeHost(key) {
 			c.site, c.known, c.domain = w.site, t.known, t.domain
-			if w.c = c; w.usable() && w.fits(c) && w.safe(c, env) == nil {
+			if w.c = c; w.usable() && c.addr.Port() == t.addr.Port() && w.fits(c) && w.safe(c, env) == nil {
 				return true
 			}
 			c.quit()

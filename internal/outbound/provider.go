@@ -14,14 +14,18 @@ import (
 )
 
 // Provider names who takes the mail of a site: the registrable domain of its most
-// preferred mail exchanger, of equal ones the first by name; a route is its own. "" = it cannot be told
-// now, or nobody does.
+// preferred mail exchanger, of equal ones the first by name; a route is its own. "" = it
+// cannot be told now, or nobody does.
 func (o *Outbound) Provider(ctx context.Context, site string) string {
 	if _, ok := route.OfSite(site); ok {
 		return site
 	}
-	if smart := o.settings().SmartHost.Host; smart != "" {
-		return smart
+	switch set := o.terms(ctx, site); {
+	case set.via == nil:
+	case set.relay != nil:
+		return registrable(set.via.hosts[0].Name)
+	default:
+		return set.via.hosts[0].Name
 	}
 	if _, literal := (mail.Domain{ASCII: site}).Literal(); literal {
 		return site

@@ -34,9 +34,12 @@ type exchanger struct {
 }
 
 // route returns the hosts to try, most preferred first.
-func (o *Outbound) route(ctx context.Context, site string, via *via) ([]exchanger, *mail.Fault) {
-	if via != nil {
-		return via.exchangers()
+func (o *Outbound) route(ctx context.Context, site string, set terms) ([]exchanger, *mail.Fault) {
+	switch {
+	case set.lost != nil:
+		return nil, set.lost
+	case set.via != nil:
+		return set.via.exchangers()
 	}
 	domain := mail.Domain{ASCII: site}
 	if addr, ok := domain.Literal(); ok {
@@ -191,9 +194,9 @@ func planOf(site string, hosts []resolved) plan {
 // survey resolves the hosts of a route. A host that turns out to be ourselves by
 // address and port cuts the route like one that is so by name.
 func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolved, *mail.Fault) {
-	list, fault := o.route(ctx, site, set.via)
+	list, fault := o.route(ctx, site, set)
 	if fault != nil {
-		return nil, fault
+		return nil, set.patient(fault)
 	}
 	if set.via == nil {
 		list = list[:min(len(list), maxHosts)]
@@ -201,7 +204,8 @@ func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolv
 	hosts := make([]resolved, 0, len(list))
 	for _, e := range list {
 		r := o.resolve(ctx, e, set.Port)
-		r.fault = set.via.patient(r.fault)
+		r.ours = r.ours || o.isUs(e, set)
+		r.fault = set.patient(r.fault)
 		hosts = append(hosts, r)
 		if !r.ours {
 			continue
@@ -211,7 +215,7 @@ func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolv
 			hosts = hosts[:len(hosts)-1]
 		}
 		if len(hosts) == 0 {
-			return nil, set.via.patient(loop(site))
+			return nil, set.patient(loop(site))
 		}
 		break
 	}

@@ -22,7 +22,7 @@ type Policy struct {
 // explainTLS tells what is asked of the connections to a site, and which policy asks
 // for it, nil if there is none.
 func (o *Outbound) explainTLS(ctx context.Context, set terms, site string) (*Policy, string) {
-	words := set.demand.words(tlsRule(set.via), false)
+	words := set.demand.words(tlsRule(set), false)
 	if o.o.STS == nil || !set.MTASTS || set.via != nil || strings.HasPrefix(site, "[") {
 		return nil, words
 	}

@@ -55,11 +55,11 @@ func (o *Outbound) rule(ctx context.Context, set terms, site string, t target) r
 }
 
 // policyRule finds the policy that holds for a host of a site, DANE before MTA-STS
-// (RFC 8461 §2). A smart host or a route is the operator's own matter, and an address
+// (RFC 8461 §2). A host that the operator names is his own matter, and an address
 // literal has no domain that could have a policy (RFC 8461 §3.4).
 func (o *Outbound) policyRule(ctx context.Context, set terms, site string, t target) rule {
 	if set.via != nil || strings.HasPrefix(site, "[") {
-		return rule{}
+		return o.relayRule(set, site, t.host)
 	}
 	d := o.daneRule(ctx, site, t)
 	if d.unnamed != nil || d.verify != nil {

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"cmp"
+	"context"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -13,14 +14,17 @@ import (
 // terms are the settings as they hold for one site.
 type terms struct {
 	Settings
-	via    *via   // nil = mail goes to the exchangers of the site
-	demand Demand // of the operator
+	via    *via        // nil = mail goes to the exchangers of the site
+	relay  *Relay      // nil = it is no relay domain
+	lost   *mail.Fault // why it cannot be told where mail for the site goes
+	demand Demand      // of the operator
 }
 
 // via is who takes mail instead of a domain's own exchangers: the smart host of the
-// settings, or a route.
+// settings, the next hosts of a relay domain, or a route.
 type via struct {
 	route          string // its name; empty = the smart host
+	relay          bool   // they are the next hosts of a relay domain
 	missing        bool   // a route that is not there any more
 	hosts          []route.Host
 	user, password string
@@ -29,10 +33,21 @@ type via struct {
 }
 
 // terms returns what holds for a site now.
-func (o *Outbound) terms(site string) terms {
+func (o *Outbound) terms(ctx context.Context, site string) terms {
 	t := terms{Settings: o.settings()}
 	if name, ok := route.OfSite(site); ok {
 		t.via = o.viaRoute(name)
+		return t
+	}
+	if o.o.Relay != nil {
+		var err error
+		if t.relay, err = o.o.Relay(ctx, site); err != nil {
+			t.lost = mail.Temporary(mail.DirectoryFailure, "It cannot be told here where mail for "+site+" goes").Because(err)
+			return t
+		}
+	}
+	if t.relay != nil {
+		t.via = t.relay.onward()
 	} else if h := t.SmartHost; h.Host != "" {
 		t.via = &via{hosts: []route.Host{{Name: h.Host, Port: h.Port}}, user: h.User, password: h.Password, tls: cmp.Or(h.TLS, "starttls")}
 	}
@@ -72,19 +87,27 @@ func (v *via) exchangers() ([]exchanger, *mail.Fault) {
 	return out, nil
 }
 
-// patient makes a finding about hosts that the operator has named a temporary one: what
-// is wrong is to be mended here.
-func (v *via) patient(f *mail.Fault) *mail.Fault {
-	if v == nil || f == nil || f.Class == mail.Transient {
+// patient makes a finding about hosts that the operator has named, or about a domain
+// for which we said that we pass its mail on, a temporary one: what is wrong is to be
+// mended here, and no sender can do anything about it.
+func (t terms) patient(f *mail.Fault) *mail.Fault {
+	if t.via == nil && t.relay == nil || f == nil || f.Class == mail.Transient {
 		return f
 	}
-	return mail.Temporary(f.Status, f.Public).Because(f.Cause)
+	text := f.Public
+	if t.relay != nil && f.Status == mail.RoutingLoop {
+		text += ": give the relay domain a next host that is another"
+	}
+	return mail.Temporary(f.Status, text).Because(f.Cause)
 }
 
 // words name the way for people.
 func (v *via) words() string {
-	if v.route != "" {
+	switch {
+	case v.route != "":
 		return "route " + v.route
+	case v.relay:
+		return "next host"
 	}
 	return "smart host"
 }

@@ -64,7 +64,7 @@ func (p *Policy) Mail(ctx context.Context, o mail.Origin, env mail.Envelope) *ma
 // Rcpt decides on a recipient: nobody relays for strangers.
 func (p *Policy) Rcpt(_ context.Context, o mail.Origin, _ mail.Address, t account.Target) *mail.Fault {
 	switch t.Kind {
-	case account.Here:
+	case account.Here, account.Onward:
 		return nil
 	case account.Unknown:
 		return mail.Final(mail.NoSuchMailbox, "There is no such mailbox here")

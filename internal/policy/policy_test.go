@@ -72,6 +72,8 @@ func TestRecipients(t *testing.T) {
 	}{
 		{"a stranger to one of ours", from(mail.DoorSMTP, "192.0.2.1"), account.Here, ""},
 		{"a stranger to nobody here", from(mail.DoorSMTP, "192.0.2.1"), account.Unknown, "550 5.1.1"},
+		{"a stranger to a relay domain", from(mail.DoorSMTP, "192.0.2.1"), account.Onward, ""},
+		{"a stranger over LMTP to a relay domain", from(mail.DoorLMTP, "192.0.2.1"), account.Onward, ""},
 		{"a stranger to elsewhere", from(mail.DoorSMTP, "192.0.2.1"), account.Elsewhere, "550 5.7.1"},
 		{"a stranger without an address", from(mail.DoorSMTP, ""), account.Elsewhere, "550 5.7.1"},
 		{"a trusted host to elsewhere", from(mail.DoorSMTP, "10.9.8.7"), account.Elsewhere, ""},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/internal/testkit"
@@ -95,6 +96,10 @@ func (r *rig) users() {
 	r.Alias("mixed@hayauma.test", "tiny@hayauma.test", "bob@hayauma.test")
 	r.Alias("away@hayauma.test", "me@elsewhere.test")
 	r.Alias("*@catch.test", "bob@hayauma.test")
+	r.Relay("list.test", account.Relay{Recipients: account.ByList}, "known@list.test")
+	r.Relay("any.test", account.Relay{Recipients: account.ByAny})
+	r.Relay("split.test", account.Relay{Recipients: account.ByList, Split: true}, "there@split.test")
+	r.Account("here@split.test", 0)
 }
 
 func (r *rig) current() smtpd.Settings {

@@ -59,6 +59,8 @@ func (s *session) verify(ctx context.Context, arg string) reply {
 		return reply{code: 250, enhanced: "2.1.5", lines: []string{"<" + a.ASCII() + ">"}}
 	case target.Kind == account.Unknown:
 		return refuse(mail.Final(mail.NoSuchMailbox, "There is no such mailbox here"))
+	case target.Kind == account.Onward:
+		return ok(252, "2.5.0", "Cannot verify, but will take the message and pass it on")
 	}
 	return ok(252, "2.5.0", "Not ours: cannot verify")
 }

@@ -50,6 +50,21 @@ func (s *Stack) Alias(address string, targets ...string) {
 	}
 }
 
+// Relay makes a relay domain with a list of recipients.
+func (s *Stack) Relay(domain string, r account.Relay, recipients ...string) {
+	s.t.Helper()
+	d, err := mail.ParseDomain(domain)
+	if err == nil {
+		err = s.Directory.AddRelayDomain(s.t.Context(), d, &r)
+	}
+	for _, a := range recipients {
+		err = errors.Join(err, s.Directory.AddRecipient(s.t.Context(), s.Address(a)))
+	}
+	if err != nil {
+		s.t.Fatalf("relay domain %s: %v", domain, err)
+	}
+}
+
 // Inbox returns the messages in the INBOX of an account, oldest first, as
 // their owner would read them.
 func (s *Stack) Inbox(address string) []string {

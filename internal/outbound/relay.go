@@ -1,0 +1,63 @@
+package outbound
+
+import (
+	"cmp"
+	"crypto/tls"
+	"slices"
+	"strings"
+
+	"github.com/hayauma/hayauma/internal/route"
+)
+
+// Relay is how mail for a relay domain goes on.
+type Relay struct {
+	To     []Hop // in the order in which they are tried; none = the domain's mail exchangers
+	Verify bool  // of To: each has to prove who it is
+}
+
+// Hop is a host that mail is to go to.
+type Hop struct {
+	Host string // a name, or an address without brackets
+	Port int    // 0 = Settings.Port
+}
+
+// onward is the way on for a relay domain with next hosts of its own, nil without: then
+// it goes to the domain's exchangers, and not to a smart host, which looks for them as
+// well and would bring its mail back to us.
+func (r *Relay) onward() *via {
+	if len(r.To) == 0 {
+		return nil
+	}
+	v := &via{tls: "opportunistic", relay: true}
+	for i, h := range r.To {
+		v.hosts = append(v.hosts, route.Host{Name: h.Host, Port: h.Port, Preference: i})
+	}
+	return v
+}
+
+// verifies tells whether the next hosts of a relay domain have to prove who they are.
+func (t terms) verifies() bool { return t.relay != nil && t.via != nil && t.relay.Verify }
+
+// leads tells whether a connection ends where mail for the site goes now, as far as
+// the operator names next hosts.
+func (t terms) leads(c *client) bool {
+	return t.relay == nil || len(t.relay.To) == 0 || slices.ContainsFunc(t.relay.To, func(h Hop) bool {
+		return h.Host == c.host && cmp.Or(h.Port, t.Port) == int(c.addr.Port())
+	})
+}
+
+// relayRule is what the operator asks of the next hosts of a relay domain.
+func (o *Outbound) relayRule(set terms, site, host string) rule {
+	if !set.verifies() {
+		return rule{}
+	}
+	return rule{
+		source: "relay domain", name: "the relay domain " + site, must: true, asks: "PKIX",
+		verify: func(s tls.ConnectionState) error { return o.verify(s, host) },
+	}
+}
+
+// isUs tells whether a host is this server by its name.
+func (o *Outbound) isUs(e exchanger, set terms) bool {
+	return set.relay != nil && cmp.Or(e.port, set.Port) == set.Port && strings.EqualFold(e.name, o.o.Hostname())
+}
