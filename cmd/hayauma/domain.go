@@ -62,7 +62,7 @@ func (c *cli) domainSettings(cmd *cobra.Command, call control.Call[control.Domai
 	f := cmd.Flags()
 	f.Bool("relay", false, "its mail is passed on")
 	f.StringSliceVar(&to, "to", nil, "next host HOST[:PORT], in the order in which they are tried; '' = by MX")
-	f.String("recipients", "", "how its recipients are known: list (default) or any, which passes all")
+	f.String("recipients", "", "how its recipients are known: list (default); ask the next host; or any, which passes all")
 	f.Bool("split", false, "it may have accounts and aliases here; what is not found goes on")
 	f.String("tls", "", "TLS with next hosts: opportunistic (default) or verify")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -157,8 +157,13 @@ func domainCells(d account.DomainInfo) []string {
 		cells[1] = "split"
 	}
 	cells[4], cells[5] = r.Recipients, toText(*r)
-	if r.Recipients == account.ByList {
+	switch {
+	case r.Recipients == account.ByList:
 		cells[4] = fmt.Sprintf("list of %d", d.Recipients)
+	case d.TakesAll:
+		cells[4] = "ask, in vain: its host takes every address"
+	case r.Recipients == account.ByAsk && d.Recipients > 0:
+		cells[4] = fmt.Sprintf("list of %d, then ask", d.Recipients)
 	}
 	return cells
 }
@@ -174,7 +179,7 @@ func toText(r account.Relay) string {
 
 // relayText tells in words what a relay domain is.
 func relayText(r account.Relay) string {
-	text := map[string]string{account.ByList: "recipients from its list", account.ByAny: "all recipients pass"}[r.Recipients]
+	text := map[string]string{account.ByList: "recipients from its list", account.ByAsk: "its host is asked for recipients that are not in its list", account.ByAny: "all recipients pass"}[r.Recipients]
 	if r.Split {
 		text = "split: accounts and aliases here first, then " + text
 	}

@@ -44,6 +44,16 @@ TLS     if the host offers it; its certificate is not verified
 relay   recipients from its list; to 192.0.2.1:26 192.0.2.2
 refused 550 5.1.1: the address is not in the list of this relay domain
 `},
+		{"domain set r.test --recipients ask", "", "changed domain r.test\n"},
+		{"domain list", "", `DOMAIN       KIND   ACCOUNTS  ALIASES  RECIPIENTS           TO
+backup.test  relay  0         0        any                  by MX
+one.test     local  2         0        -                    -
+r.test       relay  0         0        list of 1, then ask  192.0.2.1:26 192.0.2.2
+`},
+		{"outbound explain x@r.test", "", `domain  r.test
+relay   its host is asked for recipients that are not in its list; to 192.0.2.1:26 192.0.2.2
+by      next host
+`},
 		{"domain set r.test --local", "", "changed domain r.test\n"},
 		{"outbound explain x@r.test", "", "r.test  is served here: nothing goes out\n"},
 		{"domain remove backup.test", "", "removed domain backup.test\n"},

@@ -63,6 +63,9 @@ func (c *cli) printRoute(e control.Explained) {
 	if e.Relay != nil {
 		line("relay", relayText(*e.Relay))
 	}
+	if e.Known != "" {
+		line("known", e.Known)
+	}
 	if e.Unknown {
 		line("refused", "550 5.1.1: the address is not in the list of this relay domain")
 	}

@@ -16,6 +16,9 @@ type DomainInfo struct {
 	Aliases    int    `json:"aliases"`
 	Relay      *Relay `json:"relay,omitempty"`      // nil = its mailboxes are here
 	Recipients int    `json:"recipients,omitempty"` // of a relay domain, that are listed
+	// TakesAll says that its host takes every address, so that to ask it tells nothing.
+	// Domains never sets it.
+	TakesAll bool `json:"takes_all,omitempty"`
 }
 
 var (

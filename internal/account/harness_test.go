@@ -117,6 +117,9 @@ func (w *world) resolve(s string) string {
 	}
 	w.must(err)
 	text := map[account.Kind]string{account.Elsewhere: "elsewhere", account.Unknown: "unknown", account.Here: "", account.Onward: "onward"}[t.Kind]
+	if t.Ask {
+		text += "?"
+	}
 	for _, a := range t.Accounts {
 		text += " " + a.Address.String()
 	}

@@ -29,7 +29,7 @@ const maxRecipients = 200_000
 // ErrNoRecipient says that an address is not in the list of its domain.
 var ErrNoRecipient = errors.New("the address is not in the list")
 
-var errTooMany = fmt.Errorf("the list of a domain has at most %d addresses: with more of them, use '--recipients any'", maxRecipients)
+var errTooMany = fmt.Errorf("the list of a domain has at most %d addresses: with more of them, use '--recipients ask'", maxRecipients)
 
 // listed tells whether an address, or what it is without its tag, is in the list of
 // its domain.

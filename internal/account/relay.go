@@ -15,6 +15,7 @@ import (
 // How it is known which recipients a relay domain has.
 const (
 	ByList = "list" // they are listed here
+	ByAsk  = "ask"  // the next host is asked for those that are not listed
 	ByAny  = "any"  // it is not: all pass
 )
 
@@ -24,7 +25,7 @@ const VerifyTLS = "verify"
 // Relay is how the mail of a domain goes on whose mailboxes are elsewhere: all of
 // them or, if it is split, those that are not here.
 type Relay struct {
-	Recipients string `json:"recipients"` // ByList or ByAny
+	Recipients string `json:"recipients"` // ByList, ByAsk or ByAny
 	Split      bool   `json:"split,omitempty"`
 	// To are the next hosts in the order in which they are tried, "host" or
 	// "host:port"; none = the mail exchangers of the domain.
@@ -63,8 +64,8 @@ func (r *Relay) columns() ([]any, error) {
 	if r == nil {
 		return []any{"", 0, "", ""}, nil
 	}
-	if r.Recipients != ByList && r.Recipients != ByAny {
-		return nil, fmt.Errorf("%q: who the recipients are is known by '%s', or '%s' passes", r.Recipients, ByList, ByAny)
+	if r.Recipients != ByList && r.Recipients != ByAsk && r.Recipients != ByAny {
+		return nil, fmt.Errorf("%q: who the recipients are is known by '%s', or '%s', or '%s' passes", r.Recipients, ByList, ByAsk, ByAny)
 	}
 	if r.TLS != "" && r.TLS != VerifyTLS {
 		return nil, fmt.Errorf("%q: TLS with a next host is 'opportunistic' or '%s'", r.TLS, VerifyTLS)
@@ -137,10 +138,10 @@ func (x *expansion) startRelay(a mail.Address, key string, r Relay) (found strin
 		return "", &answer{target: Target{Kind: Onward}}, err
 	}
 	if !mail.IsPostmaster(a.Local) {
-		return "", &answer{target: Target{Kind: Unknown}}, nil
+		return "", &answer{target: r.unlisted()}, nil
 	}
-	// RFC 5321 §4.5.1: the domain has one whatever the list says. Where nobody here
-	// could read it, it is left to the next host.
+	// RFC 5321 §4.5.1: the domain has one whatever a list or its host says. Where
+	// nobody here could read it, it is left to the next host.
 	if got, err = x.answer(x.postmaster(a.Domain)); err == nil && x.kind != Here {
 		got.target = Target{Kind: Onward}
 	}
@@ -169,14 +170,24 @@ func (x *expansion) leadOn(a mail.Address, r Relay) error {
 		return x.forward(a)
 	case mail.IsPostmaster(a.Local):
 		return x.postmaster(a.Domain)
+	case r.Recipients == ByAsk:
+		return x.forward(a) // who made the alias knows that it is there
 	}
 	return nil
 }
 
-// passes tells whether an address that is not here may be of a relay domain.
+// passes tells whether it is known that an address that is not here goes on.
 func (x *expansion) passes(a mail.Address, r Relay) (bool, error) {
-	if r.Recipients != ByList {
+	if r.Recipients == ByAny {
 		return true, nil
 	}
 	return listed(x.tx, a)
+}
+
+// unlisted is where an address leads that is not in the list.
+func (r Relay) unlisted() Target {
+	if r.Recipients == ByAsk {
+		return Target{Kind: Onward, Ask: true}
+	}
+	return Target{Kind: Unknown}
 }

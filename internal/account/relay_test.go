@@ -25,6 +25,8 @@ func TestResolveOfRelayDomains(t *testing.T) {
 	w := newWorld(t, "e.test")
 	w.account("taro@e.test")
 	w.relay("list.test", account.Relay{Recipients: account.ByList}, "Hanako@LIST.test", "with+tag@list.test", "jürgen@list.test")
+	w.relay("ask.test", account.Relay{Recipients: account.ByAsk}, "sure@ask.test")
+	w.alias("x@e.test", "whoever@ask.test")
 	w.relay("any.test", account.Relay{Recipients: account.ByAny})
 	w.relay("split.test", account.Relay{Recipients: account.ByList, Split: true}, "far@split.test", "both@split.test")
 	w.relay("例え.test", account.Relay{Recipients: account.ByList}, "x@xn--r8jz45g.test")
@@ -58,6 +60,10 @@ func TestResolveOfRelayDomains(t *testing.T) {
 		"team@e.test":           "taro@e.test near@split.test >far@split.test >hanako@list.test >who@any.test",
 		"dead@e.test":           "unknown",
 		"boss@e.test":           "taro@e.test",
+		"sure@ask.test":         "onward",
+		"who@ask.test":          "onward?",
+		"x@e.test":              ">whoever@ask.test",
+		"postmaster@ask.test":   "taro@e.test",
 		"postmaster@any.test":   "onward",
 		"postmaster@list.test":  "taro@e.test", // it is not listed
 		"PostMaster@split.test": "near@split.test",

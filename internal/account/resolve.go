@@ -28,6 +28,7 @@ type Target struct {
 	Kind     Kind
 	Accounts []Account      // by id, none twice
 	Forwards []mail.Address // addresses elsewhere, none twice
+	Ask      bool           // only the next host knows whether the address is there
 	// ReturnPath says that the address is not one of somebody, but the return path
 	// of a message: this is where its sender is. Resolve never sets it.
 	ReturnPath bool

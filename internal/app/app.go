@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,7 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -84,6 +86,7 @@ type app struct {
 	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
 	clientCAs atomic.Pointer[x509.CertPool]      // nil = nobody logs in with a certificate
 	policy    *policy.Policy
+	ahead     *callahead.Book
 	rules     *rule.Store
 	rates     *rate.Limiter
 	shaping   *shaping.Store
@@ -216,6 +219,9 @@ func (r deliverer) Deliver(ctx context.Context, site string, next func() *queue.
 // buildWayIn makes what stands between the doors and the stores.
 func (a *app) buildWayIn() {
 	s := a.store
+	a.ahead = callahead.New(callahead.Options{
+		DB: s.db, Ask: a.outbound.AskRecipient, Timeout: func() time.Duration { return a.cfg.Load().Relay.AskTimeout }, Logger: a.log,
+	})
 	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
 	a.policy = policy.New(policy.Options{
 		Directory:     a.directory,
@@ -223,6 +229,7 @@ func (a *app) buildWayIn() {
 		CheckSender:   func() bool { return a.cfg.Load().SMTP.CheckSender },
 		Resolver:      a.resolver,
 		CheckFrom:     func() bool { return a.cfg.Load().Submission.CheckFrom },
+		Ahead:         a.ahead,
 	})
 	a.intake = intake.New(intake.Options{
 		DB: s.db, Blobs: s.blobs, IDs: s.ids, Directory: a.directory, Mailboxes: a.mailboxes, Queue: a.queue, Rates: a.rates, Site: a.siteFor,
@@ -267,7 +274,7 @@ func (a *app) control() *control.Service {
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
 		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Journal: a.journal, Routes: a.routes, Sources: a.sources, Retry: a.retryLimits,
-		Reports: a.reports,
+		Reports: a.reports, Ahead: a.ahead,
 	}
 }
 
@@ -315,6 +322,10 @@ func (a *app) background() (stop func()) {
 	behind.Go(func() { a.intake.Run(behindCtx) })
 	behind.Go(func() { a.reports.Run(behindCtx) })
 	behind.Go(func() { a.journal.Run(behindCtx) })
+	workers.Go(func() {
+		<-workCtx.Done()
+		a.ahead.Close()
+	})
 	workers.Go(func() {
 		_ = a.queue.Run(workCtx) // nil: it tries again what fails, see its Health
 		a.outbound.Close()

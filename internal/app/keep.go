@@ -55,7 +55,7 @@ func (a *app) sweep(ctx context.Context) {
 		err = a.bans.Sweep(ctx)
 	}
 	if err == nil {
-		err = a.sources.Sweep(ctx)
+		err = errors.Join(a.sources.Sweep(ctx), a.ahead.Prune(ctx))
 	}
 	if err == nil {
 		swept, serr := a.store.blobs.Sweep(ctx, references())

@@ -24,6 +24,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/outbound/sts"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -56,7 +57,7 @@ func schemas(cfg *config.Config) []db.Schema {
 }
 
 func restSchemas() []db.Schema {
-	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
+	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
 }
 
 // references are all columns that keep a body alive.

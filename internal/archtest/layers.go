@@ -40,7 +40,7 @@ func layerTable() []row {
 		{3, 1, []string{"account"}},
 		{3, 2, []string{"mailbox"}},
 		{3, 3, []string{"queue"}},
-		{3, 4, []string{"relay/event", "policy/rule", "policy/rate", "returnpath", "route", "source"}},
+		{3, 4, []string{"relay/event", "policy/rule", "policy/rate", "policy/callahead", "returnpath", "route", "source"}},
 		{3, 5, []string{"policy"}},
 		{3, 6, []string{"intake"}},
 		{3, 7, []string{"bounce", "feedback", "outbound/sts"}},

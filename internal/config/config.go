@@ -250,6 +250,9 @@ type Relay struct {
 	// Hosts that may send to other servers through us without a login: networks
 	// or single addresses. Empty by default, so that nobody is an open door.
 	Networks []netip.Prefix `toml:"networks"`
+	// How long the host of a relay domain is asked whether it has a recipient,
+	// before the sender is told to come again.
+	AskTimeout time.Duration `toml:"ask_timeout" min:"1s" max:"4m"`
 }
 
 // Mail holds what all local mailboxes share.

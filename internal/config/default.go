@@ -37,7 +37,7 @@ func Default() *Config {
 			RecipientsPerHour: 3000, RecipientsPerDay: 10000, NewRecipientsPerDay: 2000,
 		},
 		Proxy: Proxy{Networks: []netip.Prefix{}},
-		Relay: Relay{Networks: []netip.Prefix{}},
+		Relay: Relay{Networks: []netip.Prefix{}, AskTimeout: 20 * time.Second},
 		Outbound: Outbound{
 			Port:                  25,
 			SmartHostTLS:          "starttls",

@@ -97,6 +97,7 @@ normalize = ["192.0.2.9"]
 highest_priority = 9
 [relay]
 networks = ["192.0.2.7"]
+ask_timeout = "7s"
 [mail]
 postmaster = "admin@example.test"
 quota = "5GB"

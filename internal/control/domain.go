@@ -67,7 +67,12 @@ func (s *Service) domainAdd(ctx context.Context, in DomainSettings) (Empty, erro
 }
 
 func (s *Service) domainSet(ctx context.Context, in DomainSettings) (Empty, error) {
-	return s.onDomain(DomainName{in.Domain}, func(d mail.Domain) error { return s.Directory.ChangeDomain(ctx, d, in.apply) })
+	return s.onDomain(DomainName{in.Domain}, func(d mail.Domain) error {
+		if err := s.Directory.ChangeDomain(ctx, d, in.apply); err != nil {
+			return err
+		}
+		return s.Ahead.Forget(ctx, d) // it may be another host now
+	})
 }
 
 // apply makes what is set of what was.
@@ -107,7 +112,7 @@ func (s *Service) domainRemove(ctx context.Context, in DomainName) (Empty, error
 		if err := s.Directory.RemoveDomain(ctx, d); err != nil {
 			return err
 		}
-		return s.Rates.ClearLimits(ctx, rate.ForDomain(d))
+		return errors.Join(s.Rates.ClearLimits(ctx, rate.ForDomain(d)), s.Ahead.Forget(ctx, d))
 	})
 }
 
@@ -120,7 +125,16 @@ func (s *Service) onDomain(in DomainName, act func(mail.Domain) error) (Empty, e
 }
 
 func (s *Service) domainList(ctx context.Context, _ Empty) ([]account.DomainInfo, error) {
-	return s.Directory.Domains(ctx)
+	domains, err := s.Directory.Domains(ctx)
+	for i, d := range domains {
+		if d.Relay == nil || d.Relay.Recipients != account.ByAsk {
+			continue
+		}
+		all, aerr := s.Ahead.TakesAll(ctx, mail.Domain{ASCII: d.Name})
+		domains[i].TakesAll = all
+		err = errors.Join(err, aerr)
+	}
+	return domains, err
 }
 
 func (s *Service) recipientAdd(ctx context.Context, in Recipient) (Empty, error) {

@@ -51,7 +51,7 @@ func both(t *testing.T, o stack.Options, test func(t *testing.T, w way)) {
 func service(s *stack.Stack) *control.Service {
 	return &control.Service{
 		Directory: s.Directory, Bans: s.Bans, Mailboxes: s.Mailboxes, Queue: s.Queue, Log: s.History, Intake: s.Intake,
-		Policy: s.Policy, Rules: s.Rules, Rates: s.Rates, Blobs: s.Blobs, Classes: s.Classes, Routes: s.Routes,
+		Policy: s.Policy, Rules: s.Rules, Rates: s.Rates, Blobs: s.Blobs, Classes: s.Classes, Routes: s.Routes, Ahead: s.Ahead,
 		Verify: func(ctx context.Context) ([]string, error) {
 			faults := []string{}
 			err := s.DB.Check(ctx, func(f string) { faults = append(faults, f) })

@@ -32,6 +32,7 @@ type Explained struct {
 	Domain   string          `json:"domain"`
 	Local    bool            `json:"local,omitempty"`   // it stays here, and the rest is empty
 	Unknown  bool            `json:"unknown,omitempty"` // nobody has this address: it is refused
+	Known    string          `json:"known,omitempty"`   // what its host said of it last, where it is asked
 	Relay    *account.Relay  `json:"relay,omitempty"`   // nil = it is no relay domain
 	Route    *outbound.Route `json:"route,omitempty"`
 	Rule     *route.Rule     `json:"rule,omitempty"` // that chose the way; nil = none did
@@ -129,6 +130,9 @@ func (s *Service) explainRecipient(ctx context.Context, address string, out *Exp
 	}
 	target, err := s.Directory.Resolve(ctx, a)
 	out.Local, out.Unknown = target.Kind == account.Here, target.Kind == account.Unknown
+	if err == nil && target.Ask {
+		out.Known, err = s.Ahead.Known(ctx, a)
+	}
 	return named(address, err)
 }
 

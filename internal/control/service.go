@@ -16,6 +16,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -45,6 +46,7 @@ type Service struct {
 	Routes    *route.Store
 	Sources   *source.Store
 	Journal   *shaping.Journal
+	Ahead     *callahead.Book
 	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.

@@ -28,6 +28,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/move"
 	"github.com/hayauma/hayauma/internal/outbound/sts"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // domain is the schemas whose tables are copied.
 func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sources.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
+	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sources.Schema(), callahead.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
 }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
@@ -76,6 +77,7 @@ var tables = []struct{ name, columns, key string }{
 	{"source_address", "address pool ehlo weight since", "address"},
 	{"source_rule", "kind name pool", "kind, name"},
 	{"source_sent", "address provider day sent step", "address, provider"},
+	{"relay_answer", "key domain verdict asked", "key"},
 	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
 	{"tls_report", "day domain state due attempts reply", "day, domain"},
 	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
@@ -333,6 +335,7 @@ func many(t *testing.T, s *stack.Stack) {
 			tx.Insert(db.Insert{Into: "queue_message", Columns: columns("queue_message")}, rows...),
 			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...),
 			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...),
+			tx.Insert(db.Insert{Into: "relay_answer", Columns: columns("relay_answer")}, []any{"早@relay.test", "relay.test", 2, 1}),
 			tx.Insert(db.Insert{Into: "sts_policy", Columns: columns("sts_policy")},
 				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}),
 			tx.Insert(db.Insert{Into: "source_pool", Columns: columns("source_pool")}, []any{"p", "q", "50 100"}),

@@ -11,6 +11,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 )
 
 // Options are what the checks ask. The functions are asked anew each time, so
@@ -26,6 +27,8 @@ type Options struct {
 	// CheckFrom tells whether From and Sender of a submission must belong to its
 	// login. nil = they need not.
 	CheckFrom func() bool
+	// Ahead asks the hosts of relay domains who is there. nil = it cannot be told.
+	Ahead *callahead.Book
 }
 
 // Policy decides. It may be used by many goroutines.
@@ -62,10 +65,12 @@ func (p *Policy) Mail(ctx context.Context, o mail.Origin, env mail.Envelope) *ma
 }
 
 // Rcpt decides on a recipient: nobody relays for strangers.
-func (p *Policy) Rcpt(_ context.Context, o mail.Origin, _ mail.Address, t account.Target) *mail.Fault {
+func (p *Policy) Rcpt(ctx context.Context, o mail.Origin, a mail.Address, t account.Target) *mail.Fault {
 	switch t.Kind {
-	case account.Here, account.Onward:
+	case account.Here:
 		return nil
+	case account.Onward:
+		return p.onward(ctx, o, a, t)
 	case account.Unknown:
 		return mail.Final(mail.NoSuchMailbox, "There is no such mailbox here")
 	}
@@ -73,6 +78,18 @@ func (p *Policy) Rcpt(_ context.Context, o mail.Origin, _ mail.Address, t accoun
 		return nil
 	}
 	return mail.Final(mail.NotAuthorized, "We do not relay for strangers: log in on a submission port to send mail elsewhere")
+}
+
+// onward decides on a recipient of a relay domain. Who may relay needs no question: a
+// report would go to somebody who is known.
+func (p *Policy) onward(ctx context.Context, o mail.Origin, a mail.Address, t account.Target) *mail.Fault {
+	if !t.Ask || p.mayRelay(o) {
+		return nil
+	}
+	if p.o.Ahead == nil {
+		return mail.Temporary(mail.NoSuchMailbox, "It cannot be told here whether this mailbox exists, please try again later")
+	}
+	return p.o.Ahead.Check(ctx, a)
 }
 
 // Another decides whether a message goes to one more recipient. One without a

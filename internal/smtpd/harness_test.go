@@ -19,6 +19,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
@@ -54,6 +55,9 @@ func newRig(t testing.TB, o stack.Options) *rig {
 	t.Helper()
 	if o.RelayNetworks == nil {
 		o.RelayNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	}
+	if o.Ask == nil {
+		o.Ask = nextHost
 	}
 	r := &rig{Stack: stack.New(t, o), t: t, ca: testkit.NewCA(t)}
 	r.secure = r.ca.ServerConfig(t, stack.Hostname)
@@ -100,6 +104,21 @@ func (r *rig) users() {
 	r.Relay("any.test", account.Relay{Recipients: account.ByAny})
 	r.Relay("split.test", account.Relay{Recipients: account.ByList, Split: true}, "there@split.test")
 	r.Account("here@split.test", 0)
+	r.Relay("ask.test", account.Relay{Recipients: account.ByAsk, Split: true}, "listed@ask.test")
+	r.Account("here@ask.test", 0)
+}
+
+// nextHost is what the host of ask.test says of recipients.
+func nextHost(_ context.Context, a mail.Address) callahead.Answer {
+	switch {
+	case a.Local == "there":
+		return callahead.Answer{Verdict: callahead.Taken}
+	case a.Local == "later":
+		return callahead.Answer{Verdict: callahead.Later}
+	case a.Local == "down":
+		return callahead.Answer{}
+	}
+	return callahead.Answer{Verdict: callahead.Refused}
 }
 
 func (r *rig) current() smtpd.Settings {

@@ -27,6 +27,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/policy"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -57,6 +58,8 @@ type Options struct {
 	SendLimits    rate.Limits // of accounts
 	ReturnPath    returnpath.Settings
 	Explain       func(reply, language string) string
+	// Ask asks the host of a relay domain for a recipient; nil: it is silent.
+	Ask func(context.Context, mail.Address) callahead.Answer
 
 	// DB and Blobs put something between the engines and intake, to inject
 	// their errors.
@@ -79,6 +82,7 @@ type Stack struct {
 	Queue     *queue.Queue
 	Intake    *intake.Intake
 	Policy    *policy.Policy
+	Ahead     *callahead.Book
 	Rules     *rule.Store
 	Rates     *rate.Limiter
 	History   *event.Log
@@ -96,7 +100,7 @@ func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
-	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
+	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
 	blobs, err := pack.Open(t.Context(), pack.Options{
 		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
 	})
@@ -157,9 +161,14 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 		s.t.Fatal(err)
 	}
 	s.Rates = rates
+	if o.Ask == nil {
+		o.Ask = func(context.Context, mail.Address) callahead.Answer { return callahead.Answer{} }
+	}
+	s.Ahead = callahead.New(callahead.Options{DB: s.DB, Ask: o.Ask, Timeout: func() time.Duration { return 10 * time.Second }, Logger: log})
+	s.t.Cleanup(s.Ahead.Close)
 	s.Policy = policy.New(policy.Options{
 		Directory: s.Directory, RelayNetworks: func() []netip.Prefix { return o.RelayNetworks },
-		CheckFrom: func() bool { return true },
+		CheckFrom: func() bool { return true }, Ahead: s.Ahead,
 	})
 }
 

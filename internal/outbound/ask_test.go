@@ -1,0 +1,119 @@
+package outbound_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
+	"github.com/hayauma/hayauma/internal/testkit"
+)
+
+func TestAskRecipient(t *testing.T) {
+	t.Parallel()
+	rcpt := func(reply string) testkit.MXRule { return testkit.MXRule{Command: "RCPT", Reply: reply} }
+	for _, c := range []struct {
+		name  string
+		rules []testkit.MXRule
+		to    string
+		want  callahead.Verdict
+		reply string
+	}{
+		{"taken", nil, "u@x.test", callahead.Taken, "250"},
+		{"nobody", []testkit.MXRule{rcpt("550 5.1.1 who?")}, "u@x.test", callahead.Refused, "550 who?"},
+		{"later", []testkit.MXRule{rcpt("450 4.2.0 greylisted")}, "u@x.test", callahead.Later, "450 greylisted"},
+		{"we are refused at RCPT", []testkit.MXRule{rcpt("554 5.7.1 relay access denied")}, "u@x.test", callahead.Silent, "554"},
+		{"we are refused at MAIL", []testkit.MXRule{{Command: "MAIL", Reply: "550 5.1.1 no null sender"}}, "u@x.test", callahead.Silent, "MAIL was answered: m.test: 550"},
+		{"we are refused at once", []testkit.MXRule{{Command: "CONNECT", Reply: "554 5.1.1 go away"}}, "u@x.test", callahead.Silent, "go away"},
+		{"refused at EHLO and HELO", []testkit.MXRule{{Command: "EHLO", Reply: "550 no"}, {Command: "HELO", Reply: "550 5.1.1 no"}}, "u@x.test", callahead.Silent, "no"},
+		{"closing", []testkit.MXRule{{Command: "RCPT", Reply: "421 4.3.2 closing", Hangup: true}}, "u@x.test", callahead.Silent, "421"},
+		{"silent at RCPT", []testkit.MXRule{{Command: "RCPT", Stall: true}}, "u@x.test", callahead.Silent, "timed out"},
+		{"silent from the beginning", []testkit.MXRule{{Command: "CONNECT", Stall: true}}, "u@x.test", callahead.Silent, "timed out"},
+		{"it hangs up", []testkit.MXRule{{Command: "RCPT", Drop: true}}, "u@x.test", callahead.Silent, "closed by the remote"},
+		{"beyond ASCII", []testkit.MXRule{{Command: "MAIL", Contains: "SMTPUTF8", Reply: "250 ok"}}, "ü@x.test", callahead.Taken, "250"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "m.test. 60 A 10.0.0.1")
+			mx := testkit.StartMX(t, testkit.MXOptions{}, c.rules...)
+			w.route("10.0.0.1:2525", mx)
+			w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "m.test", Port: 2525})}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			got := w.o.AskRecipient(ctx, w.address(c.to))
+			if got.Verdict != c.want || !strings.Contains(got.Reply, c.reply) {
+				t.Errorf("%+v, want %d with %q", got, c.want, c.reply)
+			}
+			for _, cmd := range mx.Commands() {
+				if verb := strings.ToUpper(strings.Fields(cmd.Line)[0]); verb == "DATA" || verb == "BDAT" {
+					t.Errorf("it sent %q", cmd.Line)
+				}
+				if strings.HasPrefix(cmd.Line, "MAIL") && !strings.HasPrefix(cmd.Line, "MAIL FROM:<>") {
+					t.Errorf("it sent %q", cmd.Line)
+				}
+			}
+		})
+	}
+}
+
+// One host that swallows everything does not use up the time of the next.
+func TestAskTheSecondHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set.ConnectTimeout = time.Minute
+	w.route("10.0.0.2:25", testkit.StartMX(t, testkit.MXOptions{}))
+	w.routes["10.0.0.1:25"] = ""
+	w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "10.0.0.1"}, outbound.Hop{Host: "10.0.0.2"})}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if got := w.o.AskRecipient(ctx, w.address("u@x.test")); got.Verdict != callahead.Taken {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAskWhereNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m.test. 60 A 10.0.0.1", "us.test. 60 A 10.0.0.9")
+	w.relays = map[string]*outbound.Relay{"down.test": hops(outbound.Hop{Host: "m.test"}), "loop.test": hops(outbound.Hop{Host: "us.test"})}
+	for to, want := range map[string]string{"u@down.test": "connection refused", "u@loop.test": "leads back", "u@nowhere.test": "does not exist"} {
+		if got := w.o.AskRecipient(t.Context(), w.address(to)); got.Verdict != callahead.Silent || !strings.Contains(got.Reply, want) {
+			t.Errorf("%s: %+v", to, got)
+		}
+	}
+}
+
+// Questions share their connection, with each other and with the mail.
+func TestAskKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	w := newWorld(t, "m.test. 60 A 10.0.0.1")
+	w.set.IdleTimeout = time.Minute
+	w.tls = ca.ClientConfig("")
+	mx := testkit.StartMX(t, testkit.MXOptions{TLS: ca.ServerConfig(t, "m.test")}, testkit.MXRule{Command: "RCPT", Contains: "gone", Reply: "550 5.1.1 who?"})
+	w.route("10.0.0.1:25", mx)
+	relay := hops(outbound.Hop{Host: "m.test"})
+	relay.Verify = true
+	w.relays = map[string]*outbound.Relay{"x.test": relay}
+	ask := func(to string) callahead.Verdict {
+		return w.o.AskRecipient(t.Context(), mail.Address{Local: to, Domain: mail.Domain{ASCII: "x.test"}}).Verdict
+	}
+	if a, b := ask("here"), ask("gone"); a != callahead.Taken || b != callahead.Refused {
+		t.Errorf("here %d, gone %d", a, b)
+	}
+	w.want(w.send("here@x.test"), "delivered 250 2.0.0 theirs")
+	if ask("here") != callahead.Taken || mx.Connections() != 1 {
+		t.Errorf("%d connections", mx.Connections())
+	}
+	m := mx.Messages()
+	if len(m) != 1 || len(m[0].Recipients) != 1 || !m[0].TLS {
+		t.Errorf("%+v", m)
+	}
+	// The host closed the connection meanwhile.
+	mx.SetRules(testkit.MXRule{Command: "RSET", Drop: true, Times: 1})
+	if ask("here") != callahead.Taken || mx.Connections() != 2 {
+		t.Errorf("%d connections", mx.Connections())
+	}
+}

@@ -1,0 +1,50 @@
+package callahead
+
+// Verdict is what a host says of a recipient.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Silent  Verdict = iota // nothing: it cannot be asked, or speaks of other things
+	Taken                  // it takes mail for it
+	Refused                // there is nobody
+	Later                  // it takes none for it now
+)
+
+// Answer is what came of a question.
+type Answer struct {
+	Verdict Verdict
+	Reply   string // what the host said, or what is wrong, in one line
+}
+
+// Judge reads the reply to RCPT. A refusal for reasons of security, or of a command
+// that the host does not want, is about us and not about the recipient; so a 5xx
+// there is no word on him. A full mailbox is one that exists.
+func Judge(code int, enhanced string) Verdict {
+	subject, detail := digits(enhanced)
+	switch {
+	case code/100 == 2:
+		return Taken
+	case code == 421:
+		return Silent
+	case code/100 == 4:
+		return Later
+	case code/100 != 5, code <= 504, code == 530, code == 535, code == 538, code == 555, subject == '7', subject == '5':
+		return Silent
+	case code == 552, subject == '2' && detail == '2':
+		return Later
+	}
+	return Refused
+}
+
+// digits are the subject and the detail of an enhanced code "c.s.d" (RFC 3463 §2), 0
+// where it has none of one digit.
+func digits(enhanced string) (subject, detail byte) {
+	if len(enhanced) < 4 || enhanced[1] != '.' || enhanced[3] != '.' {
+		return 0, 0
+	}
+	if len(enhanced) == 5 {
+		detail = enhanced[4]
+	}
+	return enhanced[2], detail
+}

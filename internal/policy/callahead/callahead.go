@@ -1,0 +1,233 @@
+// Package callahead finds out who is there in a relay domain by asking its host, and
+// remembers the answers.
+package callahead
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// How long an answer holds. Whoever is there stays there for long, and is to get mail
+// while the host is down; who is not may be tomorrow.
+const (
+	// fresh is how old a good answer gets before it is asked for anew, behind the
+	// back of who uses it.
+	fresh = 24 * time.Hour
+	// trusted is how old it gets before its user waits for a new one.
+	trusted = 7 * 24 * time.Hour
+	// remembered is how old it gets before it counts for nothing. Until then it
+	// holds where the host cannot be asked.
+	remembered = 31 * 24 * time.Hour
+	// refused is how long it holds that nobody is there.
+	refused = time.Hour
+	// probed is how long it holds whether a host takes every address.
+	probed = 24 * time.Hour
+	// resting is how long a host that could not be asked is left alone.
+	resting = 30 * time.Second
+)
+
+// Bounds.
+const (
+	maxPerDomain = 4       // questions to the hosts of one domain at once
+	maxOpen      = 200     // questions at once
+	maxAnswers   = 200_000 // remembered; beyond them refusals are not
+)
+
+// Options are what a Book is made of.
+type Options struct {
+	DB      db.DB
+	Ask     func(context.Context, mail.Address) Answer // asks the host of the domain; ends with its context
+	Timeout func() time.Duration                       // for one question
+	Logger  *slog.Logger
+}
+
+// Book holds the answers. It may be used by many goroutines.
+type Book struct {
+	o       Options
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	open   map[string]*question     // by key
+	slots  map[string]chan struct{} // by domain: one for each question under way
+	rest   map[string]time.Time     // by domain: it is not asked before
+	rows   int64                    // answers in the table, about; -1 = not counted yet
+}
+
+// question is one that is under way. Those who want to know the same wait for it.
+type question struct {
+	done   chan struct{} // closed once answer is there
+	answer Answer
+}
+
+// New returns a Book over tables that Schema describes. Close ends its questions.
+func New(o Options) *Book {
+	b := &Book{o: o, open: map[string]*question{}, slots: map[string]chan struct{}{}, rest: map[string]time.Time{}, rows: -1}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b
+}
+
+// Close ends the questions under way and waits for their end.
+func (b *Book) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.stop()
+	b.running.Wait()
+}
+
+// everybody is the key under which it stands whether a host takes every address.
+func everybody(d mail.Domain) string { return "*@" + d.ASCII }
+
+// Check tells whether a recipient of a relay domain is there: nil if it is, or is known
+// to have been and nobody can be asked. What cannot be told is temporary.
+func (b *Book) Check(ctx context.Context, a mail.Address) *mail.Fault {
+	known, err := b.find(ctx, a.Key(), everybody(a.Domain))
+	if err != nil {
+		return mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
+	}
+	all, knows := known[everybody(a.Domain)]
+	if !knows || all.age() > probed {
+		b.probe(a.Domain)
+	}
+	if knows && all.verdict == Taken && all.age() <= 2*probed {
+		return nil // its answers tell nothing
+	}
+	row, knows := known[a.Key()]
+	switch {
+	case knows && row.verdict == Taken && row.age() <= trusted:
+		if row.age() > fresh {
+			b.begin(a, false)
+		}
+		return nil
+	case knows && row.verdict == Refused && row.age() <= refused:
+		return nobody()
+	}
+	was := knows && row.verdict == Taken && row.age() <= remembered
+	return b.say(b.ask(ctx, a), was)
+}
+
+func nobody() *mail.Fault {
+	return mail.Final(mail.NoSuchMailbox, "There is no such mailbox here")
+}
+
+// say makes a reply of an answer. was = the recipient was there when the host could
+// be asked last.
+func (b *Book) say(a Answer, was bool) *mail.Fault {
+	switch {
+	case a.Verdict == Taken:
+		return nil
+	case a.Verdict == Refused:
+		return nobody()
+	case was:
+		return nil
+	case a.Verdict == Later:
+		return mail.Temporary(mail.NoSuchMailbox, "The server that has this mailbox takes no mail for it now, please try again later")
+	}
+	return mail.Temporary(mail.NoSuchMailbox, "It cannot be told now whether this mailbox exists, please try again later")
+}
+
+// ask waits for the answer to a question.
+func (b *Book) ask(ctx context.Context, a mail.Address) Answer {
+	q := b.begin(a, true)
+	if q == nil {
+		return Answer{Reply: "too many questions at once"}
+	}
+	select {
+	case <-q.done:
+		return q.answer
+	case <-ctx.Done():
+		return Answer{Reply: "who asked went away"}
+	}
+}
+
+// probe finds out, without anybody who waits, whether a host takes every address.
+func (b *Book) probe(d mail.Domain) {
+	b.begin(mail.Address{Local: "*", Domain: d}, false)
+}
+
+// begin starts a question, unless it is under way already. nil = there are too many;
+// those that nobody waits for (needed is false) are the first that there is no room for.
+func (b *Book) begin(a mail.Address, needed bool) *question {
+	key := a.Key()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.open[key]; q != nil {
+		return q
+	}
+	slots := b.slots[a.Domain.ASCII]
+	if slots == nil {
+		slots = make(chan struct{}, maxPerDomain)
+		b.slots[a.Domain.ASCII] = slots
+	}
+	if b.closed || len(b.open) >= maxOpen || !needed && len(slots) == maxPerDomain {
+		return nil
+	}
+	q := &question{done: make(chan struct{})}
+	b.open[key] = q
+	b.running.Go(func() { b.run(q, a, slots) })
+	return q
+}
+
+// run gets the answer and remembers it.
+func (b *Book) run(q *question, a mail.Address, slots chan struct{}) {
+	ctx, cancel := context.WithTimeout(b.ctx, b.o.Timeout())
+	defer cancel()
+	q.answer = b.put(ctx, a, slots)
+	if q.answer.Verdict == Taken || q.answer.Verdict == Refused {
+		// Also if who asked has no patience any more: it is known now.
+		if err := b.keep(context.WithoutCancel(ctx), a, q.answer); err != nil {
+			b.o.Logger.Error("an answer of a relay domain's host is not remembered", "recipient", a.String(), "error", err)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.open, a.Key())
+	close(q.done)
+}
+
+// put puts a question to the host, unless it rests.
+func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Answer {
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return Answer{Reply: "there are others to ask for"}
+	}
+	d := a.Domain.ASCII
+	if b.rests(d) {
+		return Answer{Reply: "the host could not be asked a moment ago"}
+	}
+	to := a
+	if a.Local == "*" {
+		to.Local = "hayauma-" + strings.ToLower(rand.Text())
+	}
+	answer := b.o.Ask(ctx, to)
+	if answer.Verdict == Silent && b.ctx.Err() == nil {
+		b.o.Logger.Warn("the host of a relay domain cannot be asked for a recipient", "domain", d, "reason", answer.Reply)
+		b.mu.Lock()
+		b.rest[d] = time.Now().Add(resting)
+		b.mu.Unlock()
+	}
+	return answer
+}
+
+func (b *Book) rests(domain string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	until, has := b.rest[domain]
+	if has && time.Now().After(until) {
+		delete(b.rest, domain)
+		return false
+	}
+	return has
+}

@@ -1,0 +1,306 @@
+package callahead_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a Book over a real database, and a host that says what the test wants.
+type world struct {
+	*callahead.Book
+	t  *testing.T
+	db db.DB
+
+	mu     sync.Mutex
+	says   map[string]callahead.Verdict // by local part; of others def
+	def    callahead.Verdict
+	takes  time.Duration // until it answers
+	asked  []string      // local parts, without those that are made up
+	probes int
+	now    int // questions under way
+	most   int
+}
+
+func newWorld(t *testing.T, d db.DB) *world {
+	t.Helper()
+	w := &world{t: t, db: d, says: map[string]callahead.Verdict{}, def: callahead.Refused}
+	w.restart()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// restart is a process that knows only what is stored.
+func (w *world) restart() {
+	if w.Book != nil {
+		w.Close()
+	}
+	w.Book = callahead.New(callahead.Options{
+		DB: w.db, Ask: w.ask, Timeout: func() time.Duration { return 10 * time.Second }, Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (w *world) ask(ctx context.Context, a mail.Address) callahead.Answer {
+	w.mu.Lock()
+	v, known := w.says[a.Local]
+	if !known {
+		v = w.def
+	}
+	if strings.HasPrefix(a.Local, "hayauma-") {
+		w.probes++
+	} else {
+		w.asked = append(w.asked, a.Local)
+	}
+	w.now++
+	w.most = max(w.most, w.now)
+	takes := w.takes
+	w.mu.Unlock()
+	timer := time.NewTimer(takes)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		v = callahead.Silent
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now--
+	return callahead.Answer{Verdict: v, Reply: "so it says"}
+}
+
+func (w *world) answers(local string, v callahead.Verdict) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.says[local] = v
+}
+
+func (w *world) otherwise(v callahead.Verdict) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.def = v
+	clear(w.says)
+}
+
+func (w *world) questions() (asked string, probes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	asked, probes = strings.Join(w.asked, " "), w.probes
+	w.asked, w.probes = nil, 0
+	return asked, probes
+}
+
+func address(local string) mail.Address {
+	return mail.Address{Local: local, Domain: mail.Domain{ASCII: "x.test"}}
+}
+
+func (w *world) check(local string) string {
+	if f := w.Check(context.Background(), address(local)); f != nil {
+		return fmt.Sprintf("%d %s", f.Code(), f.Enhanced())
+	}
+	return "ok"
+}
+
+// want checks a recipient, and which questions that led to once all is still.
+func (w *world) want(when, local, reply, asked string) {
+	w.t.Helper()
+	got := w.check(local)
+	synctest.Wait()
+	if is, _ := w.questions(); got != reply || is != asked {
+		w.t.Errorf("%s: %s for %s, asked for %q; want %s, %q", when, got, local, is, reply, asked)
+	}
+}
+
+const (
+	unknown = "550 5.1.1"
+	later   = "450 4.1.1"
+)
+
+func TestHowLongAnswersHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.answers("a", callahead.Taken)
+		w.want("first", "a", "ok", "a")
+		w.want("at once", "A", "ok", "")
+		w.want("nobody", "n", unknown, "n")
+		<-time.After(59 * time.Minute)
+		w.want("nobody, within the hour", "n", unknown, "")
+		w.restart()
+		w.want("after a restart", "a", "ok", "")
+		w.want("nobody, after a restart", "n", unknown, "")
+		<-time.After(2 * time.Minute)
+		w.answers("n", callahead.Taken)
+		w.want("somebody by now", "n", "ok", "n")
+		<-time.After(25 * time.Hour)
+		w.want("a day later, behind the back", "a", "ok", "a")
+		w.want("that one is fresh", "a", "ok", "")
+		<-time.After(8 * 24 * time.Hour)
+		w.otherwise(callahead.Silent)
+		w.want("a week later the host is down", "a", "ok", "a")
+		<-time.After(time.Minute)
+		w.otherwise(callahead.Later)
+		w.want("or takes nothing now", "a", "ok", "a")
+		w.want("others wait", "new", later, "new")
+		w.otherwise(callahead.Refused)
+		w.want("then it says no", "a", unknown, "a")
+		w.answers("b", callahead.Taken)
+		w.want("another", "b", "ok", "b")
+		<-time.After(32 * 24 * time.Hour)
+		w.otherwise(callahead.Silent)
+		w.want("known too long ago", "b", later, "b")
+	})
+}
+
+func TestAnAnswerThatTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.answers("a", callahead.Taken)
+		w.want("first", "a", "ok", "a")
+		w.otherwise(callahead.Refused)
+		<-time.After(25 * time.Hour)
+		w.want("he left: the last one to be let pass", "a", "ok", "a")
+		w.want("now it is known", "a", unknown, "")
+	})
+}
+
+func TestAHostThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.otherwise(callahead.Silent)
+		w.want("down", "a", later, "a")
+		w.want("it is left alone", "b", later, "")
+		<-time.After(31 * time.Second)
+		w.otherwise(callahead.Taken)
+		w.want("up again", "b", "ok", "b")
+		// One that never answers costs its users the timeout, and no more.
+		<-time.After(time.Hour)
+		w.otherwise(callahead.Taken)
+		w.takes = time.Hour
+		if err := w.Forget(t.Context(), address("").Domain); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if got := w.check("c"); got != later || time.Since(start) > 11*time.Second {
+			t.Errorf("%s after %v", got, time.Since(start))
+		}
+		synctest.Wait()
+	})
+}
+
+func TestQuestionsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.otherwise(callahead.Taken)
+		w.takes = time.Second
+		var all sync.WaitGroup
+		for i := range 30 {
+			all.Go(func() {
+				if got := w.check(fmt.Sprintf("u%d", i%10)); got != "ok" {
+					t.Errorf("u%d: %s", i%10, got)
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		asked, _ := w.questions()
+		if n := len(strings.Fields(asked)); n != 10 || w.most != 4 {
+			t.Errorf("%d questions, %d at once: %s", n, w.most, asked)
+		}
+	})
+}
+
+func TestAHostThatTakesEveryAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		all := func(when string, want bool) {
+			t.Helper()
+			if got, err := w.TakesAll(t.Context(), address("").Domain); err != nil || got != want {
+				t.Errorf("%s: takes all %v, %v", when, got, err)
+			}
+		}
+		all("unasked", false)
+		w.otherwise(callahead.Taken)
+		w.check("a")
+		synctest.Wait()
+		if asked, probes := w.questions(); asked != "a" || probes != 1 {
+			t.Errorf("asked for %q, %d probes", asked, probes)
+		}
+		all("asked", true)
+		w.want("nobody is asked for any more", "b", "ok", "")
+		w.otherwise(callahead.Refused)
+		<-time.After(25 * time.Hour)
+		w.check("b")
+		synctest.Wait()
+		if _, probes := w.questions(); probes != 1 {
+			t.Errorf("%d probes after a day", probes)
+		}
+		all("it does not any more", false)
+		w.want("and is asked again", "b", unknown, "b")
+	})
+}
+
+func TestAnswersAreKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dbtest.New(t, callahead.Schema()))
+	w.answers("a", callahead.Taken)
+	for range 2 {
+		if a, n := w.check("a"), w.check("n"); a != "ok" || n != unknown {
+			t.Errorf("a: %s, n: %s", a, n)
+		}
+		w.restart()
+	}
+	if asked, _ := w.questions(); asked != "a n" {
+		t.Errorf("asked for %q", asked)
+	}
+	if err := w.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := w.Known(t.Context(), address("a")); err != nil || !strings.HasPrefix(known, "its host took it ") {
+		t.Errorf("known %q, %v", known, err)
+	}
+	w.otherwise(callahead.Refused)
+	if err := w.Forget(t.Context(), address("").Domain); err != nil || w.check("a") != unknown {
+		t.Errorf("a after its domain was forgotten: %s, %v", w.check("a"), err)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	for reply, want := range map[string]callahead.Verdict{
+		"250 2.1.5": callahead.Taken, "251 ": callahead.Taken,
+		"550 5.1.1": callahead.Refused, "550 5.1.10": callahead.Refused, "550 ": callahead.Refused, "551 ": callahead.Refused, "553 5.1.3": callahead.Refused,
+		"550 5.4.1": callahead.Refused, // Exchange Online of a recipient that its directory has not
+		"550 5.2.1": callahead.Refused, // disabled
+		"552 5.2.2": callahead.Later, "550 5.2.2": callahead.Later,
+		"450 4.1.1": callahead.Later, "451 4.7.1": callahead.Later, "452 ": callahead.Later,
+		"421 4.3.2": callahead.Silent, "550 5.7.1": callahead.Silent, "554 5.7.1": callahead.Silent, "530 5.7.0": callahead.Silent,
+		"503 5.5.1": callahead.Silent, "501 ": callahead.Silent, "354 ": callahead.Silent,
+	} {
+		var code int
+		text, enhanced, _ := strings.Cut(reply, " ")
+		if _, err := fmt.Sscan(text, &code); err != nil {
+			t.Fatal(err)
+		}
+		if got := callahead.Judge(code, enhanced); got != want {
+			t.Errorf("%s: %d, want %d", reply, got, want)
+		}
+	}
+}
