@@ -220,7 +220,7 @@ func (r deliverer) Deliver(ctx context.Context, site string, next func() *queue.
 func (a *app) buildWayIn() {
 	s := a.store
 	a.ahead = callahead.New(callahead.Options{
-		DB: s.db, Ask: a.outbound.AskRecipient, Timeout: func() time.Duration { return a.cfg.Load().Relay.AskTimeout }, Logger: a.log,
+		DB: s.db, Ask: a.askRecipient, Timeout: func() time.Duration { return a.cfg.Load().Relay.AskTimeout }, Logger: a.log,
 	})
 	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
 	a.policy = policy.New(policy.Options{

@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/route"
 )
 
@@ -14,6 +16,16 @@ func (a *app) buildRoutes(ctx context.Context) (err error) {
 }
 
 // siteFor is where mail goes that is not for here.
-func (a *app) siteFor(o mail.Origin, env mail.Envelope, to mail.Domain) string {
-	return a.routes.SiteFor(route.Question{To: to, Account: o.Account, From: env.From.Domain, Tenant: o.Tenant})
+func (a *app) siteFor(ctx context.Context, o mail.Origin, env mail.Envelope, to mail.Domain) string {
+	relay, err := a.directory.Relay(ctx, to)
+	return a.routes.SiteFor(route.Question{
+		To: to, Account: o.Account, From: env.From.Domain, Tenant: o.Tenant,
+		Relay: relay != nil || err != nil, // if it cannot be told, it is told when the mail goes
+	})
+}
+
+// askRecipient asks the hosts to which a recipient's mail goes whether they know him.
+func (a *app) askRecipient(ctx context.Context, to mail.Address) callahead.Answer {
+	site := a.siteFor(ctx, mail.Origin{Tenant: account.MainTenant}, mail.Envelope{}, to.Domain)
+	return a.outbound.AskRecipient(ctx, site, to)
 }

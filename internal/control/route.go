@@ -125,7 +125,11 @@ func (s *Service) ruleByName(ctx context.Context, r route.Rule) (route.Rule, err
 // chosen is the site of mail from a sender, and the rule that says so, nil if none
 // does. The sender may be an account here, or anybody.
 func (s *Service) chosen(ctx context.Context, sender string, to mail.Domain) (site string, r *route.Rule, err error) {
-	q := route.Question{To: to, Tenant: account.MainTenant}
+	relay, err := s.Directory.Relay(ctx, to)
+	if err != nil {
+		return "", nil, err
+	}
+	q := route.Question{To: to, Tenant: account.MainTenant, Relay: relay != nil}
 	if sender != "" {
 		a, err := mail.ParseAddress(sender)
 		if err != nil {

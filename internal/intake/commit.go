@@ -35,7 +35,7 @@ type entry struct {
 }
 
 // entry gathers the rows of a transaction whose bytes are durable.
-func (t *Transaction) entry() *entry {
+func (t *Transaction) entry(ctx context.Context) *entry {
 	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, refused: t.heard, also: t.also, room: t.room, done: make(chan struct{})}
 	now := t.accounts
 	if t.quarantine || t.env.Release > 0 {
@@ -51,7 +51,7 @@ func (t *Transaction) entry() *entry {
 		}
 	}
 	e.reports = t.reports(len(now))
-	e.message = t.queued(append(t.accounts[len(now):], t.full...), len(e.reports) > 0)
+	e.message = t.queued(ctx, append(t.accounts[len(now):], t.full...), len(e.reports) > 0)
 	e.accepted = t.acceptedEvent()
 	if e.message != nil {
 		e.accepted.Detail.Queued = len(e.message.Recipients)
@@ -70,7 +70,7 @@ func (t *Transaction) copy(c copyFor, content *mailbox.Content) mailbox.Delivery
 // queued returns the message with the recipients that wait: those elsewhere, and
 // those at home beyond the first hundred; nil if there are none and nothing is to
 // be told of others.
-func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
+func (t *Transaction) queued(ctx context.Context, local []copyFor, reports bool) *queue.Message {
 	if len(t.remote)+len(local) == 0 && !reports {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (t *Transaction) queued(local []copyFor, reports bool) *queue.Message {
 		m.From = mail.Address{} // nobody is told of a report that cannot be passed on
 	}
 	for _, r := range t.remote {
-		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: t.in.o.Site(t.origin, t.env, r.Address.Domain)})
+		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: t.in.o.Site(ctx, t.origin, t.env, r.Address.Domain)})
 	}
 	for _, c := range local {
 		// Its own address, not the one of the envelope: a group must not be

@@ -32,7 +32,7 @@ type Options struct {
 	Directory *account.Directory
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
-	Site      func(mail.Origin, mail.Envelope, mail.Domain) string // where mail for a domain elsewhere goes; nil = to the domain
+	Site      func(context.Context, mail.Origin, mail.Envelope, mail.Domain) string // where mail for a domain elsewhere goes; nil = to the domain
 	Rates     *rate.Limiter                                        // counts what accounts send; nil = nobody does
 	Reports   Reports                                              // what others tell of mail that left; nil = nobody listens
 	Settings  func() Settings
@@ -66,7 +66,7 @@ const (
 // New returns an Intake; Run must be running for anything to commit.
 func New(o Options) *Intake {
 	if o.Site == nil {
-		o.Site = func(_ mail.Origin, _ mail.Envelope, d mail.Domain) string { return d.ASCII }
+		o.Site = func(_ context.Context, _ mail.Origin, _ mail.Envelope, d mail.Domain) string { return d.ASCII }
 	}
 	return &Intake{o: o, waiting: make(chan *entry, 4*maxGroup)}
 }

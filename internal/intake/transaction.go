@@ -257,7 +257,7 @@ func (t *Transaction) Commit(ctx context.Context) Result {
 		t.in.rejected(t, fault)
 		return t.result(fault)
 	}
-	e := t.entry()
+	e := t.entry(ctx)
 	t.in.waiting <- e
 	// The outcome is waited for even if the session ends: a group is short,
 	// and a reply that contradicts what was committed would be worse.

@@ -12,11 +12,10 @@ import (
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
-// AskRecipient asks the hosts to which mail for an address goes whether they would take
-// it, and sends none. It ends with its context.
-func (o *Outbound) AskRecipient(ctx context.Context, a mail.Address) callahead.Answer {
-	site := a.Domain.ASCII
-	w := &worker{o: o, ctx: ctx, site: site, set: o.settingsFor(ctx, site), recipients: maxRecipients, connections: math.MaxInt}
+// AskRecipient asks the hosts of a site, to which mail for an address goes, whether they
+// would take it, and sends none. It ends with its context.
+func (o *Outbound) AskRecipient(ctx context.Context, site string, a mail.Address) callahead.Answer {
+	w := &worker{o: o, ctx: ctx, site: site, set: o.terms(ctx, site), recipients: maxRecipients, connections: math.MaxInt}
 	w.limit()
 	defer w.leave()
 	if end, ends := ctx.Deadline(); ends {

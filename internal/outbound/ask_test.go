@@ -43,7 +43,7 @@ func TestAskRecipient(t *testing.T) {
 			w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "m.test", Port: 2525})}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			got := w.o.AskRecipient(ctx, w.address(c.to))
+			got := w.o.AskRecipient(ctx, "x.test", w.address(c.to))
 			if got.Verdict != c.want || !strings.Contains(got.Reply, c.reply) {
 				t.Errorf("%+v, want %d with %q", got, c.want, c.reply)
 			}
@@ -69,7 +69,7 @@ func TestAskTheSecondHost(t *testing.T) {
 	w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "10.0.0.1"}, outbound.Hop{Host: "10.0.0.2"})}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	if got := w.o.AskRecipient(ctx, w.address("u@x.test")); got.Verdict != callahead.Taken {
+	if got := w.o.AskRecipient(ctx, "x.test", w.address("u@x.test")); got.Verdict != callahead.Taken {
 		t.Errorf("%+v", got)
 	}
 }
@@ -79,7 +79,7 @@ func TestAskWhereNobodyAnswers(t *testing.T) {
 	w := newWorld(t, "m.test. 60 A 10.0.0.1", "us.test. 60 A 10.0.0.9")
 	w.relays = map[string]*outbound.Relay{"down.test": hops(outbound.Hop{Host: "m.test"}), "loop.test": hops(outbound.Hop{Host: "us.test"})}
 	for to, want := range map[string]string{"u@down.test": "connection refused", "u@loop.test": "leads back", "u@nowhere.test": "does not exist"} {
-		if got := w.o.AskRecipient(t.Context(), w.address(to)); got.Verdict != callahead.Silent || !strings.Contains(got.Reply, want) {
+		if got := w.o.AskRecipient(t.Context(), w.address(to).Domain.ASCII, w.address(to)); got.Verdict != callahead.Silent || !strings.Contains(got.Reply, want) {
 			t.Errorf("%s: %+v", to, got)
 		}
 	}
@@ -98,7 +98,7 @@ func TestAskKeepsItsConnection(t *testing.T) {
 	relay.Verify = true
 	w.relays = map[string]*outbound.Relay{"x.test": relay}
 	ask := func(to string) callahead.Verdict {
-		return w.o.AskRecipient(t.Context(), mail.Address{Local: to, Domain: mail.Domain{ASCII: "x.test"}}).Verdict
+		return w.o.AskRecipient(t.Context(), "x.test", mail.Address{Local: to, Domain: mail.Domain{ASCII: "x.test"}}).Verdict
 	}
 	if a, b := ask("here"), ask("gone"); a != callahead.Taken || b != callahead.Refused {
 		t.Errorf("here %d, gone %d", a, b)

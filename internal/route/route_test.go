@@ -81,6 +81,13 @@ func TestWhichRuleDecides(t *testing.T) {
 			if got := s.SiteFor(q); got != route.Site(names[i]) {
 				t.Errorf("with %d rules: %s, want %s", len(rules)-i, got, names[i])
 			}
+			relay, want := q, q.To.ASCII
+			if relay.Relay = true; r.What == route.Recipient {
+				want = route.Site(names[i])
+			}
+			if got := s.SiteFor(relay); got != want {
+				t.Errorf("with %d rules, to a relay domain: %s, want %s", len(rules)-i, got, want)
+			}
 		}
 		must(t, s.RemoveRule(t.Context(), r))
 	}

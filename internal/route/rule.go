@@ -86,6 +86,9 @@ type Question struct {
 	Account mail.ID     // zero = nobody logged in
 	From    mail.Domain // of the envelope sender; zero = the null path
 	Tenant  mail.ID
+	// Relay says that To is a relay domain of ours, whose way on is known: only a rule
+	// for the domain itself sends its mail another way.
+	Relay bool
 }
 
 // choose returns the rule that decides, false if there is none.
@@ -104,6 +107,9 @@ func (t *table) choose(q Question) (Rule, bool) {
 		if r, ok := try(Recipient, "*."+parent); ok {
 			return r, true
 		}
+	}
+	if q.Relay {
+		return Rule{}, false
 	}
 	for _, k := range []key{{Account, id(q.Account)}, {Sender, q.From.ASCII}, {Tenant, id(q.Tenant)}, {Everyone, ""}} {
 		if r, ok := try(k.what, k.value); ok {

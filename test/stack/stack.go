@@ -220,8 +220,9 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 }
 
 // site is where mail goes that is not for here.
-func (s *Stack) site(o mail.Origin, env mail.Envelope, to mail.Domain) string {
-	return s.Routes.SiteFor(route.Question{To: to, Account: o.Account, From: env.From.Domain, Tenant: o.Tenant})
+func (s *Stack) site(ctx context.Context, o mail.Origin, env mail.Envelope, to mail.Domain) string {
+	relay, err := s.Directory.Relay(ctx, to)
+	return s.Routes.SiteFor(route.Question{To: to, Account: o.Account, From: env.From.Domain, Tenant: o.Tenant, Relay: relay != nil || err != nil})
 }
 
 // Wake starts the queue and the reporter.
