@@ -115,6 +115,23 @@ func TestRelayDomainMoves(t *testing.T) {
 	}
 }
 
+// A host may have other servers at other ports.
+func TestRelayDomainAtAnotherPort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "y.test. 60 MX 10 a.test.", "a.test. 60 A 10.0.0.1")
+	w.set.IdleTimeout = time.Minute
+	public, inside := testkit.StartMX(t, testkit.MXOptions{}), testkit.StartMX(t, testkit.MXOptions{})
+	w.route("10.0.0.1:25", public)
+	w.route("10.0.0.1:2525", inside)
+	w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "a.test", Port: 2525})}
+	for _, to := range []string{"u@y.test", "u@x.test", "u@y.test"} {
+		w.want(w.send(to), "delivered 250 2.0.0 theirs")
+	}
+	if a, b := len(public.Messages()), len(inside.Messages()); a != 2 || b != 1 {
+		t.Errorf("%d and %d messages", a, b)
+	}
+}
+
 func TestExplainOfARelayDomain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a.test. 60 A 10.0.0.1", "mx.mail.example.com. 60 A 10.0.0.2")
