@@ -22,6 +22,7 @@ func (c *cli) queueCommand() *cobra.Command {
 		c.queueVerb("hold", "Let it wait until it is released", control.QueueHold, "held"),
 		c.queueVerb("release", "Let go on what is held", control.QueueRelease, "released"),
 		c.queueVerb("bounce", "Give up, and tell the sender", control.QueueBounce, "given up; the sender is told"),
+		c.queueReroute(),
 		c.queueVerb("delete", "Give up without telling anybody", control.QueueDelete, "deleted"),
 		c.queueExport(),
 	)
@@ -37,6 +38,7 @@ type selection struct {
 func (f *selection) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.All, "all", false, "everything in the queue")
 	cmd.Flags().StringVar(&f.Domain, "domain", "", "what goes to this domain")
+	cmd.Flags().StringVar(&f.Route, "route", "", "what goes by this route")
 	cmd.Flags().StringVar(&f.Sender, "sender", "", "what comes from this sender; <> = reports")
 	cmd.Flags().StringVar(&f.Host, "host", "", "what this host (MX) did not take at the last attempt")
 	cmd.Flags().StringVar(&f.Provider, "provider", "", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
@@ -91,7 +93,7 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 
 // inCommon tells whether it was said what they have in common, besides their state.
 func inCommon(f control.QueueFilter) bool {
-	return f.Domain != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Class != "" || f.Tag != "" || f.Before != "" ||
+	return f.Domain != "" || f.Route != "" || f.Sender != "" || f.Host != "" || f.Reply != "" || f.Class != "" || f.Tag != "" || f.Before != "" ||
 		f.Provider != "" || f.Stream != "" || f.Account != "" || f.Tenant != ""
 }
 
@@ -128,6 +130,47 @@ func (c *cli) queueVerb(verb, short string, call control.Call[control.QueueFilte
 	}
 	f.flags(cmd)
 	cmd.Flags().BoolVar(&f.DryRun, "dry-run", false, "only count them")
+	return cmd
+}
+
+func (c *cli) queueReroute() *cobra.Command {
+	var f selection
+	var way control.QueueWay
+	cmd := &cobra.Command{
+		Use: "reroute ID...|--all|--domain DOMAIN|--route ROUTE|... --to ROUTE|mx", Short: "Give it another way, and try it now", Args: cobra.ArbitraryArgs,
+		Long: "Give it another way, and try it now: by a route ('hayauma route list'), or with --to mx as\n" +
+			"if there were no routes. What is on hold stays so. What is under way is tried where it is,\n" +
+			"and left alone; it is counted, so that you can say it again.",
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if way.QueueFilter, err = f.chosen(args); err != nil {
+				return err
+			}
+			if !some(way.QueueFilter) {
+				return usagef("say which: ids, --all, or what they have in common, like --domain; 'hayauma queue list' shows the ids")
+			}
+			if way.To == "" {
+				return usagef("say where to: --to ROUTE, or --to mx for no route")
+			}
+			touched, err := ask(cmd.Context(), c, control.QueueReroute, way)
+			if err != nil {
+				return err
+			}
+			done := "have another way"
+			if way.DryRun {
+				done = "would have another way; nothing was changed"
+			}
+			_, err = fmt.Fprintf(c.stdout, "%s %s\n", count(touched.Recipients, "recipient"), done)
+			if err == nil && touched.UnderWay > 0 {
+				_, err = fmt.Fprintf(c.stdout, "%s under way: they are tried where they are\n", count(touched.UnderWay, "recipient"))
+			}
+			return err
+		},
+	}
+	f.flags(cmd)
+	cmd.Flags().BoolVar(&f.DryRun, "dry-run", false, "only count them")
+	cmd.Flags().StringVar(&way.To, "to", "", "the route, or mx")
 	return cmd
 }
 

@@ -81,6 +81,7 @@ type QueueFilter struct {
 	IDs    []string `json:"ids,omitempty"` // of messages or recipients
 	All    bool     `json:"all,omitempty"`
 	Domain string   `json:"domain,omitempty"` // of the recipient
+	Route  string   `json:"route,omitempty"`  // by which it goes
 	Sender string   `json:"sender,omitempty"`
 	State  string   `json:"state,omitempty"`
 	Host   string   `json:"host,omitempty"` // where the last attempt was made
@@ -112,6 +113,7 @@ type QueueEntry struct {
 	State     string `json:"state"`
 	Sender    string `json:"sender"`
 	Recipient string `json:"recipient"`
+	Route     string `json:"route,omitempty"` // by which it goes
 	Size      int64  `json:"size"`
 	Received  string `json:"received"` // RFC 3339
 	Next      string `json:"next,omitempty"`
@@ -130,9 +132,16 @@ type QueueMessage struct {
 	Header  string       `json:"header"`
 }
 
+// QueueWay says which recipients get which way: a route, or "mx" for none.
+type QueueWay struct {
+	QueueFilter
+	To string `json:"to"`
+}
+
 // Touched is how many recipients a verb changed.
 type Touched struct {
 	Recipients int `json:"recipients"`
+	UnderWay   int `json:"under_way,omitempty"` // left alone for that; of QueueReroute
 }
 
 // Sent is the answer to Send.

@@ -89,6 +89,7 @@ var (
 	QueueRelease = Call[QueueFilter, Touched]{"queue/release"}
 	QueueBounce  = Call[QueueFilter, Touched]{"queue/bounce"}
 	QueueDelete  = Call[QueueFilter, Touched]{"queue/delete"}
+	QueueReroute = Call[QueueWay, Touched]{"queue/reroute"}
 
 	OutboundExplain = Call[Destination, Explained]{"outbound/explain"}
 	OutboundLimit   = Call[ProviderLimits, []SiteLimit]{"outbound/limit"}

@@ -14,6 +14,7 @@ import (
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/route"
 )
 
 // maxHeaderShown bounds the header in the answer to QueueShow, in octets.
@@ -48,6 +49,25 @@ func (s *Service) queueVerbs() []queueVerb {
 		verb(QueueBounce, s.Queue.Bounce),
 		verb(QueueDelete, s.Queue.Delete),
 	}
+}
+
+func (s *Service) reroute(ctx context.Context, in QueueWay) (Touched, error) {
+	f, err := s.filter(ctx, in.QueueFilter)
+	if err != nil {
+		return Touched{}, err
+	}
+	site := ""
+	if in.To != route.Direct {
+		if _, ok := s.Routes.Get(in.To); !ok {
+			return Touched{}, named(in.To, route.ErrNoRoute)
+		}
+		site = route.Site(in.To)
+	}
+	n, err := s.Queue.Reroute(ctx, f, site)
+	if err == nil && n == (queue.Rerouted{}) && len(f.IDs) > 0 {
+		err = errors.New("no such message or recipient in the queue, or it goes there already, or its story is over")
+	}
+	return Touched{Recipients: n.Moved, UnderWay: n.UnderWay}, err
 }
 
 func (s *Service) filter(ctx context.Context, f QueueFilter) (queue.Filter, error) {
@@ -120,6 +140,9 @@ func (f QueueFilter) filter() (queue.Filter, error) {
 			return out, fmt.Errorf("%q: %w", f.Domain, err)
 		}
 		out.Domain = d.ASCII
+	}
+	if f.Route != "" {
+		out.Site = route.Site(f.Route)
 	}
 	if f.Sender != "" && f.Sender != "<>" {
 		a, err := mail.ParseAddress(f.Sender)
@@ -273,6 +296,9 @@ func (l *look) entries(m *queue.Message) []QueueEntry {
 			Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
 			Why: l.why(m, &r), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
 			Class: string(l.class(&r)),
+		}
+		if name, ok := route.OfSite(r.Site); ok {
+			e.Route = name
 		}
 		if r.State == queue.Queued || r.State == queue.Deferred {
 			e.Next = rfc3339(r.Next)

@@ -85,7 +85,7 @@ func TestQueueFilters(t *testing.T) {
 		refused(t, w, control.QueueList, control.QueueFilter{Tenant: "mine"}, `there is no tenant "mine": the only one is "main"`)
 		refused(t, w, control.QueueList, control.QueueFilter{Account: "alice"}, `alice: not a valid mail address`)
 		refused(t, w, control.QueueList, control.QueueFilter{Account: "carol@hayauma.test"}, `carol@hayauma.test: there is no such account`)
-		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
+		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a route, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
 		refused(t, w, control.QueueList, control.QueueFilter{IDs: []string{"x"}}, `"x": not an id (13 letters and digits)`)
 		refused(t, w, control.QueueList, control.QueueFilter{Domain: "a b"}, `"a b": not a valid domain name`)
 		refused(t, w, control.QueueList, control.QueueFilter{Sender: "@"}, `"@": not a valid mail address`)
@@ -167,7 +167,7 @@ func TestQueueVerbsOnNothing(t *testing.T) {
 		for _, call := range []control.Call[control.QueueFilter, control.Touched]{
 			control.QueueRetry, control.QueueHold, control.QueueRelease, control.QueueBounce, control.QueueDelete,
 		} {
-			refused(t, w, call, control.QueueFilter{}, "say which messages: ids, a domain, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
+			refused(t, w, call, control.QueueFilter{}, "say which messages: ids, a domain, a route, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
 			refused(t, w, call, control.QueueFilter{Before: "monday"}, `"monday" is no time: parsing time "monday" as "2006-01-02T15:04:05Z07:00": cannot parse "monday" as "2006"`)
 			refused(t, w, call, control.QueueFilter{IDs: []string{w.stack.IDs.Next().String()}},
 				"no such message or recipient in the queue, or its state does not allow this")

@@ -40,7 +40,7 @@ func (s *Service) routeSet(ctx context.Context, in RouteChange) (Empty, error) {
 func (s *Service) routeRemove(ctx context.Context, in RouteName) (Empty, error) {
 	n, err := s.Queue.Bound(ctx, route.Site(in.Name))
 	if err == nil && n > 0 {
-		err = fmt.Errorf("%d recipients in the queue go by this route: give them another way with 'hayauma queue reroute --route %s --to ...' first", n, in.Name)
+		err = fmt.Errorf("mail in the queue goes by this route, to %d recipients: give it another way with 'hayauma queue reroute --route %s --to ...' first", n, in.Name)
 	}
 	if err == nil {
 		err = s.Routes.Remove(ctx, in.Name)

@@ -82,6 +82,7 @@ func (s *Service) Handler() http.Handler {
 		handle(mux, v.call, v.serve)
 	}
 	s.handleExport(mux)
+	handle(mux, QueueReroute, s.reroute)
 	s.handleOutbound(mux)
 	s.handleRoutes(mux)
 	s.handleSources(mux)

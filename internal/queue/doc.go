@@ -46,6 +46,10 @@
 // result, unless the remote has taken the message by then. After a crash a
 // recipient that was to be deleted is held, so that somebody looks at it.
 //
+// Reroute changes where a recipient goes without an arrow of its own: one that is
+// deferred is queued, as by retry, one on hold stays so, and a leased one is left to its
+// attempt.
+//
 // # Sites that are down
 //
 // A site none of whose hosts could be reached is tried by one message at a time,

@@ -16,6 +16,7 @@ type Filter struct {
 	IDs    []mail.ID // of messages or recipients
 	All    bool      // must be set if there is no condition at all
 	Domain string    // of the recipient
+	Site   string    // where it goes
 	Sender string    // the reverse-path, "<>" for the null one
 	State  State
 	Host   string // the last attempt was made there, a name
@@ -42,10 +43,10 @@ type Filter struct {
 }
 
 // ErrNoFilter says that a filter chooses nothing and does not say All either.
-var ErrNoFilter = errors.New("say which messages: ids, a domain, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
+var ErrNoFilter = errors.New("say which messages: ids, a domain, a route, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")
 
 func (f Filter) check() error {
-	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
+	if !f.All && len(f.IDs) == 0 && f.Domain == "" && f.Site == "" && f.Sender == "" && f.State == 0 && f.Account == 0 &&
 		f.Host == "" && f.Reply == "" && f.Tag == "" && f.Before == 0 && f.Last == nil &&
 		f.Tenant == 0 && f.Stream == "" && f.Provider == "" {
 		return ErrNoFilter
@@ -68,6 +69,9 @@ func (f Filter) condition() (string, []any) {
 			d.ASCII = strings.ToLower(f.Domain)
 		}
 		add("r.domain = ?", d.ASCII)
+	}
+	if f.Site != "" {
+		add("r.site = ?", f.Site)
 	}
 	if f.Sender != "" {
 		sender := strings.Trim(f.Sender, "<>")

@@ -25,7 +25,7 @@ type Deliverer interface {
 type Observer interface {
 	Attempted(tx *db.Tx, reports []Report) error
 	// Administered tells what somebody did by hand: kind is "held",
-	// "released", "recalled", "deleted" or "failed".
+	// "released", "recalled", "deleted", "rerouted" or "failed".
 	Administered(tx *db.Tx, kind string, reports []Report) error
 }
 

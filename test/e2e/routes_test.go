@@ -64,3 +64,41 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("the other host of the route has %d messages", len(backup.Messages()))
 	}
 }
+
+// TestReroute: what waits for a destination that is down leaves by a route, with its
+// domain given; the trace tells of it.
+func TestReroute(t *testing.T) {
+	t.Parallel()
+	n, far, _ := withMX(t, node.Options{}, testkit.MXOptions{}, testkit.MXRule{Command: "MAIL", Reply: "450 4.3.2 Not now"})
+	relay := testkit.StartMX(t, testkit.MXOptions{})
+	n.Run("", "route", "set", "relay", "--tls", "none", "--host", relay.Addr)
+	id := n.Submit("stuck", "x@far.test")
+	n.WaitEvents(id, "accepted deferred")
+	if got := n.Run("", "queue", "reroute", "--domain", "far.test", "--to", "relay", "--dry-run"); got != "1 recipient would have another way; nothing was changed\n" {
+		t.Errorf("dry run: %s", got)
+	}
+	n.Run("", "queue", "hold", "--all")
+	n.Run("", "queue", "reroute", "--domain", "far.test", "--to", "relay")
+	if r := n.Hayauma("", "route", "remove", "relay"); r.Code != 1 || !strings.Contains(r.Stderr, "goes by this route, to 1 recipients") {
+		t.Errorf("remove: exit %d, %q", r.Code, r.Stderr)
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	n.Server = n.Again()
+	n.Run("", "queue", "release", "--route", "relay")
+	relay.WaitMessages(1, node.Patience)
+	n.WaitEvents(id, "accepted deferred held rerouted released delivered")
+	if story := n.Trace(id); !strings.Contains(story, "to route:relay") {
+		t.Errorf("the trace:\n%s", story)
+	}
+	if got := far.Messages(); len(got) != 0 {
+		t.Errorf("the first way got %d messages", len(got))
+	}
+	n.Run("", "route", "remove", "relay")
+	for _, args := range [][]string{{"queue", "reroute", "--all", "--to", "nowhere"}, {"queue", "reroute", id, "--to", "mx"}} {
+		if r := n.Hayauma("", args...); r.Code == 0 || r.Stderr == "" {
+			t.Errorf("%v: exit %d, %q", args, r.Code, r.Stderr)
+		}
+	}
+}

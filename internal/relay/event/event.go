@@ -33,6 +33,7 @@ const (
 	Relayed   Kind = "relayed"   // the sender was told of a success
 	Held      Kind = "held"      // somebody put it on hold
 	Released  Kind = "released"  // somebody let it go on
+	Rerouted  Kind = "rerouted"  // somebody gave it another way
 	Recalled  Kind = "recalled"  // its sender took it back in time
 	Deleted   Kind = "deleted"   // somebody took it out of the queue
 

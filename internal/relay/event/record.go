@@ -98,6 +98,9 @@ func (r *Recorder) Administered(tx *db.Tx, kind string, reports []queue.Report) 
 		if e.Kind == Recalled {
 			e.Detail.Reason = "taken back before anybody had it"
 		}
+		if e.Kind == Rerouted {
+			e.Detail.Reason += ", to " + reports[i].Recipient.Site
+		}
 		if e.Kind == Failed {
 			e.Detail.Code, e.Detail.Enhanced = reports[i].Code, reports[i].Enhanced
 			e.Detail.Reply, e.Detail.Ours = reports[i].Reply, reports[i].Ours

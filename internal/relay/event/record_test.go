@@ -112,7 +112,7 @@ func TestRecorderWritesManyAtOnce(t *testing.T) {
 
 func TestRecorderAdministered(t *testing.T) {
 	t.Parallel()
-	for kind, reply := range map[string]string{"held": "", "released": "", "deleted": "", "failed": "Thanks"} {
+	for kind, reply := range map[string]string{"held": "", "released": "", "deleted": "", "rerouted": "", "failed": "Thanks"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t)

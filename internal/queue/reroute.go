@@ -1,0 +1,109 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// Rerouted is what Reroute came to, in recipients.
+type Rerouted struct {
+	Moved    int // have the new site now, or would have it
+	UnderWay int // are tried where they are: ask again if they come back
+}
+
+// updateSite is updateRecipient for those that get another site.
+var updateSite = db.Insert{
+	Into: "queue_recipient", Columns: insertRecipient.Columns,
+	Conflict: "ON CONFLICT (id) DO UPDATE SET site = excluded.site, state = excluded.state, next = excluded.next",
+}
+
+// Reroute gives recipients elsewhere another site, "" = the domain of each, and makes
+// them due, unless they are on hold. Those that have it already, and those whose story
+// is over, are left alone; so are those under way, which it counts.
+func (q *Queue) Reroute(ctx context.Context, f Filter, site string) (Rerouted, error) {
+	var total Rerouted
+	run := q.o.DB.Write
+	if f.DryRun {
+		run = q.o.DB.Read
+	}
+	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
+		var part Rerouted
+		err := run(ctx, func(tx *db.Tx) (err error) {
+			part, err = q.reroute(tx, ids, site, f.DryRun)
+			return err
+		})
+		total.Moved += part.Moved
+		total.UnderWay += part.UnderWay
+		return part.Moved + part.UnderWay, err
+	})
+	return total, err
+}
+
+// reroute moves one slice in one write.
+func (q *Queue) reroute(tx *db.Tx, ids []int64, site string, dry bool) (n Rerouted, err error) {
+	if !dry {
+		// Whoever claims one of them meanwhile has it before us, or sees its new site.
+		if err := tx.Lock("queue_recipient", "id", ids); err != nil {
+			return n, err
+		}
+	}
+	var g group
+	if err := tx.QueryIn(selectRecipients, db.In{IDs: ids}, g.add); err != nil {
+		return n, err
+	}
+	list, err := g.messages(tx)
+	if err != nil {
+		return n, err
+	}
+	now := micros()
+	var rows [][]any
+	var reports []Report
+	sites := map[string]bool{}
+	for _, m := range list {
+		for _, r := range m.Recipients {
+			to := site
+			if to == "" {
+				to = r.Address.Domain.ASCII
+			}
+			if r.Site == SiteLocal || r.Site == to {
+				continue
+			}
+			switch r.State {
+			case Leased:
+				n.UnderWay++
+				continue
+			case Queued, Deferred:
+				r.State, r.Next = Queued, max(now, r.NotBefore)
+			case Held:
+			default:
+				continue
+			}
+			n.Moved++
+			r.Site = to
+			sites[to] = true
+			rows = append(rows, recipientRow(m, &r, 0))
+			reports = append(reports, Report{Message: m, Recipient: r, Outcome: told(r)})
+		}
+	}
+	if dry || n.Moved == 0 {
+		return n, nil
+	}
+	if err := tx.Insert(updateSite, rows...); err != nil {
+		return n, fmt.Errorf("reroute recipients: %w", err)
+	}
+	if err := q.o.Observer.Administered(tx, "rerouted", reports); err != nil {
+		return n, fmt.Errorf("events: %w", err)
+	}
+	tx.OnCommit(func() { q.moved(verb{to: Queued, now: now}, sites) })
+	return n, nil
+}
+
+var countSite = db.SQL("SELECT COUNT(*) FROM queue_recipient WHERE site = ? AND state IN (1, 2, 3, 5)")
+
+// Bound counts the recipients that are still to go to a site, those on hold too.
+func (q *Queue) Bound(ctx context.Context, site string) (n int, err error) {
+	err = q.o.DB.Read(ctx, func(tx *db.Tx) error { return tx.Row(countSite, []any{site}, &n) })
+	return n, err
+}
