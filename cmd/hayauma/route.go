@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -23,7 +24,10 @@ const routeSetLong = `Make a route, or change the one of that name: what is said
 holds from the next attempt on. Without --password-stdin the password of the same user
 is kept.
 
-A host is HOST[:PORT][,PREFERENCE[,WEIGHT]]: those of a lower preference are tried first,
+  smtp  a mail server: a smart host, or a gateway
+  lmtp  a mail store (RFC 2033), of which each recipient has an answer of its own
+
+A host is HOST[:PORT][,PREFERENCE[,WEIGHT]], of LMTP unix:/PATH too: those of a lower preference are tried first,
 the others if they cannot be reached; among equal ones each gets its share by weight.
 Without numbers a host has preference 0 and weight 1.
 
@@ -43,9 +47,7 @@ func (c *cli) routeSet() *cobra.Command {
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Name, r.Hosts = args[0], nil
-			if r.TLS == "" {
-				r.TLS = "starttls"
-			}
+			r.TLS = cmp.Or(r.TLS, routeTLS(r.Kind))
 			for _, text := range hosts {
 				h, err := route.ParseHost(text, routePort(r))
 				if err != nil {
@@ -68,17 +70,27 @@ func (c *cli) routeSet() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar((*string)(&r.Kind), "kind", string(route.SMTP), "how it takes mail: smtp")
+	f.StringVar((*string)(&r.Kind), "kind", string(route.SMTP), "how it takes mail: smtp or lmtp")
 	f.StringArrayVar(&hosts, "host", nil, "a host that takes it; may stand several times")
-	f.StringVar(&r.TLS, "tls", "", "starttls, implicit, opportunistic or none; starttls if not given")
+	f.StringVar(&r.TLS, "tls", "", "starttls, implicit, opportunistic or none; if not given starttls, of LMTP opportunistic")
 	f.StringVar(&r.User, "user", "", "who logs in")
 	f.BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
 	return cmd
 }
 
+// routeTLS is what holds of TLS where nothing is said.
+func routeTLS(k route.Kind) string {
+	if k == route.LMTP {
+		return "opportunistic"
+	}
+	return "starttls"
+}
+
 // routePort is the port of a host that says none.
 func routePort(r route.Route) int {
 	switch {
+	case r.Kind == route.LMTP:
+		return 24
 	case r.TLS == "implicit":
 		return 465
 	case r.User != "":
@@ -119,6 +131,10 @@ func (c *cli) routeList() *cobra.Command {
 func routeHosts(r route.Route) string {
 	var out []string
 	for _, h := range r.Hosts {
+		if _, socket := h.Socket(); socket {
+			out = append(out, fmt.Sprintf("%s,%d,%d", h.Name, h.Preference, h.Weight))
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s,%d,%d", net.JoinHostPort(h.Name, strconv.Itoa(h.Port)), h.Preference, h.Weight))
 	}
 	return strings.Join(out, " ")

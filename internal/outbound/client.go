@@ -39,6 +39,7 @@ type client struct {
 	times           Timeouts
 	ext             extensions
 
+	lmtp   bool // it is spoken (RFC 2033)
 	served int  // transactions begun
 	dirty  bool // a transaction was left open: RSET is due
 	broken bool // not to be used again
@@ -135,7 +136,11 @@ func (c *client) ask(d time.Duration, line string) (smtp.Reply, error) {
 
 // hello says EHLO, or HELO to a host that does not know it (RFC 5321 §3.2).
 func (c *client) hello(name string) (smtp.Reply, error) {
-	reply, err := c.ask(c.times.Greeting, "EHLO "+name)
+	verb := "EHLO "
+	if c.lmtp { // RFC 2033 §4.1
+		verb = "LHLO "
+	}
+	reply, err := c.ask(c.times.Greeting, verb+name)
 	if err != nil {
 		return reply, err
 	}
@@ -144,7 +149,7 @@ func (c *client) hello(name string) (smtp.Reply, error) {
 	case reply.Class() == 2:
 		c.ext = readExtensions(reply.Lines[1:])
 		return reply, nil
-	case reply.Class() != 5 || c.broken:
+	case reply.Class() != 5 || c.broken || c.lmtp:
 		return reply, nil
 	}
 	return c.ask(c.times.Greeting, "HELO "+name)

@@ -129,6 +129,7 @@ func (w *worker) dial(t target) (*client, error) {
 	c := newClient(conn, t, w.set.Timeouts)
 	c.from(w.group, from)
 	c.site, c.provider, c.changed = w.site, w.provider, w.set.since()
+	c.lmtp = w.set.via != nil && w.set.via.lmtp
 	if w.own() {
 		c.shared = w.site + " " + c.host
 	}
@@ -258,7 +259,11 @@ func trouble(t target, doing string, err error) *problem {
 	if doing != "connect to" {
 		status = mail.BadConnection
 	}
-	p := finding(mail.Temporary(status, fmt.Sprintf("%s %s[%s]:%d: %s", doing, t.host, t.addr.Addr(), t.addr.Port(), reason(err))))
+	who := t.host // a socket says it all
+	if t.addr.IsValid() {
+		who = fmt.Sprintf("%s[%s]:%d", t.host, t.addr.Addr(), t.addr.Port())
+	}
+	p := finding(mail.Temporary(status, fmt.Sprintf("%s %s: %s", doing, who, reason(err))))
 	p.host, p.addr, p.source = t.host, t.addr, t.source
 	return &p
 }

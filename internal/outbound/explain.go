@@ -52,7 +52,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	for _, h := range hosts {
 		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
 		for _, t := range h.targets[:min(len(h.targets), left)] {
-			host.Addresses = append(host.Addresses, t.addr.String())
+			host.Addresses = append(host.Addresses, t.String())
 		}
 		left -= len(host.Addresses)
 		if h.fault != nil {

@@ -129,7 +129,7 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return new(net.Dialer).DialContext(ctx, network, to)
+	return new(net.Dialer).DialContext(ctx, "tcp", to) // of a socket as well
 }
 
 // route makes an address reach a fake MX.

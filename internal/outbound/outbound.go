@@ -209,7 +209,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		return t.outcomes()
 	}
 	defer t.close()
-	w.group = w.o.group(t.m)
+	w.group = w.poolOf(t.m)
 	for len(t.pending) > 0 {
 		if problem := w.connected(t.m.Envelope); problem != nil {
 			if w.ctx.Err() != nil {

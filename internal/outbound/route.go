@@ -27,6 +27,7 @@ type exchanger struct {
 	domain     string // whose MX it is: the site, or the name at the end of its aliases
 	preference uint16
 	weight     int          // among those of a route
+	socket     string       // its path, of a host that is one
 	port       int          // 0 = that of the settings
 	addrs      []netip.Addr // known already; empty = to be looked up
 	implicit   bool         // the domain has no MX
@@ -97,13 +98,22 @@ type target struct {
 	host       string
 	addr       netip.AddrPort
 	preference uint16
-	known      bool // see exchanger
+	known      bool   // see exchanger
+	socket     string // see exchanger
 	domain     string
 	source     netip.Addr // of a connection that there is or was
 }
 
+// String is the address as people read it.
+func (t target) String() string {
+	if t.socket != "" {
+		return t.socket
+	}
+	return t.addr.String()
+}
+
 func (e exchanger) target(at netip.AddrPort) target {
-	return target{host: e.name, addr: at, preference: e.preference, known: e.known, domain: e.domain}
+	return target{host: e.name, addr: at, preference: e.preference, known: e.known, socket: e.socket, domain: e.domain}
 }
 
 // resolved is what the look-up of one host gave.
@@ -116,6 +126,9 @@ type resolved struct {
 
 // resolve returns the addresses of a host, the families interleaved.
 func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved {
+	if e.socket != "" {
+		return resolved{exchanger: e, targets: []target{e.target(netip.AddrPort{})}}
+	}
 	addrs := e.addrs
 	if len(addrs) == 0 {
 		var err error

@@ -31,12 +31,13 @@ func unbound(err error) bool {
 	return ok && call.Syscall == "bind"
 }
 
-// group names the pool of source addresses that a message leaves by, "" = none.
-func (o *Outbound) group(m *queue.Message) string {
-	if o.o.Sources == nil {
+// poolOf names the pool of source addresses that a message leaves by, "" = none. A mail
+// store by LMTP is near, and does not ask who we are.
+func (w *worker) poolOf(m *queue.Message) string {
+	if w.o.o.Sources == nil || w.set.via != nil && w.set.via.lmtp {
 		return ""
 	}
-	return o.o.Sources.For(m)
+	return w.o.o.Sources.For(m)
 }
 
 // poolKey names idle connections: those of one pool of source addresses carry
@@ -85,7 +86,11 @@ func (w *worker) fits(c *client) bool {
 func (w *worker) open(ctx context.Context, t target) (net.Conn, source.Address, error) {
 	w.tried = netip.Addr{}
 	if w.group == "" {
-		conn, err := w.o.o.Dial(ctx, "tcp", t.addr.String())
+		network, to := "tcp", t.addr.String()
+		if t.socket != "" {
+			network, to = "unix", t.socket
+		}
+		conn, err := w.o.o.Dial(ctx, network, to)
 		return conn, source.Address{}, err
 	}
 	for {

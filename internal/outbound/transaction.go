@@ -317,6 +317,10 @@ func (e *exchange) abandon() {
 			return
 		}
 		if e.at == len(e.lines) && !e.c.ext.chunking && reply.Class() == 3 {
+			if e.c.lmtp { // nobody's message has nobody's answer
+				e.c.broken = true
+				return
+			}
 			if _, err := e.c.ask(e.c.times.DataEnd, "."); err == nil {
 				e.c.dirty = false
 			}
@@ -334,19 +338,43 @@ func (e *exchange) data() {
 		e.lost(err, "sending the message to")
 		return
 	}
+	if e.c.lmtp {
+		e.each()
+		return
+	}
+	if p := e.answer(); p != nil {
+		e.all(p)
+	}
+}
+
+// each takes an answer for each of those who were accepted, in their order (RFC 2033
+// §4.2). What the host has said of one holds, whatever becomes of the others.
+func (e *exchange) each() {
+	for len(e.accepted) > 0 {
+		p := e.answer()
+		if p == nil {
+			return
+		}
+		e.t.note(e.accepted[0], *p)
+		e.accepted = e.accepted[1:]
+	}
+}
+
+// answer takes one reply to the whole message; nil = it did not come, and those who wait
+// for it know.
+func (e *exchange) answer() *problem {
 	reply, err := e.c.read(e.c.times.DataEnd)
 	if err != nil {
 		p := trouble(e.c.target(), "the message was sent, its reply did not come from", err)
 		p.tls = e.c.tls
 		e.all(p)
-		return
+		return nil
 	}
 	e.c.dirty = false
-	p := e.judged(reply)
 	if reply.Class() == 3 {
 		e.c.broken = true
 	}
-	e.all(p)
+	return e.judged(reply)
 }
 
 // began tells whether the remote is ready for the message behind DATA.

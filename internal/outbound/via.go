@@ -25,6 +25,7 @@ type terms struct {
 type via struct {
 	route          string // its name; empty = the smart host
 	relay          bool   // they are the next hosts of a relay domain
+	lmtp           bool   // each recipient has an answer of its own (RFC 2033)
 	missing        bool   // a route that is not there any more
 	hosts          []route.Host
 	user, password string
@@ -59,7 +60,7 @@ func (o *Outbound) viaRoute(name string) *via {
 	if o.o.Route != nil {
 		r, ok = o.o.Route(name)
 	}
-	return &via{route: name, missing: !ok, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, changed: r.Changed}
+	return &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, changed: r.Changed}
 }
 
 // since is of when the way is, 0 for one that does not change.
@@ -79,6 +80,7 @@ func (v *via) exchangers() ([]exchanger, *mail.Fault) {
 	var out []exchanger
 	for _, h := range route.Order(v.hosts, rand.IntN) {
 		e := exchanger{name: h.Name, preference: uint16(h.Preference), weight: h.Weight, port: h.Port, known: true}
+		e.socket, _ = h.Socket()
 		if addr, err := netip.ParseAddr(strings.Trim(h.Name, "[]")); err == nil {
 			e.addrs = []netip.Addr{addr}
 		}

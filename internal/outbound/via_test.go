@@ -166,6 +166,93 @@ func TestRouteShares(t *testing.T) {
 	}
 }
 
+// lmtp makes a route of one LMTP host.
+func (w *world) lmtp(name string, m *testkit.MX) {
+	w.t.Helper()
+	w.way(name, "opportunistic", "10.0.0.1:24")
+	r := w.ways[name]
+	r.Kind = route.LMTP
+	w.ways[name] = r
+	w.route("10.0.0.1:24", m)
+}
+
+// TestLMTP: each recipient has the answer that is his, to RCPT or to the message.
+func TestLMTP(t *testing.T) {
+	t.Parallel()
+	for _, chunking := range []bool{false, true} {
+		keywords := []string{"PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME"}
+		if chunking {
+			keywords = append(keywords, "CHUNKING")
+		}
+		w := newWorld(t)
+		m := testkit.StartMX(t, testkit.MXOptions{LMTP: true, Keywords: keywords},
+			testkit.MXRule{Command: "RCPT", Contains: "nobody", Reply: "550 5.1.1 no such user"},
+			testkit.MXRule{Command: "END", Contains: "full", Reply: "452 4.2.2 mailbox full"},
+			testkit.MXRule{Command: "END", Contains: "never", Reply: "550 5.7.1 not that"})
+		w.lmtp("r", m)
+		job := w.job("a@x.test", "nobody@x.test", "full@x.test", "never@y.test", "b@y.test")
+		for i := range job.Recipients {
+			job.Recipients[i].Site = route.Site("r")
+		}
+		fates := map[string]string{}
+		for _, o := range w.deliver(t.Context(), job)[0] {
+			i := slices.IndexFunc(job.Recipients, func(r queue.Recipient) bool { return r.ID == o.Recipient })
+			fates[job.Recipients[i].Address.Local] = show(o)
+		}
+		for local, want := range map[string]string{
+			"a": good, "nobody": "failed 550 5.1.1 theirs", "full": "deferred 452 4.2.2 theirs", "never": "failed 550 5.7.1 theirs", "b": good,
+		} {
+			if fates[local] != want {
+				t.Errorf("%s: %s, want %s", local, fates[local], want)
+			}
+		}
+		if c := m.Commands(); !strings.HasPrefix(c[0].Line, "LHLO ") || len(m.Messages()) != 1 || m.Messages()[0].Chunked != chunking {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestLMTPEndsEarly: what was answered holds, the rest is tried again; and a message for
+// nobody has no answer that we would wait for.
+func TestLMTPEndsEarly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := testkit.StartMX(t, testkit.MXOptions{LMTP: true}, testkit.MXRule{Command: "END", Contains: "b@", Drop: true},
+		testkit.MXRule{Command: "RCPT", Contains: "nobody", Reply: "550 5.1.1 no"}, testkit.MXRule{Command: "DATA", Contains: "", Nth: 2, Reply: "354 go on"})
+	w.lmtp("r", m)
+	w.want(w.by("r", "a@x.test", "b@x.test", "c@x.test"), good, "deferred 421 4.4.2 ours", "deferred 421 4.4.2 ours")
+	w.want(w.by("r", "nobody@x.test"), "failed 550 5.1.1 theirs")
+	other := testkit.StartMX(t, testkit.MXOptions{}) // which knows no LHLO
+	w.lmtp("r", other)
+	w.want(w.by("r", "a@x.test"), "deferred 500 5.5.1 theirs")
+}
+
+// TestLMTPSocket: the mail store of this machine is a path.
+func TestLMTPSocket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := testkit.StartMX(t, testkit.MXOptions{LMTP: true})
+	w.way("r", "opportunistic", "unix:/run/none", "unix:/run/lmtp,5")
+	r := w.ways["r"]
+	r.Kind = route.LMTP
+	w.ways["r"] = r
+	w.routes["/run/lmtp"] = m.Addr
+	got := w.by("r", "a@x.test")
+	w.want(got, good)
+	if got[0].Host != "unix:/run/lmtp" || got[0].Addr.IsValid() {
+		t.Errorf("%+v", got[0])
+	}
+	delete(w.routes, "/run/lmtp")
+	got = w.by("r", "a@x.test")
+	w.want(got, "deferred 451 4.4.1 ours")
+	if want := "connect to unix:/run/lmtp: connection refused"; got[0].Reply != want {
+		t.Errorf("%q, want %q", got[0].Reply, want)
+	}
+	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}); len(e.Hosts) != 2 || e.Hosts[0].Addresses[0] != "/run/none" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestExplainRoute(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "one.test. 60 A 10.0.0.1")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type Kind string
 // The kinds of routes.
 const (
 	SMTP Kind = "smtp"
+	LMTP Kind = "lmtp" // RFC 2033: each recipient has an answer of its own
 )
 
 // Route is a way out that the operator has made.
@@ -55,7 +57,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Host is one that a route leads to. Like an SRV record (RFC 2782) it is tried behind
 // those of a lower preference, and among equal ones gets its share by weight.
 type Host struct {
-	Name       string `json:"host"` // a domain name or an address
+	Name       string `json:"host"` // a domain name, an address, or of LMTP a socket: unix:/path
 	Port       int    `json:"port"`
 	Preference int    `json:"preference"`
 	Weight     int    `json:"weight"`
@@ -103,10 +105,10 @@ func (r Route) Check() error {
 	if len(r.User) > maxText || len(r.Secret) > maxText || strings.ContainsAny(r.User+string(r.Secret), "\x00\r\n") {
 		return fmt.Errorf("user and password have up to %d octets each, in one line", maxText)
 	}
-	if r.Kind == SMTP {
+	if r.Kind == SMTP || r.Kind == LMTP {
 		return errors.Join(r.checkHosts(), r.checkLogin())
 	}
-	return fmt.Errorf("%q is no kind of route: use smtp", string(r.Kind))
+	return fmt.Errorf("%q is no kind of route: use smtp or lmtp", string(r.Kind))
 }
 
 func (r Route) checkLogin() error {
@@ -134,6 +136,9 @@ func (r Route) checkHosts() error {
 			return fmt.Errorf("%s stands there twice", h.addr())
 		}
 		seen[h.addr()] = true
+		if _, socket := h.Socket(); socket && r.Kind != LMTP {
+			return fmt.Errorf("%s: only LMTP goes to a socket", h.Name)
+		}
 		if err := h.check(); err != nil {
 			return err
 		}
@@ -143,11 +148,28 @@ func (r Route) checkHosts() error {
 
 func (h Host) addr() string { return net.JoinHostPort(h.Name, strconv.Itoa(h.Port)) }
 
+// Socket is the path of a host that is a socket of this machine.
+func (h Host) Socket() (path string, ok bool) {
+	if path, ok = strings.CutPrefix(h.Name, "unix:"); !ok {
+		path = ""
+	}
+	return path, ok
+}
+
+// maxSocket is what every system takes as the path of a socket.
+const maxSocket = 100
+
 func (h Host) check() error {
+	if path, ok := h.Socket(); ok {
+		if !filepath.IsAbs(path) || len(path) > maxSocket || h.Port != 0 {
+			return fmt.Errorf("%s: a socket has an absolute path of up to %d octets, and no port", h.Name, maxSocket)
+		}
+		h.Port = 1
+	}
 	if h.Port < 1 || h.Port > maxNumber || h.Preference < 0 || h.Preference > maxNumber || h.Weight < 0 || h.Weight > maxNumber {
 		return fmt.Errorf("%s: a port is a number from 1 to %d, preference and weight are from 0 to that", h.addr(), maxNumber)
 	}
-	if net.ParseIP(h.Name) != nil {
+	if _, socket := h.Socket(); socket || net.ParseIP(h.Name) != nil {
 		return nil
 	}
 	if d, err := mail.ParseDomain(h.Name); err != nil || d.ASCII != h.Name {
@@ -156,7 +178,8 @@ func (h Host) check() error {
 	return nil
 }
 
-// ParseHost reads a host as people write it: HOST[:PORT][,PREFERENCE[,WEIGHT]]. What is
+// ParseHost reads a host as people write it: HOST[:PORT][,PREFERENCE[,WEIGHT]], or a
+// socket in place of HOST. What is
 // not said is the port given, preference 0 and weight 1.
 func ParseHost(s string, port int) (Host, error) {
 	h := Host{Port: port, Weight: 1}
@@ -168,6 +191,13 @@ func ParseHost(s string, port int) (Host, error) {
 		*numbers[i], ok = int(n), ok && err == nil
 	}
 	h.Name = strings.TrimSpace(words[0])
+	if path, socket := h.Socket(); socket {
+		h.Port = 0
+		if !ok || !filepath.IsAbs(path) {
+			return h, fmt.Errorf("%q is no socket: write it like unix:/run/dovecot/lmtp", s)
+		}
+		return h, nil
+	}
 	if host, text, err := net.SplitHostPort(h.Name); err == nil {
 		n, err := strconv.ParseUint(text, 10, 16)
 		h.Name, h.Port, ok = host, int(n), ok && err == nil && n > 0

@@ -206,18 +206,21 @@ func TestNoSuchRoute(t *testing.T) {
 		"show the password":                  with(func(r *route.Route) { r.User, r.Secret, r.TLS = "u", "p", "opportunistic" }),
 		"in one line":                        with(func(r *route.Route) { r.User, r.Secret = "u", "p\nq" }),
 		"neither a host name nor an address": with(func(r *route.Route) { r.Hosts[0].Name = "H.test" }),
+		"only LMTP goes to a socket":         with(func(r *route.Route) { r.Hosts[0] = route.Host{Name: "unix:/run/lmtp"} }),
+		"an absolute path":                   with(func(r *route.Route) { r.Kind, r.Hosts[0] = route.LMTP, route.Host{Name: "unix:lmtp"} }),
 		"a port is a number":                 with(func(r *route.Route) { r.Hosts[0].Port = 0 }),
 	} {
 		if err := s.Set(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", want, err)
 		}
 	}
-	for _, text := range []string{"", "h.test:0", "h.test:x", "h.test,1,2,3", "h.test,-1", "h.test,1,65536", "a b"} {
+	for _, text := range []string{"", "h.test:0", "h.test:x", "h.test,1,2,3", "h.test,-1", "h.test,1,65536", "a b", "unix:lmtp"} {
 		if h, err := route.ParseHost(text, 25); err == nil {
 			t.Errorf("%q is %v", text, h)
 		}
 	}
 	for text, want := range map[string]route.Host{
+		"unix:/run/lmtp,5":   {Name: "unix:/run/lmtp", Preference: 5, Weight: 1},
 		"H.test":             {Name: "h.test", Port: 25, Weight: 1},
 		"h.test:587,10":      {Name: "h.test", Port: 587, Preference: 10, Weight: 1},
 		"192.0.2.1,10,0":     {Name: "192.0.2.1", Port: 25, Preference: 10},

@@ -102,3 +102,24 @@ func TestReroute(t *testing.T) {
 		}
 	}
 }
+
+// TestLMTPRoute: mail for a domain elsewhere goes to the LMTP door of another server, and
+// each recipient has an answer of its own.
+func TestLMTPRoute(t *testing.T) {
+	t.Parallel()
+	a, b, _ := pair(t, "")
+	b.Run("", "account", "set", "bob@b.test", "--quota", "1")
+	a.Run("", "route", "set", "store", "--kind", "lmtp", "--tls", "none", "--host", b.LMTP)
+	a.Run("", "route", "rule", "set", "--recipient", "b.test", "--to", "store")
+	id := a.Submit("by LMTP", "alice@b.test", "bob@b.test", "nobody@b.test")
+	if got := b.WaitInbox("alice", 1)[0]; !strings.Contains(got, "by mx.b.test with LMTP id") {
+		t.Errorf("alice has:\n%s", got)
+	}
+	a.WaitQueue("")
+	story := a.Trace(id)
+	for _, part := range []string{"delivered alice@b.test", "failed nobody@b.test", "failed bob@b.test"} {
+		if !strings.Contains(story, part) {
+			t.Errorf("no %q in\n%s", part, story)
+		}
+	}
+}
