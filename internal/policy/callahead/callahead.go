@@ -29,6 +29,9 @@ const (
 	refused = time.Hour
 	// probed is how long it holds whether a host takes every address.
 	probed = 24 * time.Hour
+	// lookAgain is how long it takes until that is looked for again where the host has
+	// not told.
+	lookAgain = 10 * time.Minute
 	// resting is how long a host that could not be asked is left alone.
 	resting = 30 * time.Second
 )
@@ -60,6 +63,7 @@ type Book struct {
 	open   map[string]*question     // by key
 	slots  map[string]chan struct{} // by domain: one for each question under way
 	rest   map[string]time.Time     // by domain: it is not asked before
+	looked map[string]time.Time     // by domain: when it was last asked whether it takes everybody
 	rows   int64                    // answers in the table, about; -1 = not counted yet
 }
 
@@ -71,7 +75,7 @@ type question struct {
 
 // New returns a Book over tables that Schema describes. Close ends its questions.
 func New(o Options) *Book {
-	b := &Book{o: o, open: map[string]*question{}, slots: map[string]chan struct{}{}, rest: map[string]time.Time{}, rows: -1}
+	b := &Book{o: o, open: map[string]*question{}, slots: map[string]chan struct{}{}, rest: map[string]time.Time{}, looked: map[string]time.Time{}, rows: -1}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -152,6 +156,15 @@ func (b *Book) ask(ctx context.Context, a mail.Address) Answer {
 
 // probe finds out, without anybody who waits, whether a host takes every address.
 func (b *Book) probe(d mail.Domain) {
+	b.mu.Lock()
+	soon := time.Since(b.looked[d.ASCII]) < lookAgain
+	if !soon {
+		b.looked[d.ASCII] = time.Now()
+	}
+	b.mu.Unlock()
+	if soon {
+		return
+	}
 	b.begin(mail.Address{Local: "*", Domain: d}, false)
 }
 

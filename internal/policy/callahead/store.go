@@ -122,6 +122,7 @@ func (b *Book) Forget(ctx context.Context, d mail.Domain) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.rest, d.ASCII)
+	delete(b.looked, d.ASCII)
 	return err
 }
 
