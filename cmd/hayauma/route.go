@@ -26,6 +26,7 @@ is kept.
 
   smtp  a mail server: a smart host, or a gateway
   lmtp  a mail store (RFC 2033), of which each recipient has an answer of its own
+  http  a web hook at --url, which gets each message by POST, once for each recipient
 
 A host is HOST[:PORT][,PREFERENCE[,WEIGHT]], of LMTP unix:/PATH too: those of a lower preference are tried first,
 the others if they cannot be reached; among equal ones each gets its share by weight.
@@ -41,13 +42,16 @@ func (c *cli) routeSet() *cobra.Command {
 	var hosts []string
 	var stdin bool
 	cmd := &cobra.Command{
-		Use: "set NAME --host HOST...", Short: "Make or change a route", Long: routeSetLong, Args: exactly("NAME"),
+		Use: "set NAME --host HOST...|--url URL", Short: "Make or change a route", Long: routeSetLong, Args: exactly("NAME"),
 		Example: "  hayauma route set relay --host smtp1.example.net:587 --host smtp2.example.net:587,10 \\\n" +
-			"      --user us@example.org --password-stdin < password",
+			"      --user us@example.org --password-stdin < password\n" +
+			"  hayauma route set tickets --kind http --url https://app.example.org/mail --auth hmac --password-stdin < secret",
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Name, r.Hosts = args[0], nil
-			r.TLS = cmp.Or(r.TLS, routeTLS(r.Kind))
+			if r.Kind != route.HTTP {
+				r.TLS = cmp.Or(r.TLS, routeTLS(r.Kind))
+			}
 			for _, text := range hosts {
 				h, err := route.ParseHost(text, routePort(r))
 				if err != nil {
@@ -70,11 +74,13 @@ func (c *cli) routeSet() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar((*string)(&r.Kind), "kind", string(route.SMTP), "how it takes mail: smtp or lmtp")
+	f.StringVar((*string)(&r.Kind), "kind", string(route.SMTP), "how it takes mail: smtp, lmtp or http")
+	f.StringVar(&r.URL, "url", "", "where a web hook is: https, or http to 127.0.0.1 or ::1")
+	f.StringVar((*string)(&r.Auth), "auth", "", "how a web hook knows us: bearer or hmac, with --password-stdin")
 	f.StringArrayVar(&hosts, "host", nil, "a host that takes it; may stand several times")
 	f.StringVar(&r.TLS, "tls", "", "starttls, implicit, opportunistic or none; if not given starttls, of LMTP opportunistic")
 	f.StringVar(&r.User, "user", "", "who logs in")
-	f.BoolVar(&stdin, "password-stdin", false, "read the password from the first line of standard input")
+	f.BoolVar(&stdin, "password-stdin", false, "read the password, or the secret of a web hook, from the first line of standard input")
 	return cmd
 }
 
@@ -129,6 +135,9 @@ func (c *cli) routeList() *cobra.Command {
 
 // routeHosts writes the hosts of a route as they are given.
 func routeHosts(r route.Route) string {
+	if r.Kind == route.HTTP {
+		return r.URL
+	}
 	var out []string
 	for _, h := range r.Hosts {
 		if _, socket := h.Socket(); socket {

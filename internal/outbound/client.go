@@ -234,8 +234,13 @@ func (c *client) secure(ctx context.Context, config *tls.Config) error {
 	}
 	state := secured.ConnectionState()
 	c.conn, c.in = secured, smtp.NewReplyReader(secured)
-	c.tls = fmt.Sprintf("%s %s", strings.ReplaceAll(tls.VersionName(state.Version), "TLS ", "TLSv"), tls.CipherSuiteName(state.CipherSuite))
+	c.tls = tlsWords(state)
 	return nil
+}
+
+// tlsWords names what a handshake came to.
+func tlsWords(s tls.ConnectionState) string {
+	return fmt.Sprintf("%s %s", strings.ReplaceAll(tls.VersionName(s.Version), "TLS ", "TLSv"), tls.CipherSuiteName(s.CipherSuite))
 }
 
 // quit takes leave.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -151,7 +152,8 @@ type worker struct {
 	ctx  context.Context // of this call; ends when the server stops
 	site string
 	set  terms
-	c    *client // nil = none
+	c    *client         // nil = none
+	hook *http.Transport // nil = none
 
 	group string     // the pool of source addresses that the message at hand leaves by; empty = none
 	tried netip.Addr // of that pool: for the connection that was begun last
@@ -178,6 +180,9 @@ func (w *worker) limit() {
 
 // leave keeps the connection for the next worker of this site, or ends it.
 func (w *worker) leave() {
+	if w.hook != nil {
+		w.hook.CloseIdleConnections()
+	}
 	c := w.c
 	switch {
 	case c == nil:
@@ -209,6 +214,9 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		return t.outcomes()
 	}
 	defer t.close()
+	if via := w.set.via; via != nil && via.url != "" {
+		return w.post(t)
+	}
 	w.group = w.poolOf(t.m)
 	for len(t.pending) > 0 {
 		if problem := w.connected(t.m.Envelope); problem != nil {
@@ -293,6 +301,7 @@ type problem struct {
 	addr     netip.AddrPort
 	source   netip.Addr
 	tls      string
+	after    time.Duration // it asked to be left alone for so long
 	reports  bool          // the remote tells the sender of success itself
 	watches  bool          // the remote keeps to the sender's time itself
 	aside    bool          // it is about us, and says nothing of the site
@@ -301,6 +310,9 @@ type problem struct {
 
 // again is how long a host that greylists is left alone, 0 if it does not.
 func (p problem) again(attempts int) time.Duration {
+	if p.after > 0 {
+		return p.after
+	}
 	if p.ours || p.result != queue.TryLater {
 		return p.wait
 	}

@@ -26,7 +26,9 @@ type via struct {
 	route          string // its name; empty = the smart host
 	relay          bool   // they are the next hosts of a relay domain
 	lmtp           bool   // each recipient has an answer of its own (RFC 2033)
-	missing        bool   // a route that is not there any more
+	url            string // of a web hook; empty = it is none
+	auth           route.Auth
+	missing        bool // a route that is not there any more
 	hosts          []route.Host
 	user, password string
 	tls            string
@@ -60,7 +62,16 @@ func (o *Outbound) viaRoute(name string) *via {
 	if o.o.Route != nil {
 		r, ok = o.o.Route(name)
 	}
-	return &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, changed: r.Changed}
+	v := &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, changed: r.Changed}
+	if r.Kind == route.HTTP {
+		v.url, v.auth = r.URL, r.Auth
+		host, secure := r.Server()
+		v.hosts, v.tls = []route.Host{host}, "none"
+		if secure {
+			v.tls = "implicit"
+		}
+	}
+	return v
 }
 
 // since is of when the way is, 0 for one that does not change.
@@ -106,6 +117,8 @@ func (t terms) patient(f *mail.Fault) *mail.Fault {
 // words name the way for people.
 func (v *via) words() string {
 	switch {
+	case v.url != "":
+		return "route " + v.route + ", web hook " + v.url
 	case v.route != "":
 		return "route " + v.route
 	case v.relay:

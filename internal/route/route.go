@@ -21,6 +21,17 @@ type Kind string
 const (
 	SMTP Kind = "smtp"
 	LMTP Kind = "lmtp" // RFC 2033: each recipient has an answer of its own
+	HTTP Kind = "http" // a web hook: each recipient is a request
+)
+
+// Auth is how a web hook knows that a request is from here.
+type Auth string
+
+// The proofs for web hooks.
+const (
+	NoAuth Auth = ""
+	Bearer Auth = "bearer" // the secret itself, as a token (RFC 6750 §2.1)
+	HMAC   Auth = "hmac"   // HMAC-SHA256 over time, envelope and message
 )
 
 // Route is a way out that the operator has made.
@@ -35,7 +46,9 @@ type Route struct {
 	// HasSecret is for people, who are not told the secret itself.
 	HasSecret bool   `json:"has_secret,omitempty"`
 	Hosts     []Host `json:"hosts,omitempty"`
-	Changed   int64  `json:"-"` // microseconds
+	URL       string `json:"url,omitempty"`  // of a web hook
+	Auth      Auth   `json:"auth,omitempty"` // of a web hook
+	Changed   int64  `json:"-"`              // microseconds
 }
 
 // Secret is a password. It shows itself to nobody who does not ask for its text by
@@ -105,10 +118,16 @@ func (r Route) Check() error {
 	if len(r.User) > maxText || len(r.Secret) > maxText || strings.ContainsAny(r.User+string(r.Secret), "\x00\r\n") {
 		return fmt.Errorf("user and password have up to %d octets each, in one line", maxText)
 	}
-	if r.Kind == SMTP || r.Kind == LMTP {
+	switch r.Kind {
+	case SMTP, LMTP:
+		if r.URL != "" || r.Auth != "" {
+			return errors.New("only a web hook has a URL and a proof (--kind http)")
+		}
 		return errors.Join(r.checkHosts(), r.checkLogin())
+	case HTTP:
+		return r.checkHook()
 	}
-	return fmt.Errorf("%q is no kind of route: use smtp or lmtp", string(r.Kind))
+	return fmt.Errorf("%q is no kind of route: use smtp, lmtp or http", string(r.Kind))
 }
 
 func (r Route) checkLogin() error {

@@ -214,6 +214,33 @@ func TestNoSuchRoute(t *testing.T) {
 			t.Errorf("%q: %v", want, err)
 		}
 	}
+	hook := func(url string, change ...func(*route.Route)) route.Route {
+		r := route.Route{Name: "h", Kind: route.HTTP, URL: url}
+		for _, c := range change {
+			c(&r)
+		}
+		return r
+	}
+	for _, r := range []route.Route{
+		hook(""), hook("ftp://h.test/"), hook("http://h.test/"), hook("http://192.0.2.1/"), hook("http://localhost/"), hook("https://u:p@h.test/"),
+		hook("https://h.test/#x"), hook("https:h.test"), hook("https://h.test:0/"), hook("https:///x"), hook("https://a b/"),
+		hook("https://h.test/", func(r *route.Route) { r.Auth = route.HMAC }), hook("https://h.test/", func(r *route.Route) { r.Secret = "s" }),
+		hook("https://h.test/", func(r *route.Route) { r.Auth, r.Secret = "basic", "s" }), hook("https://h.test/", func(r *route.Route) { r.TLS = "none" }),
+		with(func(r *route.Route) { r.URL = "https://h.test/" }),
+	} {
+		if err := s.Set(t.Context(), r); err == nil {
+			t.Errorf("%+v was taken", r)
+		}
+	}
+	for _, r := range []route.Route{
+		hook("https://h.test/mail?a=b"), hook("http://127.0.0.1:8080"), hook("http://[::1]/x"), hook("https://192.0.2.1:8443/"),
+		hook("https://h.test/", func(r *route.Route) { r.Auth, r.Secret = route.HMAC, "s" }), hook("https://h.test/new", func(r *route.Route) { r.Auth = route.HMAC }),
+	} {
+		must(t, s.Set(t.Context(), r))
+	}
+	if got, _ := s.Get("h"); got.URL != "https://h.test/new" || got.Auth != route.HMAC || string(got.Secret) != "s" {
+		t.Errorf("%+v", got)
+	}
 	for _, text := range []string{"", "h.test:0", "h.test:x", "h.test,1,2,3", "h.test,-1", "h.test,1,65536", "a b", "unix:lmtp"} {
 		if h, err := route.ParseHost(text, 25); err == nil {
 			t.Errorf("%q is %v", text, h)

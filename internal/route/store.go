@@ -165,7 +165,7 @@ func (s *Store) write(ctx context.Context, fn func(*db.Tx) error) error {
 // Set makes a route, or changes the one of that name. Without a secret it keeps the
 // one that it has, if its user stays the same.
 func (s *Store) Set(ctx context.Context, r Route) error {
-	if old, ok := s.Get(r.Name); ok && r.Secret == "" && r.User == old.User && r.Kind == old.Kind {
+	if old, ok := s.Get(r.Name); ok && r.Secret == "" && r.User == old.User && r.Kind == old.Kind && r.Auth == old.Auth {
 		r.Secret = old.Secret
 	}
 	if err := r.Check(); err != nil {
@@ -185,7 +185,7 @@ func (s *Store) Set(ctx context.Context, r Route) error {
 		if err := tx.Insert(insertHost, rows...); err != nil {
 			return err
 		}
-		return tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now())})
+		return tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth)})
 	})
 }
 

@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hayauma/hayauma/internal/testkit"
@@ -121,5 +125,69 @@ func TestLMTPRoute(t *testing.T) {
 		if !strings.Contains(story, part) {
 			t.Errorf("no %q in\n%s", part, story)
 		}
+	}
+}
+
+// TestWebHook: the receiver that stands in the guide takes a message, and refuses one
+// with another secret, which waits.
+func TestWebHook(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/guide/routes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(string(guide), "```python\n")
+	script, _, found := strings.Cut(script, "```\n")
+	if !found {
+		t.Fatal("the guide has no receiver")
+	}
+	addr := testkit.FreePorts(t, 1)[0]
+	script = strings.ReplaceAll(strings.Replace(script, "8080", node.PortOf(addr), 1), "127.0.0.1", node.HostOf(addr))
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), testkit.Require(t, "/usr/bin/python3"), "-c", script)
+	cmd.Dir = dir
+	var said, complaints strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &complaints
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the receiver: %s", complaints.String())
+		}
+	})
+	t.Cleanup(end)
+	n := node.Start(t, node.Options{})
+	n.Run("s3cret\n", "route", "set", "hook", "--kind", "http", "--url", "http://"+addr+"/", "--auth", "hmac", "--password-stdin")
+	n.Run("", "route", "rule", "set", "--recipient", "hook.test", "--to", "hook")
+	id := n.Submit("for a program", "x@hook.test", "y@hook.test")
+	testkit.Eventually(t, node.Patience, "the delivery", func() bool {
+		if strings.HasPrefix(n.Events(id), "accepted deferred") { // it was not there yet
+			n.Run("", "queue", "retry", "--all")
+		}
+		return strings.Count(n.Events(id), "delivered") == 2
+	})
+	if list := n.Run("", "route", "list") + n.Run("", "route", "list", "--json"); strings.Contains(list, "s3cret") || !strings.Contains(list, addr) {
+		t.Errorf("the list: %s", list)
+	}
+	n.Run("wrong\n", "route", "set", "hook", "--kind", "http", "--url", "http://"+addr+"/", "--auth", "hmac", "--password-stdin")
+	id = n.Submit("with another secret", "z@hook.test")
+	n.WaitEvents(id, "accepted deferred")
+	if story := n.Trace(id); !strings.Contains(story, "The web hook answers 401") {
+		t.Errorf("the trace:\n%s", story)
+	}
+	end()
+	for _, to := range []string{"x", "y"} {
+		if !strings.Contains(said.String(), "alice@a.test -> "+to+"@hook.test ") {
+			t.Errorf("it said %q", said.String())
+		}
+	}
+	if strings.Contains(said.String(), "z@hook.test") {
+		t.Errorf("it took what was not signed: %q", said.String())
 	}
 }

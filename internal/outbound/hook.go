@@ -1,0 +1,215 @@
+package outbound
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/route"
+)
+
+// Bounds of what a web hook may cost.
+const (
+	hookTimeout   = 5 * time.Minute // for one request and its answer
+	hookAnswer    = time.Minute     // for the status, once the message is sent
+	maxHookAnswer = 64 << 10        // octets that are read of it
+	maxHookWords  = 300             // octets of them that people are shown
+	hookHeaders   = 32 << 10
+	longestAfter  = 24 * time.Hour // of Retry-After
+)
+
+// hookEnvelope is what a web hook is told besides the message. Its JSON is ASCII, since
+// it stands in a header field.
+type hookEnvelope struct {
+	Message string `json:"message"` // its id here
+	From    string `json:"from"`    // empty = the null path
+	To      string `json:"to"`
+	Attempt int    `json:"attempt"` // from 1
+}
+
+// post gives a message to a web hook, each recipient in a request of its own: each has
+// its own answer.
+func (w *worker) post(t *transaction) []queue.Outcome {
+	for _, r := range t.pending {
+		if w.ctx.Err() != nil {
+			return t.untried()
+		}
+		t.note(r, w.postOne(t, r))
+	}
+	t.pending = nil
+	return t.outcomes()
+}
+
+func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
+	from, _, err := w.o.o.From(w.ctx, t.m, r.Address)
+	if err != nil {
+		return finding(mail.Temporary(mail.SystemError, "The return path of the message cannot be made now").Because(err))
+	}
+	// A server that stops lets a request end within its grace.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), hookTimeout)
+	defer cancel()
+	stop := context.AfterFunc(w.ctx, func() { time.AfterFunc(w.set.Grace, cancel) })
+	defer stop()
+	request, err := w.hookRequest(ctx, t, r, from)
+	if err != nil {
+		return finding(mail.Temporary(mail.SystemError, "The message could not be read here").Because(err))
+	}
+	host := request.URL.Hostname()
+	answer, err := w.hooks().RoundTrip(request) // which follows nobody elsewhere
+	if err != nil {
+		dial := new(net.OpError)
+		missed := errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, new(*net.DNSError)) || errors.Is(err, dnsx.ErrNotFound) || errors.Is(err, dnsx.ErrNoData)
+		p := finding(mail.Temporary(mail.NoAnswer, "web hook at "+request.URL.Host+": "+reason(err)))
+		p.host, p.missed = host, missed && w.ctx.Err() == nil
+		return p
+	}
+	defer func() { _ = answer.Body.Close() }() // it was only read
+	p := judgeHook(answer, time.Now())
+	p.host = host
+	if answer.TLS != nil {
+		p.tls = tlsWords(*answer.TLS)
+	}
+	return p
+}
+
+// hookRequest is the message with its envelope and, if the route has a secret, the proof
+// that it is from us.
+func (w *worker) hookRequest(ctx context.Context, t *transaction, r queue.Recipient, from mail.Address) (*http.Request, error) {
+	via := w.set.via
+	body := func() (io.ReadCloser, error) { return io.NopCloser(t.content()), nil }
+	content, err := body()
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, via.url, content)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(hookEnvelope{Message: t.m.ID.String(), From: from.String(), To: r.Address.String(), Attempt: r.Attempts + 1})
+	if err != nil {
+		return nil, err
+	}
+	envelope, stamp := inASCII(string(text)), strconv.FormatInt(time.Now().Unix(), 10)
+	request.ContentLength, request.GetBody = t.stored(), body
+	h := request.Header
+	h.Set("User-Agent", "hayauma")
+	h.Set("Content-Type", "message/rfc822")
+	h.Set("Hayauma-Envelope", envelope)
+	h.Set("Hayauma-Timestamp", stamp)
+	// With it a connection that was found dead is replaced, and who gets a message twice
+	// knows.
+	h.Set("Idempotency-Key", t.m.ID.String()+"-"+r.ID.String())
+	switch via.auth {
+	case route.Bearer:
+		h.Set("Authorization", "Bearer "+via.password)
+	case route.HMAC:
+		mac := hmac.New(sha256.New, []byte(via.password))
+		fmt.Fprintf(mac, "%s\n%s\n", stamp, envelope)
+		if _, err := io.Copy(mac, t.content()); err != nil {
+			return nil, err
+		}
+		h.Set("Hayauma-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	return request, nil
+}
+
+// hooks is the connection of a worker to the web hook of its route.
+func (w *worker) hooks() *http.Transport {
+	if w.hook == nil {
+		dialer := &dnsx.Dialer{Resolver: w.o.o.Resolver, Dial: w.o.o.Dial}
+		w.hook = &http.Transport{
+			DialContext: dialer.DialContext, DisableCompression: true, MaxIdleConns: 1, ResponseHeaderTimeout: hookAnswer,
+			MaxResponseHeaderBytes: hookHeaders, TLSClientConfig: w.o.o.TLS().Clone(), TLSHandshakeTimeout: w.set.ConnectTimeout,
+		}
+		w.hook.TLSClientConfig.MinVersion = tls.VersionTLS12
+	}
+	return w.hook
+}
+
+// judgeHook says what an answer means: a message is refused for good only by a 4xx that
+// is about it. Who we are (401, 407), when (408, 425, 429), 3xx and 5xx are mended later.
+func judgeHook(answer *http.Response, now time.Time) problem {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxHookAnswer)) // words for people
+	code := answer.StatusCode
+	said := fmt.Sprintf("The web hook answers %d %s", code, http.StatusText(code))
+	if words := firstLine(string(text)); words != "" {
+		said = fmt.Sprintf("The web hook answers %d: %s", code, words)
+	}
+	later := false
+	switch code {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		later = true
+	}
+	switch {
+	case code/100 == 2:
+		return problem{result: queue.Delivered, code: 250, enhanced: "2.0.0", text: said}
+	case code == http.StatusRequestEntityTooLarge:
+		return finding(mail.Final(mail.MessageTooBig, said))
+	case code/100 == 4 && !later:
+		return finding(mail.Final(mail.Undefined, said))
+	case code/100 == 3:
+		said += "; redirections are not followed"
+	}
+	p := finding(mail.Temporary(mail.SystemError, said))
+	p.strained = code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable
+	p.after = retryAfter(answer.Header.Get("Retry-After"), now)
+	return p
+}
+
+// retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 = neither, or not later.
+func retryAfter(value string, now time.Time) time.Duration {
+	seconds, err := strconv.ParseUint(value, 10, 31)
+	d := time.Duration(seconds) * time.Second
+	if at, dateErr := http.ParseTime(value); err != nil && dateErr == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), longestAfter)
+}
+
+// firstLine is the first line with anything in it that people can read.
+func firstLine(s string) string {
+	for line := range strings.Lines(strings.ToValidUTF8(s, "?")) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		if line != "" {
+			return bounded(line, maxHookWords)
+		}
+	}
+	return ""
+}
+
+// inASCII writes JSON with ASCII alone.
+func inASCII(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r < 0x7f:
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
