@@ -110,12 +110,12 @@ func (r *rig) users() {
 
 // nextHost is what the host of ask.test says of recipients.
 func nextHost(_ context.Context, a mail.Address) callahead.Answer {
-	switch {
-	case a.Local == "there":
+	switch a.Local {
+	case "there":
 		return callahead.Answer{Verdict: callahead.Taken}
-	case a.Local == "later":
+	case "later":
 		return callahead.Answer{Verdict: callahead.Later}
-	case a.Local == "down":
+	case "down":
 		return callahead.Answer{}
 	}
 	return callahead.Answer{Verdict: callahead.Refused}
