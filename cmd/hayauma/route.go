@@ -79,6 +79,7 @@ func (c *cli) routeSet() *cobra.Command {
 	f.StringVar((*string)(&r.Auth), "auth", "", "how a web hook knows us: bearer or hmac, with --password-stdin")
 	f.StringArrayVar(&hosts, "host", nil, "a host that takes it; may stand several times")
 	f.StringVar(&r.TLS, "tls", "", "starttls, implicit, opportunistic or none; if not given starttls, of LMTP opportunistic")
+	f.StringVar(&r.Proxy, "proxy", "", "through which its connections leave: socks5://host:port, or http://host:port for CONNECT")
 	f.StringVar(&r.User, "user", "", "who logs in")
 	f.BoolVar(&stdin, "password-stdin", false, "read the password, or the secret of a web hook, from the first line of standard input")
 	return cmd

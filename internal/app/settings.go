@@ -100,7 +100,7 @@ func (a *app) queueSettings() queue.Settings {
 func (a *app) outboundSettings() outbound.Settings {
 	c := a.cfg.Load()
 	s := outbound.Settings{
-		Port: c.Outbound.Port, MessagesPerConnection: c.Outbound.MessagesPerConnection, ByData: !c.Outbound.Chunking,
+		Port: c.Outbound.Port, Proxy: c.Outbound.Proxy, MessagesPerConnection: c.Outbound.MessagesPerConnection, ByData: !c.Outbound.Chunking,
 		MTASTS:         c.Outbound.MTASTS,
 		ConnectTimeout: c.Outbound.ConnectTimeout, IdleTimeout: c.Outbound.IdleTimeout, Grace: c.Timeouts.ShutdownGrace,
 	}

@@ -282,6 +282,10 @@ type Outbound struct {
 	// TLS towards the smart host. With a password it must be starttls or
 	// implicit, since a password must not cross the network in the clear.
 	SmartHostTLS string `toml:"smart_host_tls" oneof:"starttls,implicit,opportunistic,none"`
+	// A proxy through which all mail without a route leaves, as
+	// "socks5://host:port" or, for one that knows CONNECT, "http://host:port".
+	// Empty: none. Needed where this machine must not connect to others itself.
+	Proxy string `toml:"proxy"`
 	// Attempts at once in all. It bounds sockets and memory, which only the
 	// operator of the machine can weigh.
 	Concurrency int `toml:"concurrency" min:"1" max:"100000"`

@@ -107,6 +107,7 @@ smart_host = "smtp.example.test:465"
 smart_host_user = "me"
 smart_host_password_file = "/p"
 smart_host_tls = "implicit"
+proxy = "socks5://127.0.0.1:1080"
 concurrency = 7
 per_destination = 3
 connect_timeout = "20s"

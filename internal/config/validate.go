@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
 )
 
 // Validate checks what the settings mean, the files that they name included. The
@@ -75,6 +77,7 @@ func (c *Config) check() []*Problem {
 		k.bad("outbound.bounce_domain", d, badHostname(d)+`; write a domain like "bounce.example.org", or "" for the domain of each sender`)
 	}
 	k.smartHost()
+	k.proxy()
 	k.storage()
 	return k.problems
 }
@@ -202,6 +205,13 @@ func withPort(s, port string) string {
 		return net.JoinHostPort(ip.String(), port)
 	}
 	return s
+}
+
+// proxy checks how the proxy is written.
+func (k *checker) proxy() {
+	if _, err := dnsx.ParseProxy(k.Outbound.Proxy); err != nil {
+		k.bad("outbound.proxy", k.Outbound.Proxy, err.Error())
+	}
 }
 
 // smartHost checks that address, login and TLS of the smart host fit together.

@@ -81,7 +81,7 @@ var tables = []struct{ name, columns, key string }{
 	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
 	{"tls_report", "day domain state due attempts reply", "day, domain"},
 	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
-	{"route", "name kind tls login secret changed url auth", "name"},
+	{"route", "name kind tls login secret changed url auth proxy", "name"},
 	{"route_host", "route host port preference weight", "route, host, port"},
 	{"route_rule", "what value route changed", "what, value"},
 }

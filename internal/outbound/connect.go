@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -127,6 +129,9 @@ func (w *worker) dial(t target) (*client, error) {
 		return nil, err
 	}
 	c := newClient(conn, t, w.set.Timeouts)
+	if w.proxy() != "" {
+		c.source = netip.Addr{} // the proxy's, which we do not know
+	}
 	c.from(w.group, from)
 	c.site, c.provider, c.changed = w.site, w.provider, w.set.since()
 	c.lmtp = w.set.via != nil && w.set.via.lmtp
@@ -256,7 +261,7 @@ func (w *worker) mustSecure(c *client) *problem {
 // trouble is a failure of the connection: temporary, in our words.
 func trouble(t target, doing string, err error) *problem {
 	status := mail.NoAnswer
-	if doing != "connect to" {
+	if !strings.HasPrefix(doing, "connect ") {
 		status = mail.BadConnection
 	}
 	who := t.host // a socket says it all

@@ -131,7 +131,7 @@ func (w *worker) hookRequest(ctx context.Context, t *transaction, r queue.Recipi
 // hooks is the connection of a worker to the web hook of its route.
 func (w *worker) hooks() *http.Transport {
 	if w.hook == nil {
-		dialer := &dnsx.Dialer{Resolver: w.o.o.Resolver, Dial: w.o.o.Dial}
+		dialer := &dnsx.Dialer{Resolver: w.o.o.Resolver, Dial: w.dialer()}
 		w.hook = &http.Transport{
 			DialContext: dialer.DialContext, DisableCompression: true, MaxIdleConns: 1, ResponseHeaderTimeout: hookAnswer,
 			MaxResponseHeaderBytes: hookHeaders, TLSClientConfig: w.o.o.TLS().Clone(), TLSHandshakeTimeout: w.set.ConnectTimeout,

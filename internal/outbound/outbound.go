@@ -36,6 +36,7 @@ type SmartHost struct {
 type Settings struct {
 	Port                  int // on the destination's MX
 	SmartHost             SmartHost
+	Proxy                 string // through which mail without a route leaves; empty = none
 	MessagesPerConnection int
 	ByData                bool          // CHUNKING is not used
 	MTASTS                bool          // MTA-STS policies are obeyed

@@ -32,9 +32,10 @@ func unbound(err error) bool {
 }
 
 // poolOf names the pool of source addresses that a message leaves by, "" = none. A mail
-// store by LMTP is near, and does not ask who we are.
+// store by LMTP is near, and does not ask who we are; behind a proxy the address is that
+// of the proxy.
 func (w *worker) poolOf(m *queue.Message) string {
-	if w.o.o.Sources == nil || w.set.via != nil && w.set.via.lmtp {
+	if w.o.o.Sources == nil || w.set.via != nil && w.set.via.lmtp || w.proxy() != "" {
 		return ""
 	}
 	return w.o.o.Sources.For(m)
@@ -86,11 +87,11 @@ func (w *worker) fits(c *client) bool {
 func (w *worker) open(ctx context.Context, t target) (net.Conn, source.Address, error) {
 	w.tried = netip.Addr{}
 	if w.group == "" {
-		network, to := "tcp", t.addr.String()
+		dial, network, to := w.dialer(), "tcp", t.addr.String()
 		if t.socket != "" {
-			network, to = "unix", t.socket
+			dial, network, to = w.o.o.Dial, "unix", t.socket
 		}
-		conn, err := w.o.o.Dial(ctx, network, to)
+		conn, err := dial(ctx, network, to)
 		return conn, source.Address{}, err
 	}
 	for {
@@ -115,7 +116,11 @@ func (w *worker) unopened(t target, err error) *problem {
 		return &p
 	}
 	t.source = w.tried
-	return trouble(t, "connect to", err)
+	doing := "connect to"
+	if by := w.proxy(); by != "" && t.socket == "" {
+		doing = "connect by the proxy " + by + " to"
+	}
+	return trouble(t, doing, err)
 }
 
 // reachable leaves those targets that an address of the message's pool can reach.

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"strings"
 
+	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/route"
 )
@@ -28,7 +30,8 @@ type via struct {
 	lmtp           bool   // each recipient has an answer of its own (RFC 2033)
 	url            string // of a web hook; empty = it is none
 	auth           route.Auth
-	missing        bool // a route that is not there any more
+	proxy          string // through which its connections leave
+	missing        bool   // a route that is not there any more
 	hosts          []route.Host
 	user, password string
 	tls            string
@@ -62,7 +65,7 @@ func (o *Outbound) viaRoute(name string) *via {
 	if o.o.Route != nil {
 		r, ok = o.o.Route(name)
 	}
-	v := &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, changed: r.Changed}
+	v := &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, proxy: r.Proxy, changed: r.Changed}
 	if r.Kind == route.HTTP {
 		v.url, v.auth = r.URL, r.Auth
 		host, secure := r.Server()
@@ -112,6 +115,23 @@ func (t terms) patient(f *mail.Fault) *mail.Fault {
 		text += ": give the relay domain a next host that is another"
 	}
 	return mail.Temporary(f.Status, text).Because(f.Cause)
+}
+
+// proxy is through which connections leave, "" for none: a route has its own alone.
+func (w *worker) proxy() string {
+	if w.own() {
+		return w.set.via.proxy
+	}
+	return w.set.Proxy
+}
+
+// dialer is how connections are made on these terms.
+func (w *worker) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	p, err := dnsx.ParseProxy(w.proxy())
+	if err != nil { // it was checked when it was set
+		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
+	}
+	return p.By(w.o.o.Dial)
 }
 
 // words name the way for people.

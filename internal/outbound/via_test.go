@@ -253,6 +253,39 @@ func TestLMTPSocket(t *testing.T) {
 	}
 }
 
+// TestProxy: mail leaves by the proxy of its route, or of the settings, a web hook too.
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"socks5://", "http://"} {
+		w := newWorld(t, "x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 A 10.0.0.1")
+		m := testkit.StartMX(t, testkit.MXOptions{})
+		h := w.hook("hook", route.NoAuth, "", nil)
+		p := testkit.StartProxy(t, map[string]string{"10.0.0.1:25": m.Addr, "10.0.0.1:587": m.Addr, h.Listener.Addr().String(): h.Listener.Addr().String()})
+		w.routes = map[string]string{p.Addr: p.Addr} // nothing else can be reached from here
+		w.way("r", "none", "10.0.0.1")
+		for name, r := range w.ways {
+			r.Proxy = scheme + p.Addr
+			w.ways[name] = r
+		}
+		w.want(w.by("r", "a@x.test"), good)
+		w.want(w.by("hook", "a@x.test"), "delivered 250 2.0.0 theirs")
+		w.want(w.send("a@x.test"), "deferred 451 4.4.1 ours")
+		w.set.Proxy = scheme + p.Addr
+		w.want(w.send("a@x.test"), good)
+		r := w.ways["r"]
+		r.Proxy = ""
+		w.ways["r"] = r
+		w.want(w.by("r", "a@x.test"), "deferred 451 4.4.1 ours")
+		if got := p.Asked(); len(got) != 3 {
+			t.Errorf("%s was asked for %v", scheme, got)
+		}
+		delete(w.routes, p.Addr)
+		if got := w.send("a@x.test")[0]; !got.Unreached || !strings.Contains(got.Reply, "connect by the proxy "+scheme) {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestExplainRoute(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "one.test. 60 A 10.0.0.1")

@@ -185,7 +185,7 @@ func (s *Store) Set(ctx context.Context, r Route) error {
 		if err := tx.Insert(insertHost, rows...); err != nil {
 			return err
 		}
-		return tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth)})
+		return tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth), r.Proxy})
 	})
 }
 
