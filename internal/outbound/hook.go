@@ -45,6 +45,9 @@ type hookEnvelope struct {
 // post gives a message to a web hook, each recipient in a request of its own: each has
 // its own answer.
 func (w *worker) post(t *transaction) []queue.Outcome {
+	if t.m.By.Over(mail.Micros(time.Now())) {
+		t.settle(finding(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
+	}
 	for _, r := range t.pending {
 		if w.ctx.Err() != nil {
 			return t.untried()

@@ -181,6 +181,22 @@ func TestHookAnswers(t *testing.T) {
 	}
 }
 
+// TestHookTooLate: what is worth nothing any more is not posted.
+func TestHookTooLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.hook("r", route.NoAuth, "", nil)
+	for at, want := range map[time.Duration]string{-time.Minute: "deferred 451 4.4.7 ours", time.Minute: "delivered 250 2.0.0 theirs"} {
+		job := w.job("a@x.test")
+		job.Recipients[0].Site = route.Site("r")
+		job.Message.By = mail.DeliverBy{At: mail.Micros(time.Now().Add(at)), Return: true}
+		w.want(w.deliver(t.Context(), job)[0], want)
+	}
+	if n := len(h.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // TestHookAway: one that is not there is down, and one that breaks off is not.
 func TestHookAway(t *testing.T) {
 	t.Parallel()
