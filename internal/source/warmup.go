@@ -71,9 +71,8 @@ func dayOf(t time.Time) int64 { return t.Unix() / secondsPerDay }
 // at least half of what it was allowed, so that neither days without mail nor days
 // with little of it make an address warm.
 func (p progress) on(day int64, schedule []int) progress {
-	if day <= p.day { // a clock that went back a little allows nothing twice
-		p.day = min(p.day, day+1) // one that was far ahead is not waited for
-		return p
+	if day == p.day || day+1 == p.day { // a clock that goes back a little allows nothing twice
+		return p // one that was far ahead is not waited for
 	}
 	if p.step < len(schedule) && p.sent*2 >= schedule[p.step] {
 		p.step++

@@ -158,6 +158,22 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestClockFarAhead: a clock that was a year ahead for a moment does not keep the
+// warm-up at its day for a year.
+func TestClockFarAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20}}, source.Addition{Address: "192.0.2.7", WarmUp: true})
+	w.pass(365 * day)
+	w.send("192.0.2.7", 10)
+	w.pass(-365 * day)
+	for _, want := range []int{20, 0} {
+		if got := w.send("192.0.2.7", 30); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
+	}
+}
+
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	last := 0
