@@ -116,6 +116,9 @@ func (c *cli) printHosts(r *outbound.Route, line func(name, text string)) {
 		default:
 			text += "  not tried: there are enough addresses before it"
 		}
+		if h.Order != "" {
+			text += "  (" + h.Order + ")"
+		}
 		if h.Policy != "" {
 			text += "  (" + h.Policy + ")"
 		}

@@ -125,6 +125,7 @@ func (w *worker) dial(t target) (*client, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.set.ConnectTimeout)
 	defer cancel()
 	conn, from, err := w.open(ctx, t)
+	w.o.families.note(t.host, t.addr.Addr(), err)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ type Host struct {
 	Weight     int      `json:"weight,omitempty"`    // of a route
 	Proven     bool     `json:"proven,omitempty"`    // DNSSEC vouches for its name, or the operator does
 	Addresses  []string `json:"addresses,omitempty"` // with the port, in the order in which they are tried
+	Order      string   `json:"order,omitempty"`     // why the families are not in turn, IPv6 first
 	Fault      string   `json:"fault,omitempty"`     // why there are none
 	Policy     string   `json:"policy,omitempty"`    // what the TLS policy says of the host
 }
@@ -50,7 +51,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	}
 	left := maxAddresses
 	for _, h := range hosts {
-		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: h.known, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
+		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: h.known, Order: h.order, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
 		for _, t := range h.targets[:min(len(h.targets), left)] {
 			host.Addresses = append(host.Addresses, t.String())
 		}

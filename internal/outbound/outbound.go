@@ -89,9 +89,10 @@ type Options struct {
 
 // Outbound is a queue.Deliverer. It may be used by many goroutines.
 type Outbound struct {
-	o      Options
-	pool   *pool
-	chunks *chunks
+	o        Options
+	pool     *pool
+	chunks   *chunks
+	families *families
 }
 
 var _ queue.Deliverer = (*Outbound)(nil)
@@ -115,7 +116,7 @@ func New(o Options) *Outbound {
 			return m.From, false, nil
 		}
 	}
-	return &Outbound{o: o, pool: newPool(), chunks: new(chunks)}
+	return &Outbound{o: o, pool: newPool(), chunks: new(chunks), families: newFamilies()}
 }
 
 // Close takes leave of the hosts whose connections were kept for more work.

@@ -120,11 +120,12 @@ func (e exchanger) target(at netip.AddrPort) target {
 type resolved struct {
 	exchanger
 	targets []target
-	ours    bool // one of them is a listener of this server
+	order   string // why the families are not in the usual order, or empty
+	ours    bool   // one of them is a listener of this server
 	fault   *mail.Fault
 }
 
-// resolve returns the addresses of a host, the families interleaved.
+// resolve returns the addresses of a host in the order in which they are tried.
 func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved {
 	if e.socket != "" {
 		return resolved{exchanger: e, targets: []target{e.target(netip.AddrPort{})}}
@@ -141,35 +142,13 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 		}
 	}
 	r := resolved{exchanger: e}
-	for _, addr := range interleave(addrs) {
+	addrs, r.order = o.families.order(e.name, addrs)
+	for _, addr := range addrs {
 		at := netip.AddrPortFrom(addr, uint16(cmp.Or(e.port, port)))
 		r.ours = r.ours || o.o.IsOurs(at)
 		r.targets = append(r.targets, e.target(at))
 	}
 	return r
-}
-
-// interleave takes a family in turn, so that a broken one costs one try and not
-// all of them.
-func interleave(addrs []netip.Addr) []netip.Addr {
-	var four, six []netip.Addr
-	for _, a := range addrs {
-		if a.Is4() {
-			four = append(four, a)
-		} else {
-			six = append(six, a)
-		}
-	}
-	out := make([]netip.Addr, 0, len(addrs))
-	for i := range max(len(four), len(six)) {
-		if i < len(six) {
-			out = append(out, six[i])
-		}
-		if i < len(four) {
-			out = append(out, four[i])
-		}
-	}
-	return out
 }
 
 // plan is what one attempt may try, in order.
