@@ -367,6 +367,7 @@ by      smart host
 hosts   127.0.0.7  127.0.0.7:2526
 TLS     never
 with    127.0.0.7: 0 attempts under way of 5 that it is thought to bear now
+source  127.0.0.1 (no pool: the system chooses it)
 limits  connections: 7 (outbound.per_destination)
         messages per connection: 100 (outbound.messages_per_connection)
         recipients: 100 (RFC 5321 §4.5.3.1.8)

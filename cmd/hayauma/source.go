@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -241,7 +242,7 @@ func (c *cli) sourceRuleList() *cobra.Command {
 // printSource tells from which of our addresses mail would go.
 func printSource(r *control.SourceRoute, line func(name, text string)) {
 	if r.Pool == "" {
-		line("source", "whatever address the system takes: no rule leads to a pool")
+		line("source", cmp.Or(r.System, "whatever address the system takes")+" (no pool: the system chooses it)")
 		return
 	}
 	name := "source"

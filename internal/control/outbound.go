@@ -37,7 +37,7 @@ type Explained struct {
 	Route    *outbound.Route `json:"route,omitempty"`
 	Rule     *route.Rule     `json:"rule,omitempty"` // that chose the way; nil = none did
 	Provider *ProviderState  `json:"provider,omitempty"`
-	Source   *SourceRoute    `json:"source,omitempty"` // nil = there are no pools of source addresses
+	Source   *SourceRoute    `json:"source,omitempty"`
 	Down     *SiteDown       `json:"down,omitempty"`
 	Limits   []SiteLimit     `json:"limits,omitempty"`
 }
@@ -110,7 +110,7 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site})
 	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, site), site)))
 	out.Route, out.Rule, out.Provider = &way, rule, &state
-	if out.Source, err = s.sourceRoute(ctx, in, state.Name); err != nil {
+	if out.Source, err = s.sourceRoute(ctx, in, state.Name, way.Hosts); err != nil {
 		return Explained{}, err
 	}
 	if down, ok := s.Queue.Down(site); ok {

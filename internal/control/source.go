@@ -2,10 +2,14 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/source"
 )
 
@@ -28,7 +32,8 @@ type SourceQuestion struct {
 
 // SourceRoute is from which of our addresses mail for a destination goes out.
 type SourceRoute struct {
-	Pool   string         `json:"pool,omitempty"` // empty = none: the system chooses the address
+	Pool   string         `json:"pool,omitempty"`   // empty = none: the system chooses the address
+	System string         `json:"system,omitempty"` // that one, as far as it can be told
 	Offers []source.Offer `json:"addresses,omitempty"`
 	Wait   string         `json:"wait,omitempty"` // what a message is told that has to wait for an address
 }
@@ -107,6 +112,9 @@ func (s *Service) sourceRuleList(ctx context.Context, _ Empty) ([]source.Rule, e
 	for i := range out {
 		if id, err := mail.ParseID(out[i].Name); err == nil && out[i].Kind == source.Account {
 			acc, err := s.Directory.Get(ctx, id)
+			if errors.Is(err, account.ErrNoAccount) {
+				continue // it went while we looked
+			}
 			if err != nil {
 				return nil, named(out[i].Name, err)
 			}
@@ -116,12 +124,20 @@ func (s *Service) sourceRuleList(ctx context.Context, _ Empty) ([]source.Rule, e
 	return out, nil
 }
 
-// sourceRoute tells from where mail of a sender goes to a provider, nil if there are
-// no pools.
-func (s *Service) sourceRoute(ctx context.Context, in Destination, provider string) (*SourceRoute, error) {
-	if s.Sources.Pools() == nil {
-		return nil, nil
+// systemSource is the address that the system takes for a connection. Nothing is
+// sent: a UDP socket is given its way.
+func systemSource(ctx context.Context, to string) string {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", to)
+	if err != nil {
+		return "" // there is no way to it
 	}
+	defer func() { _ = conn.Close() }() // nothing was written
+	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+	return host
+}
+
+// sourceRoute tells from where mail of a sender goes to a provider.
+func (s *Service) sourceRoute(ctx context.Context, in Destination, provider string, hosts []outbound.Host) (*SourceRoute, error) {
 	from := source.Sender{Stream: in.Stream}
 	if in.Tag != "" {
 		from.Tags = []string{in.Tag}
@@ -138,6 +154,9 @@ func (s *Service) sourceRoute(ctx context.Context, in Destination, provider stri
 	}
 	r := &SourceRoute{Pool: s.Sources.ForSender(from)}
 	if r.Pool == "" {
+		if len(hosts) > 0 && len(hosts[0].Addresses) > 0 {
+			r.System = systemSource(ctx, hosts[0].Addresses[0])
+		}
 		return r, nil
 	}
 	r.Offers = s.Sources.Offers(r.Pool, provider)

@@ -3,6 +3,8 @@ package source_test
 import (
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +121,34 @@ func TestGivenBack(t *testing.T) {
 	}
 	w.must(w.AddAddress(background(), source.Addition{Pool: "p", Address: addr.String(), Weight: 2, WarmUp: true}))
 	take(11, 10)
+}
+
+// TestManyWorkers: however many ask at once, no more goes than the day allows.
+func TestManyWorkers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	addr := netip.MustParseAddr("192.0.2.7")
+	w.pool(source.Pool{Name: "p", WarmUp: []int{500}}, source.Addition{Address: addr.String(), WarmUp: true})
+	var all sync.WaitGroup
+	var out, most atomic.Int64
+	for i := range 16 {
+		all.Go(func() {
+			for n := range 100 {
+				room, _ := w.Take(google, addr, 1+n%3)
+				if now := out.Add(int64(room)); now > most.Load() {
+					most.Store(now)
+				}
+				if back := room * (i % 2); back > 0 {
+					out.Add(-int64(back))
+					w.GiveBack(google, addr, back)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n > 500 || out.Load() > 500 || n < 400 {
+		t.Errorf("up to %d under way, %d in the end", n, out.Load())
+	}
 }
 
 // TestPlan: what is told beforehand is what happens.
