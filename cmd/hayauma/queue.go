@@ -25,6 +25,7 @@ func (c *cli) queueCommand() *cobra.Command {
 		c.queueReroute(),
 		c.queueVerb("delete", "Give up without telling anybody", control.QueueDelete, "deleted"),
 		c.queueExport(),
+		c.queueSchedule(),
 	)
 }
 

@@ -40,6 +40,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
@@ -92,6 +93,7 @@ type app struct {
 	shaping   *shaping.Store
 	routes    *route.Store
 	sources   *source.Store    // the addresses from which mail goes out
+	retries   *retry.Store     // of senders
 	journal   *shaping.Journal // of the providers
 	limitsFor limitsFor
 	intake    *intake.Intake
@@ -146,7 +148,7 @@ func (a *app) buildDomain() {
 		DefaultQuota: func() int64 { return int64(a.cfg.Load().Mail.Quota) },
 		Created:      func(tx *db.Tx, acc account.Account) error { return a.mailboxes.Provision(tx, acc.ID) },
 		Removed: func(tx *db.Tx, acc account.Account) error {
-			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.sources.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address), a.routes.Erase(tx, acc.ID))
+			return errors.Join(a.mailboxes.Erase(tx, acc.ID), a.rates.Erase(tx, acc.ID), a.retries.Erase(tx, acc.ID), a.sources.Erase(tx, acc.ID), a.bans.Erase(tx, acc.Address), a.routes.Erase(tx, acc.ID))
 		},
 	})
 	a.history = event.NewLog(s.db, s.ids)
@@ -197,7 +199,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: deliverer{a},
-		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise, Changed: a.changed,
+		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise, Changed: a.changed, Schedule: a.schedule,
 		Observer: a.sources.Observer(a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics)))),
 		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
 	})
@@ -273,7 +275,7 @@ func (a *app) control() *control.Service {
 	return &control.Service{
 		Directory: a.directory, Bans: a.bans, Mailboxes: a.mailboxes, Queue: a.queue, Log: a.history,
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Blobs: a.store.blobs, Verify: a.verify,
-		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Journal: a.journal, Routes: a.routes, Sources: a.sources, Retry: a.retryLimits,
+		Outbound: a.outbound, Classes: a.classes, Shaping: a.shaping, Journal: a.journal, Schedules: a.retries, Routes: a.routes, Sources: a.sources, Retry: a.retryLimits,
 		Reports: a.reports, Ahead: a.ahead,
 	}
 }

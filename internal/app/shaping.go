@@ -12,6 +12,7 @@ import (
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
 
@@ -22,6 +23,9 @@ func (a *app) buildShaping(ctx context.Context) (err error) {
 		kinds = append(kinds, string(k))
 	}
 	a.journal = shaping.NewJournal(shaping.JournalOptions{DB: a.store.db, IDs: a.store.ids, Logger: a.log, Metrics: shaping.NewJournalMetrics(a.metrics, kinds...)})
+	if a.retries, err = retry.Open(ctx, a.store.db); err != nil {
+		return err
+	}
 	a.shaping, err = shaping.Open(ctx, shaping.Options{DB: a.store.db, Defaults: a.shapingDefaults})
 	return err
 }
@@ -41,19 +45,28 @@ func (a *app) shapingDefaults() shaping.Set {
 	return shaping.Set{
 		shaping.Connections: {Key: shaping.Connections, Value: strconv.Itoa(o.PerDestination), From: "outbound.per_destination"},
 		shaping.Messages:    {Key: shaping.Messages, Value: strconv.Itoa(o.MessagesPerConnection), From: "outbound.messages_per_connection"},
-		shaping.Retry:       {Key: shaping.Retry, Value: waits(a.cfg.Load().Queue.Retry), From: "queue.retry"},
+		shaping.Retry:       {Key: shaping.Retry, Value: retry.FormatWaits(a.cfg.Load().Queue.Retry), From: retrySetting},
 		shaping.TLS:         {Key: shaping.TLS, Value: "opportunistic", From: "RFC 7435"},
 		shaping.Recipients:  {Key: shaping.Recipients, Value: "100", From: "RFC 5321 §4.5.3.1.8"},
 	}
 }
 
-// waits writes waits between attempts.
-func waits(list []time.Duration) string {
-	out := make([]string, len(list))
-	for i, d := range list {
-		out[i] = config.FormatDuration(d)
+// retrySetting is where the waits of those come from who have none of their own.
+const retrySetting = "queue.retry"
+
+// providedWaits are the waits that a provider asks for, nil if it has those of everybody,
+// which a sender's own may shorten.
+func providedWaits(set shaping.Set) []time.Duration {
+	if set[shaping.Retry].From == retrySetting {
+		return nil
 	}
-	return strings.Join(out, " ")
+	return set.Waits()
+}
+
+// schedule is how often and for how long a message is tried by its sender's wish.
+func (a *app) schedule(m *queue.Message) ([]time.Duration, time.Duration) {
+	s := a.retries.For(m.Account, m.Stream, m.Tenant)
+	return s.Waits, s.Lifetime
 }
 
 // limitsFor remembers what holds for providers: it is asked several times for each
@@ -87,7 +100,7 @@ func (a *app) limitsOf(provider string) providerLimits {
 	set := a.shaping.For(provider)
 	rate, per := set.Rate()
 	l := providerLimits{
-		queue: queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: set.Waits()},
+		queue: queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: providedWaits(set)},
 		outbound: outbound.Limits{
 			Connections: set.Number(shaping.Connections),
 			Messages:    set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients),

@@ -28,6 +28,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
@@ -57,7 +58,7 @@ func schemas(cfg *config.Config) []db.Schema {
 }
 
 func restSchemas() []db.Schema {
-	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
+	return []db.Schema{ban.Schema(), mailbox.Schema(), queue.Schema(), retry.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema()}
 }
 
 // references are all columns that keep a body alive.

@@ -39,7 +39,7 @@ func layerTable() []row {
 		{3, 0, []string{"account/ban", "account/bearer"}},
 		{3, 1, []string{"account"}},
 		{3, 2, []string{"mailbox"}},
-		{3, 3, []string{"queue"}},
+		{3, 3, []string{"queue", "queue/retry"}},
 		{3, 4, []string{"relay/event", "policy/rule", "policy/rate", "policy/callahead", "returnpath", "route", "source"}},
 		{3, 5, []string{"policy"}},
 		{3, 6, []string{"intake"}},

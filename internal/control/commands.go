@@ -91,6 +91,10 @@ var (
 	QueueDelete  = Call[QueueFilter, Touched]{"queue/delete"}
 	QueueReroute = Call[QueueWay, Touched]{"queue/reroute"}
 
+	ScheduleSet    = Call[SenderSchedule, Empty]{"queue/schedule/set"}
+	ScheduleRemove = Call[SenderName, Empty]{"queue/schedule/remove"}
+	ScheduleList   = Call[Empty, []SenderSchedule]{"queue/schedule/list"}
+
 	OutboundExplain = Call[Destination, Explained]{"outbound/explain"}
 	OutboundLimit   = Call[ProviderLimits, []SiteLimit]{"outbound/limit"}
 	OutboundList    = Call[Empty, []ProviderState]{"outbound/list"}

@@ -20,6 +20,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/route"
@@ -47,6 +48,7 @@ type Service struct {
 	Sources   *source.Store
 	Journal   *shaping.Journal
 	Ahead     *callahead.Book
+	Schedules *retry.Store
 	Retry     func() []SiteLimit // that hold for every destination
 	// Verify checks every checksum and reference of the stores and returns
 	// what is wrong.
@@ -83,6 +85,7 @@ func (s *Service) Handler() http.Handler {
 	}
 	s.handleExport(mux)
 	handle(mux, QueueReroute, s.reroute)
+	s.handleSchedules(mux)
 	s.handleOutbound(mux)
 	s.handleRoutes(mux)
 	s.handleSources(mux)

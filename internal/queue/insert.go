@@ -94,7 +94,7 @@ func (b *birth) add(given *Message) {
 	m := *given
 	m.Recipients = nil
 	if m.Expires == 0 {
-		m.Expires = max(m.Received, m.Release) + b.set.Lifetime.Microseconds()
+		m.Expires = max(m.Received, m.Release) + b.q.lifetime(&m, b.set.Lifetime).Microseconds()
 	}
 	if m.By.Return && m.By.At != 0 {
 		m.Expires = min(m.Expires, m.By.At)

@@ -152,18 +152,19 @@ func (q *Queue) limits(name string) Limits {
 	return l
 }
 
-// retry returns the waits between attempts for a site; set are those of everyone.
-func (q *Queue) retry(site string, set []time.Duration) []time.Duration {
+// provided returns the waits between attempts that a site's provider asks for, nil if
+// it asks for none.
+func (q *Queue) provided(site string) []time.Duration {
 	if q.o.Limits == nil {
-		return set
+		return nil
 	}
 	q.mu.Lock()
 	k, ok := q.known[site]
 	q.mu.Unlock()
-	if waits := q.o.Limits(k.provider).Retry; ok && waits != nil {
-		return waits
+	if !ok {
+		return nil
 	}
-	return set
+	return q.o.Limits(k.provider).Retry
 }
 
 // width is how many workers a provider may have now. q.mu is held.

@@ -52,6 +52,10 @@ type Options struct {
 	// its limits. "" = it cannot be told now. nil = each site has its own.
 	Provider func(ctx context.Context, site string) string
 	Limits   func(provider string) Limits // nil = none but Settings.PerSite
+	// Schedule says how often and for how long a message is tried, of which Account,
+	// Stream and Tenant are looked at: nil waits and a lifetime of 0 are as Settings say.
+	// It is asked in commits, and must not ask the database. nil = for nobody.
+	Schedule func(*Message) (waits []time.Duration, lifetime time.Duration)
 	// Advise says what follows for a provider from a reply that was no success.
 	Advise func(provider string, o *Outcome) Advice // nil = nothing
 	// Changed hears of what changes with providers. It is called with the queue's lock

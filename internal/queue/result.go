@@ -180,7 +180,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 			}
 			m, set := it.lease.job.Message, set
 			if it.outcome.Result == TryLater {
-				set.Retry = q.retry(it.lease.site, set.Retry)
+				set.Retry = q.retry(m, it.lease.site, set.Retry)
 			}
 			it.v = apply(it.r, it.outcome, circumstances{
 				now: now, expires: m.Expires, wish: row.wish, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,

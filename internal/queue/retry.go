@@ -35,3 +35,43 @@ func next(now, expires int64, wait time.Duration) int64 {
 	}
 	return due
 }
+
+// retry returns the waits between attempts of a message for a site: its sender's, the
+// site's or, where both have some, the longer one of each two; set is for all others.
+func (q *Queue) retry(m *Message, site string, set []time.Duration) []time.Duration {
+	there := q.provided(site)
+	var own []time.Duration
+	if q.o.Schedule != nil {
+		own, _ = q.o.Schedule(m)
+	}
+	switch {
+	case there != nil && own != nil:
+		return longer(there, own)
+	case there != nil:
+		return there
+	case own != nil:
+		return own
+	}
+	return set
+}
+
+// longer takes of two schedules the longer wait after each attempt.
+func longer(a, b []time.Duration) []time.Duration {
+	out := make([]time.Duration, max(len(a), len(b)))
+	for i := range out {
+		out[i] = max(wait(i+1, a), wait(i+1, b))
+	}
+	return out
+}
+
+// lifetime is how long a message is tried from its acceptance on; set is for those whose
+// sender has no time of his own.
+func (q *Queue) lifetime(m *Message, set time.Duration) time.Duration {
+	if q.o.Schedule == nil {
+		return set
+	}
+	if _, own := q.o.Schedule(m); own > 0 {
+		return own
+	}
+	return set
+}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 )
 
 // Key names a limit.
@@ -54,36 +54,13 @@ func (k Key) check(value string) error {
 	case Rate:
 		_, _, err = parseRate(value)
 	case Retry:
-		_, err = parseWaits(value)
+		_, err = retry.ParseWaits(value)
 	case TLS:
 		_, _, err = parseTLS(value)
 	default:
 		_, err = k.number(value)
 	}
 	return err
-}
-
-// Bounds of the waits between attempts.
-const (
-	maxWaits    = 50
-	longestWait = 30 * 24 * time.Hour
-)
-
-// parseWaits reads waits between attempts: 5m 15m 1h.
-func parseWaits(s string) ([]time.Duration, error) {
-	words := strings.Fields(s)
-	out := make([]time.Duration, 0, min(len(words), maxWaits))
-	for _, w := range words {
-		d, err := config.ParseDuration(w)
-		if err != nil || d < time.Second || d > longestWait || len(out) == maxWaits {
-			return nil, fmt.Errorf("retry = %q: write up to %d waits from 1s to 30d, as 5m 15m 1h", s, maxWaits)
-		}
-		out = append(out, d)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("retry = %q: write at least one wait, as 5m 15m 1h", s)
-	}
-	return out, nil
 }
 
 // parseRate reads messages in a time: 5/s, 600/min, 1000/h, 20000/day.

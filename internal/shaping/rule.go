@@ -45,6 +45,8 @@ type Rule struct {
 
 // Bounds of the rules that are set.
 const (
+	longestWait = 30 * 24 * time.Hour
+
 	maxRules = 1000
 	maxText  = 200
 	maxTimes = 10_000

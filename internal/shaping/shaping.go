@@ -13,6 +13,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/route"
 )
 
@@ -43,7 +44,7 @@ func (s Set) Rate() (messages int, per time.Duration) {
 
 // Waits returns the waits between attempts, nil if nothing is said of them.
 func (s Set) Waits() []time.Duration {
-	waits, _ := parseWaits(s[Retry].Value) // what is stored was checked
+	waits, _ := retry.ParseWaits(s[Retry].Value) // what is stored was checked
 	return waits
 }
 

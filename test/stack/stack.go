@@ -31,6 +31,7 @@ import (
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/returnpath"
@@ -100,7 +101,7 @@ func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
-	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
+	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), retry.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
 	blobs, err := pack.Open(t.Context(), pack.Options{
 		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
 	})
