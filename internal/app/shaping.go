@@ -133,11 +133,11 @@ func (a *app) advise(provider string, o *queue.Outcome) queue.Advice {
 }
 
 // judge says what a rule of the operator's makes of a reply.
-func (a *app) judge(provider string, code int, enhanced, text string) outbound.Ruling {
-	r := a.shaping.Judge(provider, code, enhanced, text)
+func (a *app) judge(provider string, said outbound.Reply) outbound.Ruling {
+	r := a.shaping.Judge(provider, shaping.Said(said))
 	if r.Do != "" {
 		a.journal.Note(shaping.Event{Provider: provider, Kind: ruleActed, About: fmt.Sprintf("reply rule %d", r.Rule),
-			Text: strings.Join(strings.Fields(fmt.Sprintf("%s: %d %s %s", r.Do, code, enhanced, text)), " ")})
+			Text: strings.Join(strings.Fields(fmt.Sprintf("%s: %d %s %s", r.Do, said.Code, said.Enhanced, said.Text)), " ")})
 	}
-	return outbound.Ruling{Final: r.Do == shaping.Permanent, Later: r.Do == shaping.Temporary, Leave: r.Do == shaping.Drop, Why: r.Why}
+	return outbound.Ruling{Turn: r.Do == shaping.Permanent || r.Do == shaping.Temporary, Leave: r.Do == shaping.Drop, Why: r.Why}
 }

@@ -30,9 +30,11 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/route"
+	"github.com/hayauma/hayauma/internal/shaping"
 	sources "github.com/hayauma/hayauma/internal/source"
 	"github.com/hayauma/hayauma/test/stack"
 )
@@ -41,7 +43,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // domain is the schemas whose tables are copied.
 func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), event.Schema(), intake.Schema(), sources.Schema(), callahead.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
+	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), retry.Schema(), event.Schema(), shaping.Schema(), intake.Schema(), sources.Schema(), callahead.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
 }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
@@ -69,9 +71,13 @@ var tables = []struct{ name, columns, key string }{
 		deadline late priority requiretls longlines`, "id"},
 	{"queue_recipient", `id message address domain notify orcpt site state owner wish attempts next code enhanced reply ours host
 		expired delayed received level tell`, "id"},
+	{"queue_retry", "scope name waits lifetime changed", "scope, name"},
 	{"event", "id message tenant account at kind stream recipient key detail", "id"},
 	{"event_key", "key event", "key, event"},
 	{"event_key_fresh", "event key", "event"},
+	{"shaping_limit", "provider name value changed", "provider, name"},
+	{"shaping_reply", "id provider code enhanced text times action wait connections rate changed", "id"},
+	{"shaping_event", "id provider kind about first last times text", "id"},
 	{"fingerprint", "mark message at", "mark"},
 	{"source_pool", "name overflow warmup", "name"},
 	{"source_address", "address pool ehlo weight since", "address"},
@@ -336,6 +342,10 @@ func many(t *testing.T, s *stack.Stack) {
 			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...),
 			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...),
 			tx.Insert(db.Insert{Into: "relay_answer", Columns: columns("relay_answer")}, []any{"早@relay.test", "relay.test", 2, 1}),
+			tx.Insert(db.Insert{Into: "queue_retry", Columns: columns("queue_retry")}, []any{"stream", "早馬", "1m 1h", 60, 1}),
+			tx.Insert(db.Insert{Into: "shaping_limit", Columns: columns("shaping_limit")}, []any{"x.test", "tls", "none despite-policy", 1}),
+			tx.Insert(db.Insert{Into: "shaping_reply", Columns: columns("shaping_reply")}, []any{3, "*", 450, "4.2.1", "早馬", 2, "slow", "1h", 1, "1/s", 1}),
+			tx.Insert(db.Insert{Into: "shaping_event", Columns: columns("shaping_event")}, []any{int64(s.IDs.Next()), "x.test", "down", "y.test", 1, 2, 3, "早馬"}),
 			tx.Insert(db.Insert{Into: "sts_policy", Columns: columns("sts_policy")},
 				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}),
 			tx.Insert(db.Insert{Into: "source_pool", Columns: columns("source_pool")}, []any{"p", "q", "50 100"}),

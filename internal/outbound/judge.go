@@ -2,10 +2,16 @@ package outbound
 
 import "github.com/hayauma/hayauma/internal/queue"
 
+// Reply is what a remote said that was no success.
+type Reply struct {
+	Code           int
+	Enhanced, Text string
+	Refused        bool // it is final as it stands
+}
+
 // Ruling is what the operator has said about a reply.
 type Ruling struct {
-	Final bool   // what would be tried again is refused
-	Later bool   // what would be refused is tried again
+	Turn  bool   // what would be tried again is refused, and what would be refused is tried again
 	Leave bool   // the connection ends with the transaction
 	Why   string // in words: who says so
 }
@@ -13,9 +19,8 @@ type Ruling struct {
 // ruled is the last reply that was asked about: what is said to many recipients is
 // one reply.
 type ruled struct {
-	code           int
-	enhanced, text string
-	ruling         Ruling
+	Reply
+	Ruling
 }
 
 // judge lets the operator have his say on a remote's words, never on ours, and tells
@@ -25,18 +30,17 @@ func (t *transaction) judge(p *problem) string {
 	if w.o.o.Judge == nil || p.ours || p.result != queue.TryLater && p.result != queue.Refused {
 		return ""
 	}
-	said := ruled{code: p.code, enhanced: p.enhanced, text: p.text}
-	if last := t.ruled; last.code != said.code || last.enhanced != said.enhanced || last.text != said.text {
-		said.ruling = w.o.o.Judge(w.provider, p.code, p.enhanced, p.text)
-		t.ruled = said
+	said := Reply{Code: p.code, Enhanced: p.enhanced, Text: p.text, Refused: p.result == queue.Refused}
+	if t.ruled.Reply != said {
+		t.ruled = ruled{said, w.o.o.Judge(w.provider, said)}
 	}
-	switch r := t.ruled.ruling; {
-	case r.Final && p.result == queue.TryLater:
-		p.result = queue.Refused
-		return "made final by " + r.Why
-	case r.Later && p.result == queue.Refused:
+	switch r := t.ruled.Ruling; {
+	case r.Turn && said.Refused:
 		p.result = queue.TryLater
 		return "to be tried again by " + r.Why
+	case r.Turn:
+		p.result = queue.Refused
+		return "made final by " + r.Why
 	case r.Leave && w.c != nil:
 		w.c.leaves = true
 		return "the connection ended by " + r.Why

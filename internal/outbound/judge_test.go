@@ -14,15 +14,15 @@ import (
 func judged(t *testing.T, rulings map[string]outbound.Ruling) (w *world, asked *int) {
 	t.Helper()
 	w, asked = newWorld(t), new(int)
-	w.options.Judge = func(provider string, _ int, _, text string) outbound.Ruling {
+	w.options.Judge = func(provider string, r outbound.Reply) outbound.Ruling {
 		*asked++
 		if provider != "x.test" {
 			t.Errorf("asked about %q", provider)
 		}
-		for words, r := range rulings {
-			if strings.Contains(text, words) {
-				r.Why = "rule " + words
-				return r
+		for words, ruling := range rulings {
+			if strings.Contains(r.Text, words) {
+				ruling.Why = "rule " + words
+				return ruling
 			}
 		}
 		return outbound.Ruling{}
@@ -36,7 +36,7 @@ func judged(t *testing.T, rulings map[string]outbound.Ruling) (w *world, asked *
 func TestJudged(t *testing.T) {
 	t.Parallel()
 	w, _ := judged(t, map[string]outbound.Ruling{
-		"inactive": {Final: true}, "blocked": {Later: true}, "unknown": {Final: true}, "later": {Later: true}, "Thanks": {Final: true},
+		"inactive": {Turn: true}, "blocked": {Turn: true}, "Thanks": {Turn: true},
 	})
 	m := w.mx(testkit.MXOptions{},
 		testkit.MXRule{Command: "RCPT", Contains: "<a@", Reply: "450 4.2.1 Mailbox inactive"},
@@ -60,7 +60,7 @@ func TestJudged(t *testing.T) {
 // be reached is no reply, whatever the words.
 func TestOurFindingsAreNotJudged(t *testing.T) {
 	t.Parallel()
-	w, asked := judged(t, map[string]outbound.Ruling{"": {Final: true}})
+	w, asked := judged(t, map[string]outbound.Ruling{"": {Turn: true}})
 	w.dns.Add("x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 A 10.0.0.1")
 	got := w.send("a@x.test")
 	w.want(got, "deferred 451 4.4.1 ours")
@@ -76,7 +76,7 @@ func TestOurFindingsAreNotJudged(t *testing.T) {
 // TestOneReplyIsJudgedOnce: what was said to all recipients counts once.
 func TestOneReplyIsJudgedOnce(t *testing.T) {
 	t.Parallel()
-	w, asked := judged(t, map[string]outbound.Ruling{"spam": {Final: true}})
+	w, asked := judged(t, map[string]outbound.Ruling{"spam": {Turn: true}})
 	w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "END", Reply: "451 4.7.1 Looks like spam"})
 	got := w.send("a@x.test", "b@x.test", "c@x.test")
 	w.want(got, "failed 451 4.7.1 theirs", "failed 451 4.7.1 theirs", "failed 451 4.7.1 theirs")

@@ -82,7 +82,7 @@ type Options struct {
 	From func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
 	// Judge is the operator's say on what a remote replied; provider is empty without
 	// Limits. nil = there is none.
-	Judge   func(provider string, code int, enhanced, text string) Ruling
+	Judge   func(provider string, r Reply) Ruling
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
 }

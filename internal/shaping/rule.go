@@ -151,10 +151,21 @@ type Ruling struct {
 	Why  string // in words: which rule
 }
 
-// Judge says what follows for a message from a provider's reply to it.
-func (s *Store) Judge(provider string, code int, enhanced, text string) Ruling {
-	r := s.match(provider, code, enhanced, text)
-	if r == nil || r.Do == Slow || r.Do == Pause || !s.often(provider, r) {
+// Said is a reply that was no success.
+type Said struct {
+	Code           int
+	Enhanced, Text string
+	Refused        bool // it is final as it stands
+}
+
+// Judge says what follows for a message from a provider's reply to it. A rule that would
+// change nothing has no say, and is not counted.
+func (s *Store) Judge(provider string, said Said) Ruling {
+	r := s.match(provider, said.Code, said.Enhanced, said.Text)
+	switch {
+	case r == nil, r.Do == Slow, r.Do == Pause, r.Do == Permanent && said.Refused, r.Do == Temporary && !said.Refused:
+		return Ruling{}
+	case !s.often(provider, r):
 		return Ruling{}
 	}
 	return Ruling{Do: r.Do, Rule: r.ID, Why: r.String()}

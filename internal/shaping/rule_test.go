@@ -75,7 +75,7 @@ func TestRuling(t *testing.T) {
 		s := open(t, dbtest.NewEmbedded(t, shaping.Schema()))
 		addRule(t, s, shaping.Rule{Provider: "*", Text: "gone", Times: 3, Do: shaping.Permanent})
 		addRule(t, s, shaping.Rule{Provider: "x.test", Text: "slowly", Do: shaping.Slow, Connections: 2, Wait: "10m"})
-		if a, r := s.Advise("x.test", 450, "", "slowly"), s.Judge("x.test", 450, "", "slowly"); a.For != 10*time.Minute || a.Connections != 2 || r.Do != "" {
+		if a, r := s.Advise("x.test", 450, "", "slowly"), s.Judge("x.test", shaping.Said{Code: 450, Text: "slowly"}); a.For != 10*time.Minute || a.Connections != 2 || r.Do != "" {
 			t.Errorf("%+v, %+v", a, r)
 		}
 		var did []string
@@ -86,13 +86,21 @@ func TestRuling(t *testing.T) {
 			if a := s.Advise(provider, 450, "", "gone"); a != (shaping.Advice{}) {
 				t.Errorf("%+v", a)
 			}
-			did = append(did, provider+" "+string(s.Judge(provider, 450, "", "gone").Do))
+			did = append(did, provider+" "+string(s.Judge(provider, shaping.Said{Code: 450, Text: "gone"}).Do))
 		}
 		if got := strings.Join(did, ", "); got != "x.test , x.test , y.test , x.test permanent, x.test " {
 			t.Error(got)
 		}
-		if why := s.Judge("z.test", 450, "", "slowly").Why; why != "" {
-			t.Error(why)
+		addRule(t, s, shaping.Rule{Provider: "*", Text: "blocked", Do: shaping.Temporary})
+		for range 3 { // what changes nothing is not counted
+			s.Judge("z.test", shaping.Said{Code: 550, Text: "gone", Refused: true})
+		}
+		for text, want := range map[string][2]shaping.Action{"gone": {"", ""}, "blocked": {"", shaping.Temporary}} {
+			for i, refused := range []bool{false, true} {
+				if got := s.Judge("z.test", shaping.Said{Code: 500, Text: text, Refused: refused}); got.Do != want[i] {
+					t.Errorf("%s, refused %v: %+v", text, refused, got)
+				}
+			}
 		}
 	})
 }
