@@ -3,6 +3,7 @@ package queue
 import (
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,21 +37,22 @@ func TestScheduleOfASender(t *testing.T) {
 			w := newBubble(t, f, func(s *Settings) {
 				s.PerSite, s.Lifetime, s.Retry = 20, 3*time.Hour, []time.Duration{5 * minute, 15 * minute, time.Hour}
 			})
-			lifetime := 10 * minute
+			var lifetime atomic.Int64
+			lifetime.Store(int64(10 * minute))
 			w.q = New(Options{DB: w.db, IDs: w.ids, Settings: w.settings, Deliverer: f, Observer: w.obs,
 				Provider: f.provider, Limits: func(string) Limits { return Limits{Retry: c.provider} }, Logger: slog.New(slog.DiscardHandler),
 				Schedule: func(m *Message) ([]time.Duration, time.Duration) {
 					if m.Account != 7 {
 						return nil, 0
 					}
-					return []time.Duration{minute, minute, 2 * minute}, lifetime
+					return []time.Duration{minute, minute, 2 * minute}, time.Duration(lifetime.Load())
 				}})
 			w.run()
 			m := w.message("a@x.test")
 			m.Account = c.account
 			began := time.Now()
 			w.insert(m)
-			lifetime = time.Hour // of what is accepted later
+			lifetime.Store(int64(time.Hour)) // of what is accepted later
 			<-w.q.FailedWake()
 			f.mu.Lock()
 			defer f.mu.Unlock()
