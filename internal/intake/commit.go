@@ -54,6 +54,9 @@ func (t *Transaction) entry(ctx context.Context) *entry {
 	e.message = t.queued(ctx, append(t.accounts[len(now):], t.full...), len(e.reports) > 0)
 	e.accepted = t.acceptedEvent()
 	if e.message != nil {
+		if t.quarantine || t.env.Release > 0 {
+			t.room.Waits(t.id)
+		}
 		e.accepted.Detail.Queued = len(e.message.Recipients)
 	}
 	return e

@@ -188,7 +188,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 	}
 	s.Queue = queue.New(queue.Options{
 		DB: s.DB, IDs: s.IDs, Deliverer: local{s: s, others: o.Deliverer},
-		Observer: event.NewRecorder(s.IDs, s.Classes, nil), Logger: log,
+		Observer: s.Rates.Observer(event.NewRecorder(s.IDs, s.Classes, nil)), Logger: log,
 		Settings: func() queue.Settings {
 			return queue.Settings{
 				Hold: o.Deliverer == nil, Retry: o.Retry, Lifetime: o.Lifetime, DelayNotice: o.DelayNotice,

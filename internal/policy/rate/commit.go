@@ -20,6 +20,9 @@ func (l *Limiter) Commit(tx *db.Tx, group ...*Reservation) error {
 	if err := tx.Insert(insertCount, countRows(group, minute)...); err != nil {
 		return err
 	}
+	if err := tx.Insert(insertWaiting, waitingRows(group, at, minute)...); err != nil {
+		return err
+	}
 	today := minute / minutesPerDay
 	written := contactsOf(group, today)
 	if err := tx.Insert(insertContact, contactRows(written, today)...); err != nil {

@@ -14,7 +14,8 @@ type Reservation struct {
 	sender Sender
 	names  []Subject
 
-	contacts []said // in the order of Recipient
+	contacts []said  // in the order of Recipient
+	waits    mail.ID // the message, if it may be taken back
 
 	// Limiter.mu guards what follows.
 	list     []*subject

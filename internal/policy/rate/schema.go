@@ -13,6 +13,8 @@ import "github.com/hayauma/hayauma/internal/db"
 //     days, the last of which is named.
 //   - send_hold: accounts that may not send. Settled says whether what was told
 //     to hold their queue has done so.
+//   - send_waiting: what was counted of a message that may be taken back, in which
+//     minute, and at which second of the process; it stays as long as send_count.
 func Schema() db.Schema {
 	return db.Schema{Package: "rate", Steps: []db.Stmt{db.SQL(`
 CREATE TABLE send_count (
@@ -52,5 +54,16 @@ CREATE TABLE send_hold (
 	reason TEXT NOT NULL,
 	settled INTEGER NOT NULL
 );
+`), db.SQL(`
+CREATE TABLE send_waiting (
+	message INTEGER NOT NULL,
+	kind INTEGER NOT NULL,
+	subject TEXT NOT NULL,
+	minute INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	recipients INTEGER NOT NULL,
+	PRIMARY KEY (message, kind, subject)
+) WITHOUT ROWID;
+CREATE INDEX send_waiting_minute ON send_waiting (minute);
 `)}}
 }

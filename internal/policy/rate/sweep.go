@@ -16,6 +16,8 @@ const (
 var (
 	sqlOldCounts = db.SQL(`DELETE FROM send_count WHERE (kind, subject, minute) IN
 	(SELECT kind, subject, minute FROM send_count WHERE minute < ? ORDER BY minute LIMIT ?)`)
+	sqlOldWaiting = db.SQL(`DELETE FROM send_waiting WHERE (message, kind, subject) IN
+	(SELECT message, kind, subject FROM send_waiting WHERE minute < ? ORDER BY minute LIMIT ?)`)
 	sqlOldContacts = db.SQL(`DELETE FROM send_contact WHERE (account, hash) IN
 	(SELECT account, hash FROM send_contact WHERE day < ? ORDER BY day LIMIT ?)`)
 )
@@ -28,6 +30,9 @@ func (l *Limiter) Sweep(ctx context.Context) error {
 	}
 	old := l.clock.oldest()
 	if err := l.drop(ctx, sqlOldCounts, old-keepCounts); err != nil {
+		return err
+	}
+	if err := l.drop(ctx, sqlOldWaiting, old-keepCounts); err != nil {
 		return err
 	}
 	if err := l.drop(ctx, sqlOldContacts, old/minutesPerDay-contactDays); err != nil {

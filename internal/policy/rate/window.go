@@ -52,6 +52,18 @@ func (w *window) add(at int64, c counts) {
 	w.slots[i%w.size()].add(c)
 }
 
+// giveBack takes out of a slot that still counts, and not more than is in it.
+func (w *window) giveBack(at int64, c counts) {
+	i := at / w.width
+	if i < 0 || i > w.head || i <= w.head-w.size() {
+		return
+	}
+	s := &w.slots[i%w.size()]
+	for m := range c {
+		s[m] -= min(s[m], c[m])
+	}
+}
+
 func (w *window) sum(now int64) (total counts) {
 	w.advance(now)
 	for _, s := range w.slots {

@@ -1,0 +1,54 @@
+package intake_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+// TestRecalledCountsForNobody: a message that its sender takes back leaves room for
+// another one.
+func TestRecalledCountsForNobody(t *testing.T) {
+	t.Parallel()
+	limits := rate.Limits{}
+	for i, r := range rate.Rules() {
+		if r.Name == "messages_per_hour" {
+			limits[i] = 1
+		}
+	}
+	s := stack.New(t, stack.Options{Asleep: true, SendLimits: limits})
+	alice := s.Account("alice@hayauma.test", 0)
+	sender := rate.Sender{Account: alice.ID, Domain: alice.Address.Domain}
+	for range 3 {
+		room, fault := s.Rates.Begin(t.Context(), sender)
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		tx := s.Intake.Begin(mail.Origin{Door: mail.DoorSubmission, Account: alice.ID, Login: alice.Address}, mail.Envelope{
+			From: alice.Address, Release: mail.Micros(time.Now().Add(time.Minute)),
+		})
+		tx.Counts(room)
+		to := s.Address("x@elsewhere.test")
+		target, fault := tx.Resolve(t.Context(), to)
+		if fault == nil {
+			fault = tx.Add(t.Context(), mail.Recipient{Address: to}, target)
+		}
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		_, _ = tx.Write([]byte("Subject: x\r\n\r\n")) // its fault is that of Commit
+		result := tx.Commit(t.Context())
+		if result.Fault != nil {
+			t.Fatal(result.Fault)
+		}
+		if fault := s.Rates.Check(t.Context(), sender, 1); fault == nil {
+			t.Error("the message is not counted")
+		}
+		if n, err := s.Queue.Recall(t.Context(), result.ID, alice.ID); n != 1 || err != nil {
+			t.Fatalf("recalled %d, %v", n, err)
+		}
+	}
+}
