@@ -214,9 +214,10 @@ type Submission struct {
 	// can be taken back by "hayauma recall"; 0 = not at all. Those with a time of
 	// their own (HOLDFOR, HOLDUNTIL) are kept until that.
 	Hold time.Duration `toml:"hold" min:"0" max:"1h"`
-	// Whether From and Sender in the header of what a user sends must be addresses
-	// that he may send as, like the sender of the envelope: his own, aliases that
-	// lead to him, and what "hayauma identity add" gave him.
+	// Whether From and Sender, and the newest Resent-From and Resent-Sender, in the
+	// header of what a user sends must be addresses that he may send as, like the
+	// sender of the envelope: his own, aliases that lead to him, and what "hayauma
+	// identity add" gave him.
 	CheckFrom bool `toml:"check_from"`
 	// Whether the Received field of what a user sends keeps his address and the name
 	// of his machine to itself. The history of the message tells them in any case.

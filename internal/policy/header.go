@@ -20,22 +20,28 @@ const maxAuthors = 20
 // the account may send as (RFC 6409 §6.1). Each field may stand there once
 // (RFC 5322 §3.6), since of two every reader takes another one. What we cannot
 // read for sure is refused: others might read it. A header without From says nothing,
-// and passes.
+// and passes. Who sends a message once more says so in fields of his own above those
+// of others (RFC 5322 §3.6.6): the first Resent-From, and a Resent-Sender beside it, are
+// judged alike; those below tell of what others did before. They do not stand for From,
+// which people go on to read.
 func (p *Policy) Header(ctx context.Context, o mail.Origin, h mime.Header) *mail.Fault {
 	if o.Account == 0 || p.o.CheckFrom == nil || !p.o.CheckFrom() {
 		return nil
 	}
 	acc := account.Account{ID: o.Account, Address: o.Login} // MAIL has found it there
 	seen := map[string]bool{}
+	older := false // what is resent below was so before
 	for f := range h.All() {
 		name, fault := author(f)
 		if fault != nil {
 			return fault
 		}
-		if name == "" {
+		again := strings.HasPrefix(name, resent)
+		older = older || seen[resent+"From"] && !isResent(f) || again && seen[name]
+		switch {
+		case name == "", again && older && (seen[resent+"From"] || name != resent+"From"):
 			continue
-		}
-		if seen[name] {
+		case seen[name]:
 			return mail.Final(mail.ContentOther, "The message has two "+name+" fields: leave one of them")
 		}
 		seen[name] = true
@@ -46,10 +52,17 @@ func (p *Policy) Header(ctx context.Context, o mail.Origin, h mime.Header) *mail
 	return nil
 }
 
-// author is From or Sender if a field is one of them. A field that some reader
+// resent begins the names of fields of one who sends a message once more.
+const resent = "Resent-"
+
+func isResent(f mime.Field) bool {
+	return len(f.Name) >= len(resent) && strings.EqualFold(string(f.Name[:len(resent)]), resent)
+}
+
+// author is the name of a field that says who sends, "" if it is no such field. A field that some reader
 // could take for one, but for octets that no name may have, is refused.
 func author(f mime.Field) (string, *mail.Fault) {
-	for _, name := range []string{"From", "Sender"} {
+	for _, name := range []string{"From", "Sender", resent + "From", resent + "Sender"} {
 		if f.Is(name) {
 			return name, nil
 		}
@@ -74,7 +87,7 @@ func visible(name []byte) []byte {
 
 func (p *Policy) authors(ctx context.Context, acc account.Account, name string, f mime.Field) *mail.Fault {
 	most := maxAuthors
-	if name == "Sender" {
+	if strings.HasSuffix(name, "Sender") {
 		most = 1 // RFC 5322 §3.6.2
 	}
 	list, err := mime.ParseMailboxes(f.Value(), most)

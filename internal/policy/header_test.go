@@ -42,15 +42,14 @@ func TestHeaderOfAnAccount(t *testing.T) {
 		"Subject: From: bob@hayauma.test":    may,
 		"From: alice@hayauma.test":           may,
 		"From: Alice <ALICE+x@Hayauma.Test>": may,
-		"From: team@hayauma.test, Alice <alice@hayauma.test>":       may,
-		"From: Sales <Sales@partner.test>":                          may,
-		"From: x@guests.test\r\nSender: alice@hayauma.test":         may,
-		"Sender: alice@hayauma.test":                                may,
-		"From: \"bob@hayauma.test\" <alice@hayauma.test>":           may, // a name is what its owner says
-		"From: alice@hayauma.test\r\nReply-To: bob@hayauma.test":    may,
-		"From: alice@hayauma.test\r\nResent-From: bob@hayauma.test": may,
-		"From: alice@hayauma.test\r\nX-From: bob@hayauma.test":      may,
-		"From: alice@hayauma.test\r\n\r\nFrom: bob@hayauma.test":    may, // the body
+		"From: team@hayauma.test, Alice <alice@hayauma.test>":    may,
+		"From: Sales <Sales@partner.test>":                       may,
+		"From: x@guests.test\r\nSender: alice@hayauma.test":      may,
+		"Sender: alice@hayauma.test":                             may,
+		"From: \"bob@hayauma.test\" <alice@hayauma.test>":        may, // a name is what its owner says
+		"From: alice@hayauma.test\r\nReply-To: bob@hayauma.test": may,
+		"From: alice@hayauma.test\r\nX-From: bob@hayauma.test":   may,
+		"From: alice@hayauma.test\r\n\r\nFrom: bob@hayauma.test": may, // the body
 
 		"From: bob@hayauma.test":                                 mayNot,
 		"From: alice@elsewhere.test":                             mayNot,
@@ -66,6 +65,25 @@ func TestHeaderOfAnAccount(t *testing.T) {
 		"From: alice@hayauma.test,\r\n\tBob <bob@hayauma.test>":  mayNot,
 		"From: alice@[127.0.0.1]":                                mayNot,
 		"Resent-From: alice@hayauma.test\r\nFrom: x@author.test": mayNot,
+
+		// RFC 5322 §3.6.6: the newest stands on top.
+		"Resent-From: alice@hayauma.test\r\nFrom: alice@hayauma.test":                                                                         may,
+		"Resent-From: alice@hayauma.test, team@hayauma.test\r\nRESENT-SENDER: alice@hayauma.test\r\nFrom: alice@hayauma.test":                 may,
+		"Resent-From: alice@hayauma.test\r\nResent-To: x@y.test\r\nResent-From: bob@hayauma.test\r\nFrom: alice@hayauma.test":                 may,
+		"Resent-Sender: alice@hayauma.test\r\nResent-From: alice@hayauma.test\r\nResent-Sender: bob@hayauma.test\r\nFrom: alice@hayauma.test": may,
+		"Resent-From: alice@hayauma.test\r\nReceived: x\r\nResent-Sender: bob@hayauma.test\r\nFrom: alice@hayauma.test":                       may,
+		"From: alice@hayauma.test\r\nResent-From: bob@hayauma.test":                                                                           mayNot,
+		"Resent-From: bob@hayauma.test\r\nResent-From: alice@hayauma.test\r\nFrom: alice@hayauma.test":                                        mayNot,
+		"Resent-To: x@y.test\r\nX: y\r\nResent-From: bob@hayauma.test\r\nFrom: alice@hayauma.test":                                            mayNot,
+		"Resent-From: alice@hayauma.test\r\nResent-Date: x\r\nresent-sender: bob@hayauma.test\r\nFrom: alice@hayauma.test":                    mayNot,
+		"Resent-Sender: bob@hayauma.test\r\nX: y\r\nResent-From: alice@hayauma.test\r\nFrom: alice@hayauma.test":                              mayNot,
+		"Resent-From: alice@hayauma.test, bob@hayauma.test\r\nFrom: alice@hayauma.test":                                                       mayNot,
+		"Resent-From: alice@hayauma.test\r\nResent-Sender: alice@hayauma.test, alice@hayauma.test\r\nFrom: alice@hayauma.test":                unsure,
+		"Resent-From: alice@hayauma.test\r\nFrom: alice@hayauma.test\r\nFrom: alice@hayauma.test":                                             unsure,
+		"Resent-Sender: alice@hayauma.test\r\nResent-Sender: bob@hayauma.test\r\nResent-From: bob@hayauma.test\r\nFrom: alice@hayauma.test":   mayNot,
+		"Resent-From : bob@hayauma.test\r\nFrom: alice@hayauma.test":                                                                          mayNot,
+		"Resent\u200b-From: bob@hayauma.test\r\nFrom: alice@hayauma.test":                                                                     unsure,
+		"Resent-From: alice@hayauma.test\r\nResent-From\u200b: bob@hayauma.test\r\nFrom: alice@hayauma.test":                                  unsure,
 	} {
 		check(t, s.Policy, alice, header, want)
 		check(t, s.Policy, alice, otherTop+header, want)
