@@ -422,7 +422,7 @@ func TestQueue(t *testing.T) {
 				t.Errorf("no %q in %v", key, r)
 			}
 		}
-		if r["state"] != "held" || r["why"] != "held until it is released" {
+		if r["state"] != "held" || r["why"] != "held by the setting queue.hold" {
 			t.Errorf("%v", r)
 		}
 	}

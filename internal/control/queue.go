@@ -203,11 +203,11 @@ func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, 
 }
 
 // heldAccounts are those whose mail waits for an operator.
-func (s *Service) heldAccounts(ctx context.Context) (map[mail.ID]bool, error) {
+func (s *Service) heldAccounts(ctx context.Context) (map[mail.ID]string, error) {
 	holds, err := s.Rates.Holds(ctx)
-	out := make(map[mail.ID]bool, len(holds))
+	out := make(map[mail.ID]string, len(holds))
 	for _, h := range holds {
-		out[h.Account] = true
+		out[h.Account] = h.Reason
 	}
 	return out, err
 }
@@ -227,7 +227,7 @@ func (s *Service) siteWaits() func(site string) (waits, busy string) {
 				w.waits = fmt.Sprintf("nothing goes to %s before %s: %s", t.Provider, t.Rest.Format(time.RFC3339), t.Why)
 			}
 			if t.Active >= t.Width {
-				w.busy = fmt.Sprintf("an attempt is under way, or waits for one of the %d that %s bears at once", t.Width, t.Provider)
+				w.busy = fmt.Sprintf("%d attempts to %s are under way, and that is as many as it bears at once", t.Active, t.Provider)
 			}
 		}
 		if d, ok := s.Queue.Down(site); ok {
@@ -240,13 +240,14 @@ func (s *Service) siteWaits() func(site string) (waits, busy string) {
 
 // look is what is known for a listing besides its rows.
 type look struct {
-	held  map[mail.ID]bool // accounts
+	held  map[mail.ID]string // accounts, with the reason
+	full  string             // what keeps back all that is due
 	sites func(site string) (waits, busy string)
 	class func(*queue.Recipient) classify.Class
 }
 
-func (s *Service) look(held map[mail.ID]bool) *look {
-	return &look{held: held, sites: s.siteWaits(), class: s.class}
+func (s *Service) look(held map[mail.ID]string) *look {
+	return &look{held: held, full: s.Queue.Full(), sites: s.siteWaits(), class: s.class}
 }
 
 // why tells why a recipient is not moving, where its last reply does not.
@@ -257,10 +258,17 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 		if r.NotBefore > mail.Micros(time.Now()) {
 			return "its time has not come"
 		}
-		return cmp.Or(waits, "its turn comes")
+		return cmp.Or(waits, l.turn(busy))
 	case queue.Leased:
-		return cmp.Or(waits, busy, "an attempt is under way")
+		why := "an attempt is under way"
+		if turn := l.turn(busy); turn != itsTurn {
+			why += ", or " + turn
+		}
+		return cmp.Or(waits, why)
 	case queue.Deferred:
+		if r.Next <= mail.Micros(time.Now()) {
+			return cmp.Or(waits, l.turn(busy))
+		}
 		return cmp.Or(waits, "a temporary failure")
 	case queue.Failed, queue.Served:
 		return "its report is written"
@@ -270,12 +278,35 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 				return "held by the access rule " + rule
 			}
 		}
-		if l.held[m.Account] {
-			return "held with its account"
+		if reason, held := l.held[m.Account]; held {
+			return "held with its account: " + reason
 		}
-		return "held until it is released"
+		return holder(r.Holder)
 	}
 	return ""
+}
+
+const itsTurn = "its turn comes"
+
+// turn tells what somebody waits for who is due.
+func (l *look) turn(busy string) string {
+	if what := cmp.Or(l.full, busy); what != "" {
+		return itsTurn + ": " + what
+	}
+	return itsTurn
+}
+
+// holder tells who holds, and so who is to release.
+func holder(h queue.Holder) string {
+	switch h {
+	case queue.HeldByHand:
+		return "held by the operator"
+	case queue.HeldBySetting:
+		return "held by the setting queue.hold"
+	case queue.HeldUndeletable:
+		return "held: it was to be deleted when the server died, and may be delivered"
+	}
+	return "held until it is released"
 }
 
 // class is why the last attempt for a recipient failed, empty if none did. It is not

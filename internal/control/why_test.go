@@ -13,12 +13,12 @@ func TestWhy(t *testing.T) {
 	t.Parallel()
 	now := mail.Micros(time.Now())
 	later := now + time.Hour.Microseconds()
-	l := &look{held: map[mail.ID]bool{7: true}, sites: func(site string) (waits, busy string) {
+	l := &look{held: map[mail.ID]string{7: "too much"}, sites: func(site string) (waits, busy string) {
 		switch site {
 		case "down.test":
 			return "it is down", ""
 		case "busy.test":
-			return "", "or its turn comes"
+			return "", "there are many"
 		}
 		return "", ""
 	}}
@@ -30,17 +30,22 @@ func TestWhy(t *testing.T) {
 		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: now}, "its turn comes"},
 		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: later}, "its time has not come"},
 		{queue.Message{}, queue.Recipient{State: queue.Leased}, "an attempt is under way"},
-		{queue.Message{}, queue.Recipient{State: queue.Leased, Site: "busy.test"}, "or its turn comes"},
-		{queue.Message{}, queue.Recipient{State: queue.Deferred, Site: "busy.test"}, "a temporary failure"},
+		{queue.Message{}, queue.Recipient{State: queue.Leased, Site: "busy.test"}, "an attempt is under way, or its turn comes: there are many"},
+		{queue.Message{}, queue.Recipient{State: queue.Queued, Site: "busy.test"}, "its turn comes: there are many"},
+		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: now, Site: "busy.test"}, "its turn comes: there are many"},
+		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: later, Site: "busy.test"}, "a temporary failure"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, Site: "down.test"}, "it is down"},
 		{queue.Message{}, queue.Recipient{State: queue.Queued, Site: "down.test"}, "it is down"},
 		{queue.Message{}, queue.Recipient{State: queue.Queued, NotBefore: later, Site: "down.test"}, "its time has not come"},
 		{queue.Message{}, queue.Recipient{State: queue.Held, Site: "down.test"}, "held until it is released"},
-		{queue.Message{}, queue.Recipient{State: queue.Deferred, NotBefore: later}, "a temporary failure"},
+		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: later, NotBefore: later}, "a temporary failure"},
 		{queue.Message{}, queue.Recipient{State: queue.Failed}, "its report is written"},
 		{queue.Message{}, queue.Recipient{State: queue.Served}, "its report is written"},
 		{queue.Message{}, queue.Recipient{State: queue.Held}, "held until it is released"},
-		{queue.Message{Account: 7}, queue.Recipient{State: queue.Held}, "held with its account"},
+		{queue.Message{Account: 7}, queue.Recipient{State: queue.Held}, "held with its account: too much"},
+		{queue.Message{}, queue.Recipient{State: queue.Held, Holder: queue.HeldByHand}, "held by the operator"},
+		{queue.Message{}, queue.Recipient{State: queue.Held, Holder: queue.HeldBySetting}, "held by the setting queue.hold"},
+		{queue.Message{}, queue.Recipient{State: queue.Held, Holder: queue.HeldUndeletable}, "held: it was to be deleted when the server died, and may be delivered"},
 		{queue.Message{Account: 8}, queue.Recipient{State: queue.Held}, "held until it is released"},
 		{queue.Message{Account: 7, Tags: []string{"news", intake.QuarantineTag + "odd names"}}, queue.Recipient{State: queue.Held},
 			"held by the access rule odd names"},
@@ -48,5 +53,9 @@ func TestWhy(t *testing.T) {
 		if got := l.why(&c.message, &c.recipient); got != c.want {
 			t.Errorf("%v: %q, want %q", c.recipient.State, got, c.want)
 		}
+	}
+	l.full = "all are busy"
+	if got := l.why(&queue.Message{}, &queue.Recipient{State: queue.Queued, Site: "busy.test"}); got != "its turn comes: all are busy" {
+		t.Errorf("%q", got)
 	}
 }

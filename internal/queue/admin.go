@@ -11,9 +11,10 @@ import (
 type verb struct {
 	to     State // where they go; gone = out of the queue
 	by     mover
-	from   State // only from there, 0 = from wherever it is allowed
-	wish   wish  // what it leaves on leased ones, 0 = nothing
-	unwish bool  // takes a wish to hold back from leased ones
+	holder Holder // of what goes on hold
+	from   State  // only from there, 0 = from wherever it is allowed
+	wish   wish   // what it leaves on leased ones, 0 = nothing
+	unwish bool   // takes a wish to hold back from leased ones
 	event  string
 	now    int64
 	dry    bool // nothing is changed
@@ -28,7 +29,7 @@ func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 // Hold keeps recipients from being tried. One that is under way is held with
 // the result of its attempt, unless that ends its story.
 func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
-	return q.administer(ctx, f, verb{to: Held, wish: wishHold, event: "held"})
+	return q.administer(ctx, f, verb{to: Held, holder: HeldByHand, wish: wishHold, event: "held"})
 }
 
 // Release makes recipients on hold due now, or when it is their time.
@@ -144,6 +145,8 @@ func (v verb) apply(r Recipient) Recipient {
 		return bounced(r)
 	case Queued:
 		r.Next = max(v.now, r.NotBefore)
+	case Held:
+		r.Holder = v.holder
 	}
 	r.State = v.to
 	return r

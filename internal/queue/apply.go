@@ -49,7 +49,7 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		// clock alone: a server that was off for a week tries once more.
 		v.r.State, v.r.Expired, v.expired = Failed, true, true
 	case c.wish == wishHold:
-		v.r.State, v.granted = Held, c.wish
+		v.r.State, v.r.Holder, v.granted = Held, HeldByHand, c.wish
 	case o.Result == NotTried:
 		v.r.State, v.r.Next = Queued, c.now
 		if v.r.Attempts > 0 && o.Again > 0 {

@@ -108,7 +108,7 @@ func (b *birth) add(given *Message) {
 		}
 		for i := range d.recipients {
 			r := &d.recipients[i]
-			r.State, r.Next = state, max(b.now, m.Release)
+			r.State, r.Next, r.Holder = state, max(b.now, m.Release), HeldBySetting
 			b.recipients = append(b.recipients, recipientRow(&m, r, owner))
 		}
 		if state == Leased {
@@ -128,6 +128,7 @@ func (b *birth) open(m *Message, all []Recipient) []Recipient {
 			if r.State == Served {
 				r.Next, b.served = m.Release, true
 			}
+			r.Holder = HeldAsItCame
 			b.recipients = append(b.recipients, recipientRow(m, &r, 0))
 		}
 	}

@@ -45,6 +45,17 @@ func (s State) String() string {
 	return "unknown"
 }
 
+// Holder is who keeps a recipient on hold.
+type Holder uint8
+
+// The holders. Their numbers are stored; those of earlier versions stored none.
+const (
+	HeldByHand      Holder = iota + 1 // somebody who used the verb
+	HeldBySetting                     // Settings.Hold
+	HeldAsItCame                      // whoever accepted it said so
+	HeldUndeletable                   // it was to be deleted when its process died: nobody knows whether it is delivered
+)
+
 // Message is an accepted message with those of its recipients that are still
 // to be served.
 type Message struct {
@@ -75,6 +86,7 @@ type Recipient struct {
 	Reply    string // the remote's own words, or ours if Ours
 	Ours     bool
 	Host     string // the remote's name, empty = never reached
+	Holder   Holder // of one that is Held; 0 = not known
 	Expired  bool   // Failed because the lifetime is over
 	Delayed  bool   // the sender has had a delay notice
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"runtime/debug"
@@ -368,7 +369,7 @@ func (q *Queue) spend(p *provider) bool {
 		return true
 	}
 	p.rest = now + int64(math.Ceil((most-p.credit)*each*1e6))
-	p.why = "its rate is used up"
+	p.why = fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
 	signal(q.wake)
 	return false
 }

@@ -446,10 +446,70 @@ func TestLeasesOfADeadProcess(t *testing.T) {
 	if s := w.stats(); s[Queued] != 2 || s[Held] != 2 || s[Failed] != 1 {
 		t.Errorf("states %v", s)
 	}
+	if got := w.holders(); got["b"] != HeldByHand || got["d"] != HeldUndeletable || len(got) != 2 {
+		t.Errorf("held by %v", got)
+	}
 	seen := w.obs.seen()
 	slices.Sort(seen)
 	if want := []string{"b@x.test held held", "c@x.test failed failed", "d@x.test held held"}; !slices.Equal(seen, want) {
 		t.Errorf("events %v, want %v", seen, want)
+	}
+}
+
+// holders are those of what is on hold, by local part.
+func (w *world) holders() map[string]Holder {
+	w.t.Helper()
+	out := map[string]Holder{}
+	list, err := w.q.List(w.t.Context(), Filter{State: Held})
+	w.must(err)
+	for _, m := range list {
+		for _, r := range m.Recipients {
+			out[r.Address.Local] = r.Holder
+		}
+	}
+	return out
+}
+
+// TestWhoHolds: it stands in the row, whichever way it came there, until it is let go.
+func TestWhoHolds(t *testing.T) {
+	t.Parallel()
+	under, goOn := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		close(under)
+		<-goOn
+		return all(job, Outcome{Result: TryLater, Code: 451})
+	}))
+	w.hold.Store(true)
+	came := w.message("came@x.test")
+	came.Recipients[0].State = Held
+	w.insert(w.message("setting@x.test"), w.message("hand@x.test"), came)
+	hold := func(local string) {
+		t.Helper()
+		list, err := w.q.List(t.Context(), Filter{All: true})
+		w.must(err)
+		for _, m := range list {
+			if m.Recipients[0].Address.Local == local {
+				_, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{m.ID}})
+				w.must(err)
+			}
+		}
+	}
+	if got := w.holders(); got["setting"] != HeldBySetting || got["hand"] != HeldBySetting || got["came"] != HeldAsItCame {
+		t.Errorf("held by %v", got)
+	}
+	_, err := w.q.Release(t.Context(), Filter{All: true})
+	w.must(err)
+	hold("hand")
+	hold("came")
+	w.run()
+	<-under
+	hold("setting") // which is under way
+	close(goOn)
+	w.eventually("all on hold", func() bool { return w.stats()[Held] == 3 })
+	for local, h := range w.holders() {
+		if h != HeldByHand {
+			t.Errorf("%s is held by %d", local, h)
+		}
 	}
 }
 

@@ -78,9 +78,12 @@ func (q *Queue) free(tx *db.Tx, stale []staleRow) error {
 		if len(wished[w]) == 0 {
 			continue
 		}
-		v := verb{to: Held, by: byRecover, event: wishHold.event(), now: micros()}
-		if w == wishBounce {
+		v := verb{to: Held, holder: HeldByHand, by: byRecover, event: wishHold.event(), now: micros()}
+		switch w {
+		case wishBounce:
 			v.to, v.event = Failed, w.event()
+		case wishDelete:
+			v.holder = HeldUndeletable
 		}
 		if _, err := q.move(tx, wished[w], v); err != nil {
 			return err

@@ -48,6 +48,9 @@ func lateOf(b mail.DeliverBy) (late int) {
 }
 
 func recipientRow(m *Message, r *Recipient, owner mail.ID) []any {
+	if r.State == Held {
+		owner = mail.ID(r.Holder)
+	}
 	return []any{int64(r.ID), int64(m.ID), r.Address.ASCII(), r.Address.Domain.ASCII, int(r.Notify), r.ORCPT, r.Site,
 		int(r.State), int64(owner), 0, r.Attempts, r.Next, r.Code, r.Enhanced, r.Reply, r.Ours, r.Host,
 		r.Expired, r.Delayed, max(m.Received, m.Release), m.Priority.Level(), tellAt(m), m.flow()}
@@ -84,6 +87,9 @@ func scanRecipient(rows db.Rows) (message mail.ID, r Recipient, err error) {
 	err = rows.Scan(&r.ID, &message, &address, &domain, &r.Notify, &r.ORCPT, &r.Site, &r.State, &owner, &wish,
 		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &r.NotBefore, &level, &tell, &flow)
 	r.Address = parseAddress(address)
+	if r.State == Held {
+		r.Holder = Holder(owner)
+	}
 	return message, r, err
 }
 
