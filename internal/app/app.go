@@ -196,6 +196,7 @@ func (a *app) buildWayOut() error {
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			return a.paths.From(ctx, m.ID, m.From, to)
 		},
+		EnvID: func(ctx context.Context, m *queue.Message) (string, error) { return a.paths.EnvID(ctx, m.ID) },
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: deliverer{a},

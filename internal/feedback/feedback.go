@@ -44,6 +44,7 @@ const (
 // How it is known which message a report is about.
 const (
 	byPath      = "report"                // its return path proves it
+	byEnvID     = "report, by ENVID"      // the ENVID that we gave the message proves it, and it came to its sender
 	byMessageID = "report, by Message-ID" // who got the message could have made it up
 )
 
@@ -93,7 +94,36 @@ func (d *Desk) Hear(ctx context.Context, a intake.Arrival) (intake.Heard, error)
 			return d.inTurn(ctx, token.Message, func() (intake.Heard, error) { return d.proven(ctx, token, n, a.ID) })
 		}
 	}
+	message, ok, err := d.enveloped(ctx, n, a)
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	if ok {
+		return d.inTurn(ctx, message, func() (intake.Heard, error) { return d.noted(ctx, message, n, a.ID, byEnvID) })
+	}
 	return d.likely(ctx, n, a)
+}
+
+// enveloped finds the message whose ENVID a report repeats. Only hosts that took the
+// message know it: it stands nowhere in what their users get. It must come to the
+// sender all the same, so that nobody has to do with the messages of others.
+func (d *Desk) enveloped(ctx context.Context, n news, a intake.Arrival) (mail.ID, bool, error) {
+	if !n.form || n.envelope == "" {
+		return 0, false, nil
+	}
+	id, ok, err := d.o.Paths.ReadEnvID(ctx, n.envelope)
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	first, err := d.o.History.Accepted(ctx, id)
+	if errors.Is(err, event.ErrNoMessage) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	_, ok = choose([]event.Event{first}, a.To, nil)
+	return id, ok, nil
 }
 
 // proven notes what came to a return path.
@@ -145,7 +175,7 @@ func (d *Desk) likely(ctx context.Context, n news, a intake.Arrival) (intake.Hea
 	if !ok {
 		return intake.Heard{}, nil
 	}
-	return d.inTurn(ctx, first.Message, func() (intake.Heard, error) { return d.noted(ctx, first.Message, n, a.ID) })
+	return d.inTurn(ctx, first.Message, func() (intake.Heard, error) { return d.noted(ctx, first.Message, n, a.ID, byMessageID) })
 }
 
 // inTurn makes sure that what is known of a message stays so until the commit.
@@ -164,7 +194,7 @@ func (d *Desk) inTurn(ctx context.Context, message mail.ID, hear func() (intake.
 }
 
 // noted notes what a report says of recipients of a message.
-func (d *Desk) noted(ctx context.Context, message mail.ID, n news, report mail.ID) (intake.Heard, error) {
+func (d *Desk) noted(ctx context.Context, message mail.ID, n news, report mail.ID, source string) (intake.Heard, error) {
 	m, err := d.about(ctx, message)
 	if err != nil {
 		return intake.Heard{}, err
@@ -175,7 +205,7 @@ func (d *Desk) noted(ctx context.Context, message mail.ID, n news, report mail.I
 		if to == "" && i.kind != event.Complained { // who passes complaints on may hide who complains
 			continue
 		}
-		if e, fresh := m.note(i, to, byMessageID, report); fresh {
+		if e, fresh := m.note(i, to, source, report); fresh {
 			heard.Events = append(heard.Events, e)
 		}
 	}

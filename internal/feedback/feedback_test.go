@@ -1,6 +1,7 @@
 package feedback_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -186,6 +187,46 @@ func TestVERP(t *testing.T) {
 	w.want(id, 1, failedY)
 	w.comes("", w.path(id, "alice@hayauma.test", "x@elsewhere.test"), "Subject: no\r\n\r\nYour mail failed.\r\n550 5.1.1 unknown\r\n")
 	w.want(id, 2, failedY, `reported x@elsewhere.test 0 "mail of another kind came to its return path" report`)
+}
+
+// TestByENVID: the ENVID of a message proves what a report to its sender is about,
+// whatever else it holds.
+func TestByENVID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Sender})
+	w.Account("bob@hayauma.test", 0)
+	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	name, err := w.Paths.EnvID(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := func(envid, to string) string {
+		return strings.NewReplacer("Reporting-MTA:", "Original-Envelope-Id: "+envid+"\r\nReporting-MTA:", "lunch@", "other@").Replace(report(1, to))
+	}
+	alice := w.Address("alice@hayauma.test")
+	w.comes("", w.Address("bob@hayauma.test"), about(name, "x@elsewhere.test"))
+	w.comes("", alice, about(name[:len(name)-1]+"~", "x@elsewhere.test"))
+	w.comes("", alice, about(w.IDs.Next().String()+name[13:], "x@elsewhere.test"))
+	w.comes("", alice, about(name, "z@elsewhere.test"))
+	w.want(id, 3)
+	w.comes("", alice, about(strings.ToUpper(name), "x@elsewhere.test"))
+	w.want(id, 4, failedX+", by ENVID")
+	w.comes("", alice, about(name, "x@elsewhere.test"))
+	w.want(id, 5, failedX+", by ENVID")
+	// A name is no return path.
+	if _, ok, err := w.Paths.Read(t.Context(), w.Address("b+"+strings.ReplaceAll(name, ".", "")+"@hayauma.test")); ok || err != nil {
+		t.Errorf("an ENVID makes a return path: %v", err)
+	}
+	path, _, err := returnpath.New(returnpath.Options{
+		Settings: func() returnpath.Settings { return returnpath.Settings{Mode: returnpath.Unique, Domain: alice.Domain} },
+		Key:      func(ctx context.Context) ([]byte, error) { return w.Directory.Secret(ctx, "return paths") },
+	}).From(t.Context(), id, alice, w.Address("x@elsewhere.test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := w.Paths.ReadEnvID(t.Context(), path.Local[2:15]+"."+path.Local[15:]); ok || err != nil {
+		t.Errorf("a return path makes an ENVID: %v", err)
+	}
 }
 
 // TestComplaint: one to the return path, and one to the sender, as feedback loops

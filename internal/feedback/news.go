@@ -18,6 +18,7 @@ type news struct {
 	more     int    // beyond items
 	reply    string // of a message without a form
 	original mime.Header
+	envelope string // the ENVID that it repeats
 }
 
 // item is what it says of one recipient.
@@ -49,7 +50,7 @@ func complained(r *arf.Report) news {
 	if r.Complains() {
 		i.kind = event.Complained
 	}
-	n := news{form: true, original: r.Original}
+	n := news{form: true, original: r.Original, envelope: r.EnvelopeID}
 	for _, to := range r.RcptTo {
 		one := i
 		one.names = []string{to}
@@ -64,7 +65,7 @@ func complained(r *arf.Report) news {
 
 // returned is what a delivery report says.
 func returned(r *dsn.Notice) news {
-	n := news{form: r.Form != dsn.Unknown, more: r.More, reply: r.Reply, original: r.Original}
+	n := news{form: r.Form != dsn.Unknown, more: r.More, reply: r.Reply, original: r.Original, envelope: r.EnvelopeID}
 	for _, rcpt := range r.Recipients {
 		i := item{kind: event.Reported, names: namesOf(rcpt), detail: event.Detail{
 			Host: cmp.Or(rcpt.RemoteMTA, r.Hostname), Reply: rcpt.Diagnostic, Reason: string(rcpt.Action),

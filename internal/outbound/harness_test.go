@@ -72,6 +72,7 @@ type world struct {
 	options outbound.Options
 	ways    map[string]route.Route
 	from    func(context.Context, *queue.Message, mail.Address) (mail.Address, bool, error) // nil = the sender's own
+	envID   func(context.Context, *queue.Message) (string, error)                           // nil = none
 	o       *outbound.Outbound
 	ids     *mail.IDs
 
@@ -103,6 +104,12 @@ func newWorld(t *testing.T, records ...string) *world {
 		TLS:    func() *tls.Config { return w.tls },
 		IsOurs: func(a netip.AddrPort) bool { return a == w.ours },
 		Relay:  func(_ context.Context, site string) (*outbound.Relay, error) { return w.relays[site], w.lost },
+		EnvID: func(ctx context.Context, m *queue.Message) (string, error) {
+			if w.envID == nil {
+				return "", nil
+			}
+			return w.envID(ctx, m)
+		},
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			if w.from == nil {
 				return m.From, false, nil

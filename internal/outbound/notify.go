@@ -17,6 +17,20 @@ func reportParams(env mail.Envelope) string {
 	return params
 }
 
+// named is the envelope with an ENVID. Who submitted the message can have given one;
+// if not, it is for the submission server to name it, and for no relay (RFC 3461
+// §5.2.1). Without a name it goes as well.
+func (t *transaction) named() mail.Envelope {
+	env := t.m.Envelope
+	if env.EnvID != "" || env.From.IsNull() || t.m.Account == 0 || t.w.o.o.EnvID == nil {
+		return env
+	}
+	if id, err := t.w.o.o.EnvID(t.w.ctx, t.m); err == nil {
+		env.EnvID = id
+	}
+	return env
+}
+
 // notifyParams are what RCPT hands on of it. Where the remote does not watch the
 // time that the sender gave, it is at least to tell of a delay (RFC 2852 §4.1.4.2).
 func notifyParams(r mail.Recipient, unwatched bool) string {

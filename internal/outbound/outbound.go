@@ -44,9 +44,6 @@ type Settings struct {
 	IdleTimeout           time.Duration // a connection without work is kept; 0 = not
 	Grace                 time.Duration // for a running transaction when the server stops
 	Timeouts              Timeouts
-
-	relay *Relay      // of the site; nil = it is no relay domain
-	lost  *mail.Fault // why it cannot be told where mail for the site goes
 }
 
 // Limits are what a provider bears of one sender.
@@ -80,6 +77,9 @@ type Options struct {
 	// From is the envelope sender under which a message leaves for a recipient;
 	// alone = for no other recipient. nil = its own.
 	From func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
+	// EnvID names a message that an account here submitted, for reports that come
+	// later. nil = nothing does.
+	EnvID func(ctx context.Context, m *queue.Message) (string, error)
 	// Judge is the operator's say on what a remote replied; provider is empty without
 	// Limits. nil = there is none.
 	Judge   func(provider string, r Reply) Ruling

@@ -45,6 +45,43 @@ func TestReturnPath(t *testing.T) {
 	}
 }
 
+// TestENVID: what an account submits gets a name, unless it has one, nobody is told of
+// it, or the host takes none; what is relayed does not (RFC 3461 §5.2.1).
+func TestENVID(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*queue.Message)
+		dsn    string
+		want   string
+	}{
+		"submitted":          {func(*queue.Message) {}, "DSN", "ENVID=us.1"},
+		"with a name":        {func(m *queue.Message) { m.EnvID = "mine" }, "DSN", "ENVID=mine"},
+		"relayed":            {func(m *queue.Message) { m.Account = 0 }, "DSN", ""},
+		"the null sender's":  {func(m *queue.Message) { m.From = mail.Address{} }, "DSN", ""},
+		"to one without DSN": {func(*queue.Message) {}, "PIPELINING", ""},
+		"without a key":      {func(m *queue.Message) { m.Account = 2 }, "DSN", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.envID = func(_ context.Context, m *queue.Message) (string, error) {
+				if m.Account == 2 {
+					return "", errors.New("no key")
+				}
+				return "us.1", nil
+			}
+			m := w.mx(testkit.MXOptions{Keywords: []string{c.dsn}})
+			job := w.job("a@x.test")
+			job.Message.Account = 1
+			c.change(job.Message)
+			w.want(w.deliver(t.Context(), job)[0], good)
+			if got := strings.Join(m.Messages()[0].Params, " "); got != c.want {
+				t.Errorf("MAIL with %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // TestNoReturnPath: where it cannot be made the message waits.
 func TestNoReturnPath(t *testing.T) {
 	t.Parallel()

@@ -201,7 +201,7 @@ func (e *exchange) compose() {
 		line += " SMTPUTF8"
 	}
 	if ext.dsn {
-		line += reportParams(t.m.Envelope)
+		line += reportParams(t.named())
 	}
 	line += wishParams(t.m.Envelope, ext, time.Now())
 	e.lines = append(e.lines, line)

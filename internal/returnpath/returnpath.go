@@ -88,6 +88,32 @@ func (p *Paths) From(ctx context.Context, message mail.ID, from, to mail.Address
 	return path, set.Mode == VERP, nil
 }
 
+// EnvID is an ENVID (RFC 3461 §4.4) that names a message: hosts that tell of it later
+// repeat it. It proves no return path, nor the other way round.
+func (p *Paths) EnvID(ctx context.Context, message mail.ID) (string, error) {
+	key, err := p.o.Key(ctx)
+	t := Token{Message: message, key: key}
+	return message.String() + "." + t.sum(proofLen, "envid", ""), err
+}
+
+// ReadEnvID tells which message an ENVID names, if it was made here.
+func (p *Paths) ReadEnvID(ctx context.Context, text string) (message mail.ID, ok bool, err error) {
+	name, proof, _ := strings.Cut(strings.ToLower(text), ".")
+	if len(name) != idLen || len(proof) != proofLen {
+		return 0, false, nil
+	}
+	id, err := mail.ParseID(name)
+	if err != nil || id == 0 {
+		return 0, false, nil //nolint:nilerr // it is somebody else's
+	}
+	key, err := p.o.Key(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	t := Token{Message: id, key: key}
+	return id, hmac.Equal([]byte(proof), []byte(t.sum(proofLen, "envid", ""))), nil
+}
+
 // Token is what a return path says.
 type Token struct {
 	Message mail.ID
