@@ -1,17 +1,12 @@
 package tlsreport_test
 
 import (
-	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
@@ -78,21 +73,9 @@ func TestPost(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		exchange, dial := testkit.Silence(t)
 		p := &tlsreport.Poster{
-			Resolver: dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, q *dns.Msg) (*dns.Msg, error) {
-				answer := new(dns.Msg).SetReply(q)
-				if q.Question[0].Qtype == dns.TypeA {
-					rr, err := dns.NewRR(q.Question[0].Name + " 60 A 192.0.2.9")
-					answer.Answer = []dns.RR{rr}
-					return answer, err
-				}
-				return answer, nil
-			}}),
-			Dial: func(context.Context, string, string) (net.Conn, error) {
-				ours, theirs := testkit.MemPipe(netip.MustParseAddrPort("10.0.0.1:9"), netip.MustParseAddrPort("192.0.2.9:443"))
-				t.Cleanup(func() { _ = theirs.Close() })
-				return ours, nil
-			},
+			Resolver: dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: exchange}), Dial: dial,
 		}
 		start := time.Now()
 		err := p.Post(t.Context(), "https://r.test/", []byte("x"))

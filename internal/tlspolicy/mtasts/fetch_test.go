@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 
 	"github.com/hayauma/hayauma/internal/dnsx"
@@ -155,21 +154,9 @@ func fetcher(dns *testkit.DNS, ca *testkit.CA, dial func(context.Context, string
 // TestSilentHost: it costs a minute, and no more.
 func TestSilentHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		exchange, dial := testkit.Silence(t)
 		f := &mtasts.Fetcher{
-			Resolver: dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, q *dns.Msg) (*dns.Msg, error) {
-				answer := new(dns.Msg).SetReply(q)
-				if q.Question[0].Qtype == dns.TypeA {
-					rr, err := dns.NewRR(q.Question[0].Name + " 60 A 192.0.2.9")
-					answer.Answer = []dns.RR{rr}
-					return answer, err
-				}
-				return answer, nil
-			}}),
-			Dial: func(context.Context, string, string) (net.Conn, error) {
-				ours, theirs := testkit.MemPipe(netip.MustParseAddrPort("10.0.0.1:9"), netip.MustParseAddrPort("192.0.2.9:443"))
-				t.Cleanup(func() { _ = theirs.Close() })
-				return ours, nil
-			},
+			Resolver: dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: exchange}), Dial: dial,
 			Roots: func() *x509.CertPool { return nil },
 		}
 		start := time.Now()

@@ -3,35 +3,12 @@ package arf_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/internal/wire/arf"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write the .want files of testdata")
-
-func complaints(t testing.TB) map[string][]byte {
-	t.Helper()
-	paths, err := filepath.Glob("testdata/*.eml")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no complaints: %v", err)
-	}
-	out := map[string][]byte{}
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[strings.TrimSuffix(path, ".eml")] = b
-	}
-	return out
-}
 
 func read(t testing.TB, b []byte) *arf.Report {
 	t.Helper()
@@ -44,7 +21,7 @@ func read(t testing.TB, b []byte) *arf.Report {
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-	for path, msg := range complaints(t) {
+	for path, msg := range testkit.Fixtures(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			r := read(t, msg)
@@ -57,19 +34,7 @@ func TestRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := string(b) + "\n" + original
-			if *rewrite {
-				if err := os.WriteFile(path+".want", []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path + ".want")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
+			testkit.Want(t, path, string(b)+"\n"+original)
 		})
 	}
 }
@@ -77,7 +42,7 @@ func TestRead(t *testing.T) {
 func TestComplains(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]bool{"abuse": true, "FRAUD": true, "virus": true, "other": true, "not-spam": false, "auth-failure": false, "x": false} {
-		msg := bytes.ReplaceAll(complaints(t)["testdata/rfc5965-simple"], []byte("Feedback-Type: abuse"), []byte("Feedback-Type: "+kind))
+		msg := bytes.ReplaceAll(testkit.Fixtures(t)["testdata/rfc5965-simple"], []byte("Feedback-Type: abuse"), []byte("Feedback-Type: "+kind))
 		if r := read(t, msg); r == nil || r.Complains() != want {
 			t.Errorf("%s: %+v", kind, r)
 		}
@@ -85,7 +50,7 @@ func TestComplains(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, msg := range complaints(f) {
+	for _, msg := range testkit.Fixtures(f) {
 		f.Add(msg)
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {

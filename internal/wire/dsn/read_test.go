@@ -5,9 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,26 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/internal/wire/dsn"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write the .want files of testdata")
 
 // incoming are the reports of testdata by their path, with CRLF line ends.
 func incoming(t testing.TB) map[string][]byte {
 	t.Helper()
-	paths, err := filepath.Glob("testdata/*.eml")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no reports: %v", err)
-	}
-	out := map[string][]byte{}
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
-		out[strings.TrimSuffix(path, ".eml")] = b
+	out := testkit.Fixtures(t)
+	for path, b := range out {
+		out[path] = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 	}
 	return out
 }
@@ -92,18 +80,7 @@ func TestReadForms(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			got := dump(t, read(t, msg))
-			if *rewrite {
-				if err := os.WriteFile(path+".want", []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path + ".want")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := gocmp.Diff(string(want), got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
+			testkit.Want(t, path, got)
 			if lf := dump(t, read(t, bytes.ReplaceAll(msg, []byte("\r\n"), []byte("\n")))); lf != got {
 				t.Errorf("with bare LF:\n%s", gocmp.Diff(got, lf))
 			}

@@ -2,57 +2,26 @@ package mime
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/hayauma/hayauma/internal/testkit"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write the .want files of testdata")
-
-// corpus returns the messages of testdata by name.
-func corpus(t testing.TB) map[string][]byte {
-	t.Helper()
-	paths, err := filepath.Glob("testdata/*.eml")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no corpus: %v", err)
-	}
-	out := map[string][]byte{}
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[strings.TrimSuffix(path, ".eml")] = b
-	}
-	return out
-}
 
 func TestCorpus(t *testing.T) {
 	t.Parallel()
-	for path, msg := range corpus(t) {
+	for path, msg := range testkit.Fixtures(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			p := ParseBytes(msg, Limits{})
 			checkTree(t, p, int64(len(msg)))
 			got := dump(msg, p)
-			if *rewrite {
-				if err := os.WriteFile(path+".want", []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path + ".want")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("structure (-want +got):\n%s", diff)
-			}
+			testkit.Want(t, path, got)
 			stored := Marshal(p)
 			back, err := Unmarshal(stored)
 			if err != nil {

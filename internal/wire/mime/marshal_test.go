@@ -4,10 +4,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/hayauma/hayauma/internal/testkit"
 )
 
 func FuzzUnmarshal(f *testing.F) {
-	for _, msg := range corpus(f) {
+	for _, msg := range testkit.Fixtures(f) {
 		f.Add(Marshal(ParseBytes(msg, Limits{})))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -28,7 +30,7 @@ func FuzzUnmarshal(f *testing.F) {
 
 func TestUnmarshalGarbage(t *testing.T) {
 	t.Parallel()
-	for path, msg := range corpus(t) {
+	for path, msg := range testkit.Fixtures(t) {
 		stored := Marshal(ParseBytes(msg, Limits{}))
 		for n := range stored {
 			if _, err := Unmarshal(stored[:n]); err == nil {

@@ -12,10 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/hayauma/hayauma/internal/testkit"
 )
 
 func FuzzParse(f *testing.F) {
-	for _, msg := range corpus(f) {
+	for _, msg := range testkit.Fixtures(f) {
 		f.Add(msg, uint8(7))
 	}
 	f.Fuzz(func(t *testing.T, msg []byte, step uint8) {
@@ -205,7 +207,7 @@ func shape(p *Part) string {
 
 func TestSection(t *testing.T) {
 	t.Parallel()
-	msgs := corpus(t)
+	msgs := testkit.Fixtures(t)
 	tests := []struct {
 		msg  string
 		path []int

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/hayauma/hayauma/internal/testkit"
 )
 
 func scan(msg []byte, step, maxValue int) *HeaderScanner {
@@ -21,7 +23,7 @@ func scan(msg []byte, step, maxValue int) *HeaderScanner {
 }
 
 func FuzzHeaderScanner(f *testing.F) {
-	for _, msg := range corpus(f) {
+	for _, msg := range testkit.Fixtures(f) {
 		f.Add(msg, uint8(3), uint8(20))
 	}
 	f.Fuzz(func(t *testing.T, msg []byte, step, maxValue uint8) {
