@@ -30,7 +30,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	w.o.pool.makeRoom(w.provider, w.connections)
 	p = w.reachable(p)
 	var last *problem
-	met := false // a host that answered as hosts do
+	met := false // a host that lets us in, or says why not
 	if p.fault != nil {
 		f := finding(p.fault)
 		f.aside = p.aside
@@ -61,7 +61,8 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			c.quit()
 		} else {
 			w.o.o.Metrics.connection("failed")
-			met = met || !problem.ours
+			// A 421 closes the door on everybody (RFC 5321 §3.8).
+			met = met || !problem.ours && problem.code != 421
 		}
 		if last == nil || last.result == queue.Refused || problem.result != queue.Refused {
 			last = problem

@@ -25,6 +25,12 @@ func TestUnreached(t *testing.T) {
 		}, "deferred 421 4.4.2 ours", true},
 		{"it is busy", func(t *testing.T, w *world) {
 			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "421 4.3.2 busy"}))
+		}, "deferred 421 4.3.2 theirs", true},
+		{"it does not like us", func(t *testing.T, w *world) {
+			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "450 4.7.1 who are you"}))
+		}, "deferred 450 4.7.1 theirs", false},
+		{"it has enough in the transaction", func(t *testing.T, w *world) {
+			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "MAIL", Reply: "421 4.3.2 enough"}))
 		}, "deferred 421 4.3.2 theirs", false},
 		{"it hangs up in the transaction", func(t *testing.T, w *world) {
 			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Drop: true}))

@@ -10,9 +10,9 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// A site that cannot be reached is tried again by one message at a time, after
-// waits that double from the first to the longest: a try costs one connection,
-// whatever waits behind it.
+// A site that cannot be reached, or lets nobody in (421), is tried again by one message
+// at a time, after waits that double from the first to the longest: a try costs one
+// connection, whatever waits behind it.
 const (
 	probeFirst   = 30 * time.Second
 	probeLongest = 15 * time.Minute
@@ -98,8 +98,9 @@ func (w *worker) missed(o Outcome) {
 		return // others have connections that work: see adapt
 	case s.down == nil:
 		s.down = &down{since: now}
-		// One that comes and goes is not asked more often for that.
-		if last := s.lastDown; last != nil && now-last.until < probeLongest.Microseconds() {
+		// One that comes and goes is not asked more often for that; a 421 is often a
+		// limit of connections in a time, and passes with it.
+		if last := s.lastDown; o.Ours && last != nil && now-last.until < probeLongest.Microseconds() {
 			s.down.probes = last.probes
 		}
 		q.changed(Change{Kind: SiteOff, Provider: w.p.name, Site: s.name, Why: o.Reply})
@@ -207,9 +208,9 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 }
 
 // What waits since its site could not be reached has a finding of ours of the class
-// "network and routing" (RFC 3463 §3.5).
+// "network and routing" (RFC 3463 §3.5), or a 421.
 var releaseRisen = db.SQL(`UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient
-	WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND ours = 1 AND enhanced LIKE '4.4.%' LIMIT ?)`)
+	WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND (ours = 1 AND enhanced LIKE '4.4.%' OR ours = 0 AND code = 421) LIMIT ?)`)
 
 // raise makes due what waits for a site that can be reached again.
 func (q *Queue) raise(ctx context.Context) error {

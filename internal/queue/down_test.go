@@ -15,6 +15,7 @@ import (
 
 // gate is a Deliverer for a host that is there or not.
 type gate struct {
+	busy  bool // it is there and lets nobody in
 	open  atomic.Bool
 	tries atomic.Int64 // to connect
 	took  atomic.Int64
@@ -25,8 +26,12 @@ func (g *gate) Deliver(_ context.Context, _ string, next func() *Job, done func(
 		now := micros()
 		if !g.open.Load() {
 			g.tries.Add(1)
-			done(job, all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Host: "mx.far.test",
-				Addr: netip.MustParseAddrPort("127.0.0.1:25"), Reply: "connect to mx.far.test: timed out", Started: now, Ended: now}))
+			o := Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Host: "mx.far.test",
+				Addr: netip.MustParseAddrPort("127.0.0.1:25"), Reply: "connect to mx.far.test: timed out", Started: now, Ended: now}
+			if g.busy {
+				o.Ours, o.Strained, o.Code, o.Enhanced, o.Reply = false, true, 421, "4.7.0", "too many connections"
+			}
+			done(job, all(job, o))
 			continue
 		}
 		g.took.Add(int64(len(job.Recipients)))
@@ -45,12 +50,18 @@ func (w *world) fill(n int, site string) {
 	}
 }
 
-// TestOneMessageProbes lets a host with 2,000 messages be away for three hours:
-// it is tried now and then by one of them, and as soon as it is back all go.
+// TestOneMessageProbes lets a host with 2,000 messages be away, or busy, for three
+// hours: it is tried now and then by one of them, and as soon as it is back all go.
 func TestOneMessageProbes(t *testing.T) {
 	t.Parallel()
+	probed(t, false, "timed out")
+	probed(t, true, "too many")
+}
+
+func probed(t *testing.T, busy bool, said string) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{}
+		g := &gate{busy: busy}
 		w := newBubble(t, g)
 		w.run()
 		n := 2000
@@ -67,7 +78,7 @@ func TestOneMessageProbes(t *testing.T) {
 		if s := w.stats(); s[Deferred] != int64(n) {
 			t.Errorf("states: %v, want all deferred", s)
 		}
-		if d, ok := w.q.Down("far.test"); !ok || !strings.Contains(d.Reply, "timed out") || !d.Until.After(time.Now()) {
+		if d, ok := w.q.Down("far.test"); !ok || !strings.Contains(d.Reply, said) || !d.Until.After(time.Now()) {
 			t.Errorf("down: %+v, %v", d, ok)
 		}
 		before := g.tries.Load()

@@ -382,8 +382,9 @@ func (w *worker) adapt(outcomes []Outcome) {
 	taken := false
 	for i := range outcomes {
 		o := &outcomes[i]
-		// A site that is down says nothing about the others of its provider.
-		if o.Strained && !o.Unreached || o.Result == TryLater && o.Unreached && w.s.good > 0 {
+		// A site that is down says nothing about the others of its provider, a host that
+		// says so itself does.
+		if o.Strained && (!o.Unreached || !o.Ours) || o.Result == TryLater && o.Unreached && w.s.good > 0 {
 			if o.Started >= p.narrow {
 				before := p.width
 				p.width = max(float64(min(p.active, w.q.width(p)))/2, 1)

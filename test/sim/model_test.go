@@ -339,7 +339,9 @@ func (m *model) early(r *recipient) bool {
 }
 
 // raised tells whether a recipient waits only for its site to be reached.
-func raised(r *recipient) bool { return r.last.Ours && strings.HasPrefix(r.last.Enhanced, "4.4.") }
+func raised(r *recipient) bool {
+	return r.last.Ours && strings.HasPrefix(r.last.Enhanced, "4.4.") || !r.last.Ours && r.last.Code == 421
+}
 
 // reported sees what a worker found.
 func (m *model) reported(job *queue.Job, outcomes []queue.Outcome) {
