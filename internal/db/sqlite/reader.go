@@ -2,19 +2,24 @@ package sqlite
 
 import (
 	"context"
+	"sync"
 
 	"github.com/hayauma/hayauma/internal/db"
 )
 
-// readers is a pool of connections for snapshots.
+// readers is a pool of connections for snapshots. The one that was used last is
+// used next: its page cache is the warmest, and those that nobody needs stay empty.
 type readers struct {
-	free   chan *conn
+	places chan struct{} // one for each connection in free
 	closed chan struct{}
 	all    []*conn
+
+	mu   sync.Mutex
+	free []*conn
 }
 
 func openReaders(n int, o connOptions) (*readers, error) {
-	p := &readers{free: make(chan *conn, n), closed: make(chan struct{})}
+	p := &readers{places: make(chan struct{}, n), closed: make(chan struct{})}
 	o.readOnly = true
 	for range n {
 		c, err := openConn(o)
@@ -23,7 +28,7 @@ func openReaders(n int, o connOptions) (*readers, error) {
 			return nil, err
 		}
 		p.all = append(p.all, c)
-		p.free <- c
+		p.put(c)
 	}
 	return p, nil
 }
@@ -33,7 +38,7 @@ func (p *readers) read(ctx context.Context, fn func(*db.Tx) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { p.free <- c }()
+	defer p.put(c)
 	if _, err := c.exec("BEGIN", nil); err != nil {
 		return err
 	}
@@ -58,13 +63,13 @@ func (p *readers) get(ctx context.Context) (*conn, error) {
 	default:
 	}
 	select {
-	case c := <-p.free:
-		return c, nil
+	case <-p.places:
+		return p.pop(), nil
 	default:
 	}
 	select {
-	case c := <-p.free:
-		return c, nil
+	case <-p.places:
+		return p.pop(), nil
 	case <-p.closed:
 		return nil, db.ErrClosed
 	case <-ctx.Done():
@@ -72,12 +77,30 @@ func (p *readers) get(ctx context.Context) (*conn, error) {
 	}
 }
 
+func (p *readers) put(c *conn) {
+	p.mu.Lock()
+	p.free = append(p.free, c)
+	p.mu.Unlock()
+	p.places <- struct{}{}
+}
+
+// pop takes the connection of a place.
+func (p *readers) pop() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.free) - 1
+	c := p.free[last]
+	p.free = p.free[:last]
+	return c
+}
+
 // close waits for the running reads.
 func (p *readers) close() error {
 	close(p.closed)
 	var err error
 	for range p.all {
-		if cerr := (<-p.free).close(); err == nil {
+		<-p.places
+		if cerr := p.pop().close(); err == nil {
 			err = cerr
 		}
 	}
