@@ -260,17 +260,20 @@ func (q inquiry) wait(ctx context.Context) entry {
 	if q.flight == nil {
 		return q.answer
 	}
-	var cause error
+	var got singleflight.Result
 	select {
-	case got := <-q.flight:
-		if e, ok := got.Val.(entry); ok {
-			return e
+	case got = <-q.flight:
+	default: // an answer that is here counts, even if the asker has given up meanwhile
+		select {
+		case got = <-q.flight:
+		case <-ctx.Done():
+			got.Err = context.Cause(ctx)
 		}
-		cause = got.Err
-	case <-ctx.Done():
-		cause = context.Cause(ctx)
 	}
-	return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: cause}}
+	if e, ok := got.Val.(entry); ok {
+		return e
+	}
+	return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: got.Err}}
 }
 
 func (r *Resolver) remembered(k key) (entry, bool) {
