@@ -28,7 +28,7 @@ type Options struct {
 
 	Readers   int // reads at the same time: 4
 	WriterKiB int // page cache of the writer: 4096
-	ReaderKiB int // page cache of each reader: 1024
+	ReaderKiB int // page cache of each reader: 512
 
 	GroupSize  int           // functions in one transaction: 256
 	GroupTime  time.Duration // after which a group takes no more functions: 20 ms
@@ -55,7 +55,7 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.Readers, 4)
 	def(&o.WriterKiB, 4096)
-	def(&o.ReaderKiB, 1024)
+	def(&o.ReaderKiB, 512)
 	def(&o.GroupSize, 256)
 	def(&o.MaxWaiting, 10000)
 	def(&o.LogKiB, 32768)
