@@ -19,8 +19,10 @@ const sameSignal = 200 * time.Millisecond
 var version = "dev"
 
 func main() {
+	args := arguments(os.Args)
+	calmMonitor(args)
 	c := &cli{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, program: os.Args[0]}
-	os.Exit(c.run(context.Background(), arguments(os.Args)))
+	os.Exit(c.run(context.Background(), args))
 }
 
 // arguments returns the arguments behind the program's name. Called by the name

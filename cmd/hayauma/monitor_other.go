@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// calmMonitor has nothing to do here.
+func calmMonitor([]string) {}
