@@ -318,7 +318,7 @@ func vanished(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Deli
 // events tells the story of a group in the order of its entries: what waits has no
 // event of its own, which would cost as much as the one it follows.
 func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) []event.Event {
-	out := make([]event.Event, 0, 2*len(group))
+	out := make([]event.Event, 0, len(group)+len(copies))
 	for _, e := range group {
 		if id, repeat := repeats[e]; repeat {
 			again := e.accepted

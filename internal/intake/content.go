@@ -273,9 +273,9 @@ func (t *Transaction) mayRepeat() bool {
 func (t *Transaction) fingerprint() Receipt {
 	h := t.content.sum
 	b := append(make([]byte, 0, 256), 0)
-	b = append(b, t.env.From.ASCII()...)
+	b = t.env.From.AppendASCII(b)
 	for _, r := range t.recipients {
-		b = append(append(b, 0), r.Address.ASCII()...)
+		b = r.Address.AppendASCII(append(b, 0))
 	}
 	b = append(append(b, 0), t.messageID()...)
 	if t.origin.Account != 0 {

@@ -11,7 +11,7 @@ import (
 // trace returns our Received field (RFC 5321 §4.4).
 func (t *Transaction) trace() []byte {
 	o := &t.origin
-	b := append(make([]byte, 0, 512), "Received: "...)
+	b := append(make([]byte, 0, 320), "Received: "...)
 	if !t.settings.HideClient || o.Account == 0 {
 		b = append(append(b, "from "...), helo(o.Helo)...)
 		if o.Peer.IsValid() {
@@ -31,7 +31,7 @@ func (t *Transaction) trace() []byte {
 	// the others. Nor may our own field make a header need SMTPUTF8 that an alias
 	// leads to a host without it.
 	if len(t.recipients) == 1 && t.recipients[0].Address.IsASCII() {
-		b = append(append(append(b, "\r\n\tfor <"...), t.recipients[0].Address.ASCII()...), '>')
+		b = append(t.recipients[0].Address.AppendASCII(append(b, "\r\n\tfor <"...)), '>')
 	}
 	if p := t.env.Priority; p != 0 {
 		b = strconv.AppendInt(append(b, "\r\n\tpriority "...), int64(p), 10) // RFC 6710 §7

@@ -161,14 +161,18 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 }
 
 func (t *Transaction) addRemote(r mail.Recipient) {
-	if t.seen == nil {
-		t.seen = map[string]bool{}
-	}
 	// The local part keeps its case elsewhere: only its domain may fold it.
-	if key := r.Address.ASCII(); !t.seen[key] {
+	if len(t.remote) > 0 { // of one recipient, as most mail has, there is nothing to remember
+		if t.seen == nil {
+			t.seen = map[string]bool{t.remote[0].Address.ASCII(): true}
+		}
+		key := r.Address.ASCII()
+		if t.seen[key] {
+			return
+		}
 		t.seen[key] = true
-		t.remote = append(t.remote, r)
 	}
+	t.remote = append(t.remote, r)
 }
 
 // addAccounts adds those accounts that no earlier recipient led to. One without

@@ -133,6 +133,15 @@ func (a Address) String() string { return a.join(a.Domain.String()) }
 // SMTPUTF8. The local part stays as it is: see IsASCII.
 func (a Address) ASCII() string { return a.join(a.Domain.ASCII) }
 
+// AppendASCII appends what ASCII returns.
+func (a Address) AppendASCII(b []byte) []byte {
+	b = append(b, quoteLocal(a.Local)...)
+	if a.Domain.ASCII != "" {
+		b = append(append(b, '@'), a.Domain.ASCII...)
+	}
+	return b
+}
+
 // Header returns the address as it stands in a header field: with A-labels,
 // unless the local part needs UTF-8 anyway.
 func (a Address) Header() string {

@@ -128,6 +128,9 @@ func FuzzParseAddress(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if appended := string(a.AppendASCII([]byte("<"))); appended != "<"+a.ASCII() {
+			t.Errorf("AppendASCII appends %q to <, ASCII returns %q", appended, a.ASCII())
+		}
 		for _, text := range []string{a.String(), a.ASCII()} {
 			if b, err := mail.ParseAddress(text); err != nil || b != a {
 				t.Errorf("%q gave %+v, its text %q gives %+v, %v", in, a, text, b, err)

@@ -45,7 +45,7 @@ func (d Decision) Fault() *mail.Fault {
 // keeps the rules as they were at its beginning. One goroutine uses it.
 type Case struct {
 	rules   []*compiled
-	seen    seen
+	seen    *seen            // nil without rules
 	delayed map[mail.ID]bool // the rules whose delay was given out
 }
 
@@ -53,13 +53,17 @@ func newCase(rules []*compiled, f Facts) *Case {
 	if len(rules) == 0 { // as on most servers: nothing is compared
 		return &Case{}
 	}
-	return &Case{rules: rules, seen: see(f), delayed: map[mail.ID]bool{}}
+	sees := see(f)
+	return &Case{rules: rules, seen: &sees, delayed: map[mail.ID]bool{}}
 }
 
 // Mail judges the sender. Rules on the recipient are left for Rcpt; behind one
 // that would decide, so are all others: the order is kept for each recipient.
 // An error is temporary: what a rule depends on could not be found out.
 func (c *Case) Mail(ctx context.Context) (Decision, error) {
+	if len(c.rules) == 0 {
+		return Decision{}, nil
+	}
 	c.seen.recipient = nil
 	return c.walk(ctx)
 }
@@ -80,7 +84,7 @@ func (c *Case) walk(ctx context.Context) (d Decision, err error) {
 		if r.Off {
 			continue
 		}
-		v, _, err := r.judge(ctx, &c.seen)
+		v, _, err := r.judge(ctx, c.seen)
 		decides := r.Action.decides()
 		switch {
 		case err != nil && decides:
@@ -100,7 +104,7 @@ func (c *Case) walk(ctx context.Context) (d Decision, err error) {
 }
 
 func (c *Case) decide(d *Decision, r *compiled) {
-	d.Action, d.Rule, d.Text, d.Why = r.Action, r.Name, r.text(), r.why(&c.seen)
+	d.Action, d.Rule, d.Text, d.Why = r.Action, r.Name, r.text(), r.why(c.seen)
 }
 
 func (r *compiled) text() string {

@@ -127,7 +127,7 @@ func (c *Case) steps(ctx context.Context) []Step {
 	steps, reached := []Step{}, true
 	for _, r := range c.rules {
 		step := Step{Position: r.Position, Rule: r.Name, Action: r.Action}
-		v, failed, err := r.judge(ctx, &c.seen)
+		v, failed, err := r.judge(ctx, c.seen)
 		switch {
 		case r.Off:
 			step.Matches = "off"
@@ -136,11 +136,11 @@ func (c *Case) steps(ctx context.Context) []Step {
 		case err != nil:
 			step.Matches, step.Why = "no", err.Error()
 		case v == fails:
-			step.Matches, step.Why = "no", failed.whyNot(&c.seen)
+			step.Matches, step.Why = "no", failed.whyNot(c.seen)
 		case v == waits:
 			step.Matches, step.Why = "waits", "the recipient decides, at RCPT"
 		default:
-			step.Matches, step.Why = "yes", r.why(&c.seen)
+			step.Matches, step.Why = "yes", r.why(c.seen)
 		}
 		if step.Matches == "yes" || step.Matches == "waits" {
 			reached = !r.Action.decides()
