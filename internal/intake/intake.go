@@ -33,8 +33,8 @@ type Options struct {
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
 	Site      func(context.Context, mail.Origin, mail.Envelope, mail.Domain) string // where mail for a domain elsewhere goes; nil = to the domain
-	Rates     *rate.Limiter                                        // counts what accounts send; nil = nobody does
-	Reports   Reports                                              // what others tell of mail that left; nil = nobody listens
+	Rates     *rate.Limiter                                                         // counts what accounts send; nil = nobody does
+	Reports   Reports                                                               // what others tell of mail that left; nil = nobody listens
 	Settings  func() Settings
 	Metrics   *Metrics
 	Logger    *slog.Logger
