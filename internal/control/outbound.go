@@ -110,7 +110,7 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site})
 	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, site), site)))
 	out.Route, out.Rule, out.Provider = &way, rule, &state
-	if out.Source, err = s.sourceRoute(ctx, in, state.Name, way.Hosts); err != nil {
+	if out.Source, err = s.sourceRoute(ctx, in, state.Name, way); err != nil {
 		return Explained{}, err
 	}
 	if down, ok := s.Queue.Down(site); ok {

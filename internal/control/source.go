@@ -137,7 +137,7 @@ func systemSource(ctx context.Context, to string) string {
 }
 
 // sourceRoute tells from where mail of a sender goes to a provider.
-func (s *Service) sourceRoute(ctx context.Context, in Destination, provider string, hosts []outbound.Host) (*SourceRoute, error) {
+func (s *Service) sourceRoute(ctx context.Context, in Destination, provider string, way outbound.Route) (*SourceRoute, error) {
 	from := source.Sender{Stream: in.Stream}
 	if in.Tag != "" {
 		from.Tags = []string{in.Tag}
@@ -152,9 +152,12 @@ func (s *Service) sourceRoute(ctx context.Context, in Destination, provider stri
 			return nil, err
 		}
 	}
-	r := &SourceRoute{Pool: s.Sources.ForSender(from)}
+	r := new(SourceRoute)
+	if way.Pooled {
+		r.Pool = s.Sources.ForSender(from)
+	}
 	if r.Pool == "" {
-		if len(hosts) > 0 && len(hosts[0].Addresses) > 0 {
+		if hosts := way.Hosts; len(hosts) > 0 && len(hosts[0].Addresses) > 0 {
 			r.System = systemSource(ctx, hosts[0].Addresses[0])
 		}
 		return r, nil

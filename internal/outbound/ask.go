@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -15,9 +14,13 @@ import (
 // AskRecipient asks the hosts of a site, to which mail for an address goes, whether they
 // would take it, and sends none. It ends with its context.
 func (o *Outbound) AskRecipient(ctx context.Context, site string, a mail.Address) callahead.Answer {
-	w := &worker{o: o, ctx: ctx, site: site, set: o.terms(ctx, site), recipients: maxRecipients, connections: math.MaxInt}
-	w.limit()
+	w := &worker{o: o, ctx: ctx, site: site}
+	w.refresh()
+	w.set.demand = o.demand(w.set, site, w.provider)
 	defer w.leave()
+	if via := w.set.via; via != nil && via.url != "" {
+		return callahead.Answer{Verdict: callahead.Taken, Reply: "a web hook cannot be asked"}
+	}
 	if end, ends := ctx.Deadline(); ends {
 		// The second host is to have its turn where the first does not answer.
 		part := time.Until(end) / 3

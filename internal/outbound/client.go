@@ -30,7 +30,7 @@ type client struct {
 
 	site     string // that it served last
 	shared   string // under what it is kept for other sites
-	changed  int64  // see via
+	way      string // by which it was made, see terms
 	provider string // whose host it is; empty = nobody counts
 	ended    func() // called once it is closed
 

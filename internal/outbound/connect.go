@@ -61,10 +61,11 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			c.quit()
 		} else {
 			w.o.o.Metrics.connection("failed")
-			// A 421 closes the door on everybody (RFC 5321 §3.8).
-			met = met || !problem.ours && problem.code != 421
+			// A 421 closes the door on everybody (RFC 5321 §3.8); where we come from many
+			// addresses, perhaps on one of them.
+			met = met || !problem.ours && (problem.code != 421 || w.group != "")
 		}
-		if last == nil || last.result == queue.Refused || problem.result != queue.Refused {
+		if outweighs(problem, last) {
 			last = problem
 		}
 	}
@@ -74,6 +75,18 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	}
 	last.missed = !met && !last.aside && last.result == queue.TryLater && w.ctx.Err() == nil
 	return nil, last
+}
+
+// outweighs tells which of two problems the message is told of: what may pass before what
+// will not, and what a host is to blame for before what we are, which may take longer.
+func outweighs(p, last *problem) bool {
+	switch {
+	case last == nil:
+		return true
+	case p.aside != last.aside:
+		return last.aside
+	}
+	return last.result == queue.Refused || p.result != queue.Refused
 }
 
 func kindOf(c *client) string {
@@ -126,20 +139,19 @@ func (w *worker) dial(t target) (*client, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.set.ConnectTimeout)
 	defer cancel()
 	conn, from, err := w.open(ctx, t)
-	w.o.families.note(t.host, t.addr.Addr(), err)
+	if w.set.proxy() == "" && t.socket == "" { // else it says nothing of the way to the host
+		w.o.families.note(t.host, t.addr.Addr(), err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	c := newClient(conn, t, w.set.Timeouts)
-	if w.proxy() != "" {
+	if w.set.proxy() != "" {
 		c.source = netip.Addr{} // the proxy's, which we do not know
 	}
 	c.from(w.group, from)
-	c.site, c.provider, c.changed = w.site, w.provider, w.set.since()
+	c.site, c.provider, c.way, c.shared = w.site, w.provider, w.set.way, w.shared(t.host)
 	c.lmtp = w.set.via != nil && w.set.via.lmtp
-	if w.own() {
-		c.shared = w.site + " " + c.host
-	}
 	w.o.pool.opened(c)
 	return c, nil
 }

@@ -19,6 +19,7 @@ type Route struct {
 	TLS   string `json:"tls"`
 	// Policy is that of the domain, nil if there is none.
 	Policy *Policy `json:"policy,omitempty"`
+	Pooled bool    `json:"-"` // it leaves by a pool of source addresses, if one is for it
 }
 
 // Host is one that a route leads to.
@@ -38,7 +39,7 @@ type Host struct {
 // of the same preference are tried in any order, this one among them.
 func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	set := o.terms(ctx, site.ASCII)
-	r := Route{Site: site.ASCII, By: by(site, set.via)}
+	r := Route{Site: site.ASCII, By: by(site, set.via), Pooled: set.pooled()}
 	set.demand = o.demand(set, site.ASCII, o.Provider(ctx, site.ASCII))
 	r.Policy, r.TLS = o.explainTLS(ctx, set, site.ASCII)
 	hosts, fault := o.survey(ctx, site.ASCII, set)

@@ -48,6 +48,9 @@ func (w *worker) post(t *transaction) []queue.Outcome {
 	if t.m.By.Over(mail.Micros(time.Now())) {
 		t.settle(finding(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
 	}
+	if t.m.RequireTLS && !t.m.From.IsNull() {
+		t.settle(finding(mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which a web hook does not promise (REQUIRETLS)")))
+	}
 	for _, r := range t.pending {
 		if w.ctx.Err() != nil {
 			return t.untried()
@@ -144,8 +147,10 @@ func (w *worker) hooks() *http.Transport {
 	return w.hook
 }
 
-// judgeHook says what an answer means: a message is refused for good only by a 4xx that
-// is about it. Who we are (401, 407), when (408, 425, 429), 3xx and 5xx are mended later.
+// judgeHook says what an answer means. A message is refused for good only by a status
+// that says so of what was sent. Others that begin with 4 say that we are not let in, or
+// that the web hook is not there: 404 is what a wrong URL gives, which is to be mended
+// and bounces no mail.
 func judgeHook(answer *http.Response, now time.Time) problem {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxHookAnswer)) // words for people
 	code := answer.StatusCode
@@ -153,19 +158,16 @@ func judgeHook(answer *http.Response, now time.Time) problem {
 	if words := firstLine(string(text)); words != "" {
 		said = fmt.Sprintf("The web hook answers %d: %s", code, words)
 	}
-	later := false
-	switch code {
-	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		later = true
-	}
-	switch {
-	case code/100 == 2:
+	if code/100 == 2 {
 		return problem{result: queue.Delivered, code: 250, enhanced: "2.0.0", text: said}
-	case code == http.StatusRequestEntityTooLarge:
+	}
+	switch code {
+	case http.StatusRequestEntityTooLarge:
 		return finding(mail.Final(mail.MessageTooBig, said))
-	case code/100 == 4 && !later:
+	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusGone, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return finding(mail.Final(mail.Undefined, said))
-	case code/100 == 3:
+	}
+	if code/100 == 3 {
 		said += "; redirections are not followed"
 	}
 	p := finding(mail.Temporary(mail.SystemError, said))

@@ -140,8 +140,8 @@ func (o *Outbound) settings() Settings {
 // Deliver implements queue.Deliverer: one worker with at most one connection at
 // a time.
 func (o *Outbound) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	w := &worker{o: o, ctx: ctx, site: site, set: o.terms(ctx, site), recipients: maxRecipients, connections: math.MaxInt}
-	w.limit()
+	w := &worker{o: o, ctx: ctx, site: site}
+	w.refresh()
 	defer w.leave()
 	for job := next(); job != nil; job = next() {
 		done(job, w.serve(job))
@@ -154,6 +154,7 @@ type worker struct {
 	ctx  context.Context // of this call; ends when the server stops
 	site string
 	set  terms
+	read time.Time       // when the terms were
 	c    *client         // nil = none
 	hook *http.Transport // nil = none
 
@@ -163,6 +164,25 @@ type worker struct {
 	provider    string
 	connections int // to the provider, those that are kept without work too
 	recipients  int // in one transaction
+}
+
+// termsHold is how long a worker keeps to the terms that it has read: it may have work
+// for hours.
+const termsHold = time.Second
+
+// refresh takes over what the operator has changed.
+func (w *worker) refresh() {
+	now := time.Now()
+	if !w.read.IsZero() && now.Sub(w.read) < termsHold {
+		return
+	}
+	way := w.set.way
+	w.read, w.set, w.recipients, w.connections = now, w.o.terms(w.ctx, w.site), maxRecipients, math.MaxInt
+	w.limit()
+	if w.hook != nil && w.set.way != way {
+		w.hook.CloseIdleConnections()
+		w.hook = nil
+	}
 }
 
 // limit takes over what the site's provider bears.
@@ -200,12 +220,13 @@ func (w *worker) usable() bool {
 	if told := w.c.ext.maxMails; told > 0 {
 		most = min(most, told)
 	}
-	return !w.c.broken && !w.c.leaves && w.c.served < most && w.c.changed == w.set.since()
+	return !w.c.broken && !w.c.leaves && w.c.served < most && w.c.way == w.set.way
 }
 
 // serve delivers one message to its recipients at this site.
 func (w *worker) serve(job *queue.Job) []queue.Outcome {
 	t := newTransaction(w, job)
+	w.refresh()
 	w.set.demand = w.o.demand(w.set, w.site, w.provider)
 	if w.ctx.Err() != nil {
 		return nil // the queue takes it back untried
@@ -255,7 +276,7 @@ func (w *worker) connected(env mail.Envelope) *problem {
 		w.c.quit()
 	}
 	p := w.o.plan(w.ctx, w.site, w.set)
-	if !w.own() && w.adopt(p, env) {
+	if w.adopt(p, env) {
 		return nil
 	}
 	c, problem := w.connect(p, env)
@@ -263,9 +284,8 @@ func (w *worker) connected(env mail.Envelope) *problem {
 	return problem
 }
 
-// own tells whether the connections of the site are for it alone: those of a route have
-// its login, and its ports.
-func (w *worker) own() bool { return w.set.via != nil && w.set.via.route != "" }
+// shared names the connections to a host that sites may take over from each other.
+func (w *worker) shared(host string) string { return poolKey(w.set.way, host) }
 
 // adopt takes over an idle connection to one of the most preferred hosts of the site
 // that was made for another one.
@@ -276,7 +296,7 @@ func (w *worker) adopt(p plan, env mail.Envelope) bool {
 			continue
 		}
 		tried = t.host
-		key := poolKey(w.group, t.host)
+		key := poolKey(w.group, w.shared(t.host))
 		for c := w.o.pool.takeHost(key); c != nil; c = w.o.pool.takeHost(key) {
 			c.site, c.known, c.domain = w.site, t.known, t.domain
 			if w.c = c; w.usable() && c.addr.Port() == t.addr.Port() && w.fits(c) && w.safe(c, env) == nil {

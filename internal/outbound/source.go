@@ -31,11 +31,9 @@ func unbound(err error) bool {
 	return ok && call.Syscall == "bind"
 }
 
-// poolOf names the pool of source addresses that a message leaves by, "" = none. A mail
-// store by LMTP is near, and does not ask who we are; behind a proxy the address is that
-// of the proxy.
+// poolOf names the pool of source addresses that a message leaves by, "" = none.
 func (w *worker) poolOf(m *queue.Message) string {
-	if w.o.o.Sources == nil || w.set.via != nil && w.set.via.lmtp || w.proxy() != "" {
+	if w.o.o.Sources == nil || !w.set.pooled() {
 		return ""
 	}
 	return w.o.o.Sources.For(m)
@@ -117,7 +115,7 @@ func (w *worker) unopened(t target, err error) *problem {
 	}
 	t.source = w.tried
 	doing := "connect to"
-	if by := w.proxy(); by != "" && t.socket == "" {
+	if by := w.set.proxy(); by != "" && t.socket == "" {
 		doing = "connect by the proxy " + by + " to"
 	}
 	return trouble(t, doing, err)

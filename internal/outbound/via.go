@@ -3,6 +3,7 @@ package outbound
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -20,6 +21,7 @@ type terms struct {
 	relay  *Relay      // nil = it is no relay domain
 	lost   *mail.Fault // why it cannot be told where mail for the site goes
 	demand Demand      // of the operator
+	way    string      // see called
 }
 
 // via is who takes mail instead of a domain's own exchangers: the smart host of the
@@ -41,23 +43,28 @@ type via struct {
 // terms returns what holds for a site now.
 func (o *Outbound) terms(ctx context.Context, site string) terms {
 	t := terms{Settings: o.settings()}
+	t.via, t.relay, t.lost = o.wayOf(ctx, site, t.SmartHost)
+	t.way = t.called()
+	return t
+}
+
+func (o *Outbound) wayOf(ctx context.Context, site string, smart SmartHost) (v *via, r *Relay, lost *mail.Fault) {
 	if name, ok := route.OfSite(site); ok {
-		t.via = o.viaRoute(name)
-		return t
+		return o.viaRoute(name), nil, nil
 	}
 	if o.o.Relay != nil {
 		var err error
-		if t.relay, err = o.o.Relay(ctx, site); err != nil {
-			t.lost = mail.Temporary(mail.DirectoryFailure, "It cannot be told here where mail for "+site+" goes").Because(err)
-			return t
+		if r, err = o.o.Relay(ctx, site); err != nil {
+			return nil, nil, mail.Temporary(mail.DirectoryFailure, "It cannot be told here where mail for "+site+" goes").Because(err)
 		}
 	}
-	if t.relay != nil {
-		t.via = t.relay.onward()
-	} else if h := t.SmartHost; h.Host != "" {
-		t.via = &via{hosts: []route.Host{{Name: h.Host, Port: h.Port}}, user: h.User, password: h.Password, tls: cmp.Or(h.TLS, "starttls")}
+	switch {
+	case r != nil:
+		v = r.onward()
+	case smart.Host != "":
+		v = &via{hosts: []route.Host{{Name: smart.Host, Port: smart.Port}}, user: smart.User, password: smart.Password, tls: cmp.Or(smart.TLS, "starttls")}
 	}
-	return t
+	return v, r, nil
 }
 
 func (o *Outbound) viaRoute(name string) *via {
@@ -77,12 +84,30 @@ func (o *Outbound) viaRoute(name string) *via {
 	return v
 }
 
-// since is of when the way is, 0 for one that does not change.
-func (t terms) since() int64 {
-	if t.via == nil {
-		return 0
+// called names the way, "" for the exchangers of a domain: what was connected to for one
+// way is used for no other one, whose login, TLS or hosts may differ.
+func (t terms) called() string {
+	name := ""
+	switch v := t.via; {
+	case v == nil:
+	case v.route != "":
+		return fmt.Sprint("route ", v.route, " ", v.changed)
+	case v.relay:
+		name = "next host"
+	default:
+		name = fmt.Sprint("smart host ", v.hosts, " ", v.user, " ", v.tls)
 	}
-	return t.via.changed
+	if t.Proxy != "" {
+		name += " by " + t.Proxy
+	}
+	return name
+}
+
+// pooled tells whether a message leaves by a pool of source addresses, if one is for it.
+// Hosts that are ours, a mail store or the next hosts of a relay domain, do not ask who we
+// are and need no warm-up; behind a proxy the address is that of the proxy.
+func (t terms) pooled() bool {
+	return t.proxy() == "" && (t.via == nil || !t.via.lmtp && !t.via.relay && t.via.url == "")
 }
 
 // exchangers are its hosts in the order in which one attempt tries them. That a route
@@ -118,16 +143,16 @@ func (t terms) patient(f *mail.Fault) *mail.Fault {
 }
 
 // proxy is through which connections leave, "" for none: a route has its own alone.
-func (w *worker) proxy() string {
-	if w.own() {
-		return w.set.via.proxy
+func (t terms) proxy() string {
+	if t.via != nil && t.via.route != "" {
+		return t.via.proxy
 	}
-	return w.set.Proxy
+	return t.Proxy
 }
 
 // dialer is how connections are made on these terms.
 func (w *worker) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	p, err := dnsx.ParseProxy(w.proxy())
+	p, err := dnsx.ParseProxy(w.set.proxy())
 	if err != nil { // it was checked when it was set
 		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
 	}

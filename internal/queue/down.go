@@ -51,7 +51,7 @@ func (w *worker) judge(outcomes []Outcome) {
 	var unreached *Outcome
 	for i := range outcomes {
 		switch o := &outcomes[i]; {
-		case o.Result == NotTried, o.Aside:
+		case o.Result == NotTried, o.Aside, o.Unreached && o.Result == Refused: // by a rule of the operator: each message is ruled by itself
 		case !o.Unreached:
 			w.reached()
 			return
@@ -208,9 +208,10 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 }
 
 // What waits since its site could not be reached has a finding of ours of the class
-// "network and routing" (RFC 3463 §3.5), or a 421.
+// "network and routing" (RFC 3463 §3.5), or a 421; what waits for the warm-up of a source
+// address has 4.4.5.
 var releaseRisen = db.SQL(`UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient
-	WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND (ours = 1 AND enhanced LIKE '4.4.%' OR ours = 0 AND code = 421) LIMIT ?)`)
+	WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND (ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421) LIMIT ?)`)
 
 // raise makes due what waits for a site that can be reached again.
 func (q *Queue) raise(ctx context.Context) error {

@@ -157,7 +157,7 @@ func (s *Store) write(ctx context.Context, fn func(*db.Tx) error) error {
 	if err := s.o.DB.Write(ctx, fn); err != nil {
 		return err
 	}
-	s.o.DB.Announce(topic)
+	s.o.DB.Announce(topic, 0)
 	s.stale()
 	return s.load(ctx)
 }
@@ -172,9 +172,6 @@ func (s *Store) Set(ctx context.Context, r Route) error {
 		return err
 	}
 	return s.write(ctx, func(tx *db.Tx) error {
-		if err := room(tx, countRoutes, maxRoutes); err != nil {
-			return err
-		}
 		if _, err := tx.Exec(deleteHosts, r.Name); err != nil {
 			return err
 		}
@@ -185,14 +182,16 @@ func (s *Store) Set(ctx context.Context, r Route) error {
 		if err := tx.Insert(insertHost, rows...); err != nil {
 			return err
 		}
-		return tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth), r.Proxy})
+		err := tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth), r.Proxy})
+		return errors.Join(err, bounded(tx, countRoutes, maxRoutes))
 	})
 }
 
-func room(tx *db.Tx, count db.Stmt, most int) error {
+// bounded refuses a change that made more rows than there may be.
+func bounded(tx *db.Tx, count db.Stmt, most int) error {
 	var n int
 	err := tx.Row(count, nil, &n)
-	if err == nil && n >= most {
+	if err == nil && n > most {
 		err = ErrMany
 	}
 	return err
@@ -226,9 +225,6 @@ func (s *Store) SetRule(ctx context.Context, r Rule) error {
 		return err
 	}
 	return s.write(ctx, func(tx *db.Tx) error {
-		if err := room(tx, countRules, maxRules); err != nil {
-			return err
-		}
 		if r.Route != Direct {
 			var n int
 			if err := tx.Row(countRoute, []any{r.Route}, &n); err != nil {
@@ -238,7 +234,8 @@ func (s *Store) SetRule(ctx context.Context, r Rule) error {
 				return ErrNoRoute
 			}
 		}
-		return tx.Insert(insertRule, []any{string(r.What), r.Value, r.Route, mail.Micros(time.Now())})
+		err := tx.Insert(insertRule, []any{string(r.What), r.Value, r.Route, mail.Micros(time.Now())})
+		return errors.Join(err, bounded(tx, countRules, maxRules))
 	})
 }
 
