@@ -91,7 +91,7 @@ func (c *cli) domainSettings(cmd *cobra.Command, call control.Call[control.Domai
 	return cmd
 }
 
-// hosts leaves out what --to ” gives.
+// hosts leaves out what an empty --to gives.
 func hosts(list []string) []string {
 	out := []string{}
 	for _, h := range list {

@@ -204,9 +204,11 @@ func (c *cli) outboundLimit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "limit PROVIDER", Short: "Show or change what a provider is asked to bear",
 		Long: "Show or change what a provider is asked to bear. PROVIDER is the domain of the mail\n" +
-			"exchangers, as 'hayauma outbound explain' shows it, or * for all that have no limit\n" +
-			"of their own. What is set holds from the next message on, and outlives restarts.\n\n" +
-			"--tls may be set for a domain of recipients as well, which goes before its provider:\n" +
+			"exchangers, as 'hayauma outbound explain' shows it, route:NAME for a route, or * for\n" +
+			"all that have no limit of their own. What is set holds from the next message on, and\n" +
+			"outlives restarts.\n\n" +
+			"--tls is for mail exchangers: routes, the smart host and the next hosts of relay\n" +
+			"domains have settings of their own. It may be set for a domain of recipients as well, which goes before its provider:\n" +
 			"  opportunistic  if the host offers TLS; its certificate is not verified\n" +
 			"  required       no mail without TLS\n" +
 			"  verified       no mail unless the certificate names the host\n" +

@@ -21,16 +21,16 @@ func (c *cli) routeCommand() *cobra.Command {
 }
 
 const routeSetLong = `Make a route, or change the one of that name: what is said is all that holds then. It
-holds from the next attempt on. Without --password-stdin the password of the same user
-is kept.
+holds from the next attempt on. Without --password-stdin the password of the same user,
+or the secret of a web hook, is kept.
 
   smtp  a mail server: a smart host, or a gateway
   lmtp  a mail store (RFC 2033), of which each recipient has an answer of its own
   http  a web hook at --url, which gets each message by POST, once for each recipient
 
-A host is HOST[:PORT][,PREFERENCE[,WEIGHT]], of LMTP unix:/PATH too: those of a lower preference are tried first,
-the others if they cannot be reached; among equal ones each gets its share by weight.
-Without numbers a host has preference 0 and weight 1.
+A host is HOST[:PORT][,PREFERENCE[,WEIGHT]], of LMTP unix:/PATH too. Those of a lower
+preference are tried first, the others if they cannot be reached; among equal ones each
+gets its share by weight. Without numbers a host has preference 0 and weight 1.
 
   starttls       TLS by STARTTLS or no mail; the certificate is verified
   implicit       the same, TLS from the first octet on (port 465)
