@@ -14,8 +14,8 @@ type Demand struct {
 	From    string // in words: who says so
 }
 
-// demand returns what is asked of connections to a site; a smart host has settings of
-// its own.
+// demand returns what is asked of connections to a site; hosts that the operator names
+// (smart host, route, next hosts of a relay domain) have settings of their own.
 func (o *Outbound) demand(set terms, site, provider string) Demand {
 	if o.o.Demand == nil || set.via != nil {
 		return Demand{}

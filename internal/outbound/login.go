@@ -9,8 +9,8 @@ import (
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
-// login proves who we are to a smart host. Every failure is temporary: a wrong
-// password delays mail until somebody mends it, and never bounces it.
+// login proves who we are to a smart host, or a host of a route. Every failure is
+// temporary: a wrong password delays mail until somebody mends it, and never bounces it.
 func (w *worker) login(c *client) *problem {
 	smart := w.set.via
 	if kindOf(c) != "tls" {

@@ -52,8 +52,8 @@
 //
 // # Sites that are down
 //
-// A site none of whose hosts could be reached is tried by one message at a time,
-// after waits from half a minute to a quarter of an hour. What comes due for it
+// A site none of whose hosts could be reached, or lets anybody in (421), is tried by one
+// message at a time, after waits from half a minute to a quarter of an hour. What comes due for it
 // meanwhile has the finding of that attempt as if it had been tried itself, but
 // that a finding from before the end of its lifetime does not end it. Once a host
 // takes up a message, all that waits for the site for that reason is due.
