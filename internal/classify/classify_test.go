@@ -88,7 +88,7 @@ func TestOwnFindings(t *testing.T) {
 		{553, "5.6.7", "The address needs SMTPUTF8, which mx.example.com does not know", Protocol},
 		{530, "5.7.10", "The sender requires TLS, which cannot be had with mx.example.com", TLS},
 		{550, "5.7.30", "The sender requires TLS all the way, which mx.example.com does not promise (REQUIRETLS)", TLS},
-		{538, "4.7.11", "The smart host's login needs TLS, which is not there", TLS},
+		{538, "4.7.11", "The login needs TLS, which the host does not offer", TLS},
 		{451, "4.3.0", "Internal error during the attempt", System},
 		{554, "5.0.0", "Returned by the administrator", Other},
 	} {

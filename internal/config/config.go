@@ -272,8 +272,9 @@ type Outbound struct {
 	// The port used on the destination's MX. Anything but 25 is for tests and
 	// closed networks.
 	Port int `toml:"port" min:"1" max:"65535"`
-	// A server, as "host:port", that takes all mail for others instead of the
-	// destinations' own. Empty: none. Needed where port 25 is closed to us.
+	// A server, as "host:port", that takes mail for others instead of the destinations'
+	// own; that of relay domains, and what a route is for, goes its own way. Empty: none.
+	// Needed where port 25 is closed to us.
 	SmartHost string `toml:"smart_host"`
 	// The login at the smart host. Empty: no login.
 	SmartHostUser string `toml:"smart_host_user"`

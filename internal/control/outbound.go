@@ -91,6 +91,7 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if err != nil {
 		return Explained{}, named(in.Address, err)
 	}
+	in.Sender = cmp.Or(in.Sender, in.Account)
 	out := Explained{Domain: d.ASCII}
 	if out.Local, err = s.Directory.IsLocal(ctx, d); err != nil || out.Local {
 		return out, err

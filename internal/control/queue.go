@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -19,9 +18,6 @@ import (
 
 // maxHeaderShown bounds the header in the answer to QueueShow, in octets.
 const maxHeaderShown = 64 << 10
-
-// MainTenant is the name of the one tenant that there is.
-const MainTenant = "main"
 
 type queueVerb struct {
 	call  Call[QueueFilter, Touched]
@@ -75,6 +71,9 @@ func (s *Service) filter(ctx context.Context, f QueueFilter) (queue.Filter, erro
 	if err == nil {
 		out.Account, err = s.accountOf(ctx, f.Account)
 	}
+	if f.Tenant != "" && err == nil {
+		out.Tenant, err = s.tenant(ctx, f.Tenant)
+	}
 	if f.Class == "" || err != nil {
 		return out, err
 	}
@@ -114,12 +113,6 @@ func Classes() string {
 
 func (f QueueFilter) filter() (queue.Filter, error) {
 	out := queue.Filter{All: f.All, Limit: f.Limit, Host: f.Host, Reply: f.Reply, Tag: f.Tag, Provider: f.Provider, Stream: f.Stream, DryRun: f.DryRun}
-	if f.Tenant != "" {
-		if f.Tenant != MainTenant {
-			return out, fmt.Errorf("there is no tenant %q: the only one is %q", f.Tenant, MainTenant)
-		}
-		out.Tenant = account.MainTenant
-	}
 	if f.Before != "" {
 		at, err := time.Parse(time.RFC3339, f.Before)
 		if err != nil {

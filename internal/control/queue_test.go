@@ -82,7 +82,7 @@ func TestQueueFilters(t *testing.T) {
 				t.Errorf("%+v: %s", f, got)
 			}
 		}
-		refused(t, w, control.QueueList, control.QueueFilter{Tenant: "mine"}, `there is no tenant "mine": the only one is "main"`)
+		refused(t, w, control.QueueList, control.QueueFilter{Tenant: "mine"}, `mine: there is no such tenant`)
 		refused(t, w, control.QueueList, control.QueueFilter{Account: "alice"}, `alice: not a valid mail address`)
 		refused(t, w, control.QueueList, control.QueueFilter{Account: "carol@hayauma.test"}, `carol@hayauma.test: there is no such account`)
 		refused(t, w, control.QueueList, control.QueueFilter{}, "say which messages: ids, a domain, a route, a sender, a state, a host, a provider, a reply, a class, a tag, a stream, an account, a tenant, an age, or all")

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,9 +80,6 @@ func (s *Service) routeRuleList(ctx context.Context, _ Empty) ([]route.Rule, err
 	return out, nil
 }
 
-// mainTenant is the name of account.MainTenant.
-const mainTenant = "main"
-
 // ruleByID has an account by its id that is given by its address, and so a tenant.
 func (s *Service) ruleByID(ctx context.Context, r route.Rule) (route.Rule, error) {
 	switch {
@@ -95,10 +93,12 @@ func (s *Service) ruleByID(ctx context.Context, r route.Rule) (route.Rule, error
 			return r, named(r.Value, err)
 		}
 		r.Value = acc.ID.String()
-	case r.What == route.Tenant && r.Value == mainTenant:
-		r.Value = mail.ID(account.MainTenant).String()
 	case r.What == route.Tenant:
-		return r, fmt.Errorf("there is no tenant %q: the only one is %s", r.Value, mainTenant)
+		tenant, err := s.tenant(ctx, r.Value)
+		if err != nil {
+			return r, err
+		}
+		r.Value = tenant.String()
 	}
 	return r, nil
 }
@@ -108,8 +108,12 @@ func (s *Service) ruleByName(ctx context.Context, r route.Rule) (route.Rule, err
 	id, err := mail.ParseID(r.Value)
 	switch {
 	case err != nil || r.What != route.Account && r.What != route.Tenant:
-	case r.What == route.Tenant && id == account.MainTenant:
-		r.Value = mainTenant
+	case r.What == route.Tenant:
+		tenants, err := s.Directory.Tenants(ctx)
+		if err != nil {
+			return r, err
+		}
+		r.Value = cmp.Or(tenants[id], r.Value)
 	case r.What == route.Account:
 		acc, err := s.Directory.Get(ctx, id)
 		if err != nil && !errors.Is(err, account.ErrNoAccount) {

@@ -68,16 +68,8 @@ func (s *Service) sender(ctx context.Context, name string) (retry.Sender, error)
 		return retry.Sender{Scope: retry.Stream, Name: stream}, nil
 	}
 	if tenant, ok := strings.CutPrefix(name, "tenant:"); ok {
-		all, err := s.Directory.Tenants(ctx)
-		for id, known := range all {
-			if known == tenant {
-				return retry.ForTenant(id), nil
-			}
-		}
-		if err == nil {
-			err = account.ErrNoTenant
-		}
-		return retry.Sender{}, named(name, err)
+		id, err := s.tenant(ctx, tenant)
+		return retry.ForTenant(id), err
 	}
 	var who retry.Sender
 	_, err := s.onAccount(name, func(a mail.Address) error {

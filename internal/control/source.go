@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,11 @@ func (s *Service) sourcePlan(_ context.Context, in SourceQuestion) ([]source.Pla
 
 // sourceRule is a rule as it is kept: people name an account by its address.
 func (s *Service) sourceRule(ctx context.Context, in source.Rule) (source.Rule, error) {
+	if in.Kind == source.Tenant {
+		tenant, err := s.tenant(ctx, in.Name)
+		in.Name = tenant.String()
+		return in, err
+	}
 	if in.Kind != source.Account {
 		return in, nil
 	}
@@ -109,7 +115,14 @@ func (s *Service) sourceRuleRemove(ctx context.Context, in source.Rule) (Empty, 
 
 func (s *Service) sourceRuleList(ctx context.Context, _ Empty) ([]source.Rule, error) {
 	out := s.Sources.Rules()
+	tenants, err := s.Directory.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i := range out {
+		if id, err := mail.ParseID(out[i].Name); err == nil && out[i].Kind == source.Tenant {
+			out[i].Name = cmp.Or(tenants[id], out[i].Name)
+		}
 		if id, err := mail.ParseID(out[i].Name); err == nil && out[i].Kind == source.Account {
 			acc, err := s.Directory.Get(ctx, id)
 			if errors.Is(err, account.ErrNoAccount) {

@@ -20,7 +20,7 @@ import (
 
 var (
 	errInjected = errors.New("the remote sent data before the TLS handshake")
-	errNoTLS    = errors.New("the smart host offers no STARTTLS")
+	errNoTLS    = errors.New("it offers no STARTTLS")
 )
 
 // connect tries the hosts of the site until one of them is ready for mail, and may

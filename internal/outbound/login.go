@@ -14,7 +14,7 @@ import (
 func (w *worker) login(c *client) *problem {
 	smart := w.set.via
 	if kindOf(c) != "tls" {
-		return about(c, finding(mail.Temporary(mail.EncryptionNeeded, "The smart host's login needs TLS, which is not there")))
+		return about(c, finding(mail.Temporary(mail.EncryptionNeeded, "The login needs TLS, which the host does not offer")))
 	}
 	var reply smtp.Reply
 	var err error
@@ -24,13 +24,13 @@ func (w *worker) login(c *client) *problem {
 	case slices.Contains(c.ext.auth, "LOGIN"):
 		reply, err = w.loginMechanism(c, smart)
 	default:
-		return about(c, finding(mail.Temporary(mail.AuthMechanism, "The smart host offers neither AUTH PLAIN nor AUTH LOGIN")))
+		return about(c, finding(mail.Temporary(mail.AuthMechanism, "The host offers neither AUTH PLAIN nor AUTH LOGIN")))
 	}
 	if err != nil {
 		return trouble(c.target(), "AUTH to", err)
 	}
 	if reply.Code != 235 {
-		w.o.o.Logger.Error("the smart host refuses our login", "host", c.host, "code", reply.Code, "reply", reply.Text())
+		w.o.o.Logger.Error("the host refuses our login", "host", c.host, "code", reply.Code, "reply", reply.Text())
 		p := refusal(c, reply)
 		p.result = queue.TryLater
 		return p
