@@ -26,10 +26,11 @@ func TestSource(t *testing.T) {
 	explain("source  127.0.0.1 (no pool: the system chooses it)")
 	s.do("", "source", "rule", "add", "new", "--tag", "bulk")
 	s.do("", "source", "rule", "add", "old", "--account", "alice@one.test")
+	s.do("", "source", "rule", "add", "old", "--tenant", "main")
 	explain("source  127.0.0.61 of pool old, weight 1\n", "--account", "alice@one.test")
 	explain("source  127.0.0.62 of pool new, weight 3, as new.one.test; warm-up: day 1 of 3, 0 of 20 sent\n"+
 		"        127.0.0.61 of pool old, weight 1, for the overflow\n", "--tag", "bulk")
-	if got := squeezed(s.do("", "source", "rule", "list")); !strings.Contains(got, "tag bulk new account alice@one.test old") {
+	if got := squeezed(s.do("", "source", "rule", "list")); !strings.Contains(got, "tag bulk new account alice@one.test old") || !strings.Contains(got, "tenant main old") {
 		t.Error(got)
 	}
 	if got := squeezed(s.do("", "source", "pool", "list")); !strings.Contains(got, "new old 127.0.0.62 new.one.test 3 since 2") || !strings.Contains(got, "old - 127.0.0.61 - 1 done") {
@@ -44,6 +45,7 @@ func TestSource(t *testing.T) {
 		{"still that of tag bulk", "source", "pool", "remove", "new"},
 		{"there is no pool", "source", "plan", "other"},
 		{"there is no rule", "source", "rule", "remove", "--everyone"},
+		{"there is no such tenant", "source", "rule", "add", "old", "--tenant", "another"},
 	} {
 		s.fails(c[0], "", c[1:]...)
 	}
@@ -51,6 +53,8 @@ func TestSource(t *testing.T) {
 		t.Errorf("exit %d, %q", got.code, got.stderr)
 	}
 	s.do("", "account", "remove", "alice@one.test")
+	s.fails("still that of a rule by --tenant", "", "source", "pool", "remove", "old")
+	s.do("", "source", "rule", "remove", "--tenant", "main")
 	s.fails("still takes the overflow of new", "", "source", "pool", "remove", "old")
 	if got := s.do("", "source", "rule", "list"); strings.Contains(got, "account") {
 		t.Errorf("the account is gone:\n%s", got)

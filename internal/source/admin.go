@@ -127,7 +127,11 @@ func (s *Store) RemovePool(ctx context.Context, name string) error {
 		gone = st.pools[name].Addresses
 		for key, pool := range st.rules {
 			if pool == name {
-				return fmt.Errorf("the pool %s is still that of %s: remove that rule first", name, strings.TrimSpace(string(key.kind)+" "+key.name))
+				who := string(key.kind) + " " + key.name
+				if key.kind != Tag && key.kind != Stream {
+					who = "a rule by --" + string(key.kind) // its name is an id
+				}
+				return fmt.Errorf("the pool %s is still that of %s: 'hayauma source rule list' shows it; remove that rule first", name, who)
 			}
 		}
 		for _, p := range st.pools {
