@@ -47,7 +47,7 @@ func TestAConnectionServesItsWayAlone(t *testing.T) {
 		t.Errorf("%d connections, want one for each way: %s", got, w.dials())
 	}
 	w.set.SmartHost.User = "another"
-	w.want(w.send("e@x.test"), good)
+	w.want(w.send("e@y.test"), good)
 	if got := logins(); got[4] != "another" {
 		t.Errorf("logins %q", got)
 	}

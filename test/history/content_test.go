@@ -83,7 +83,7 @@ const peer = "client.test"
 func traced(to []string) int {
 	id := mail.ID(1).String()
 	n := len("Received: from " + peer + " ([192.0.2.7])\r\n\tby " + hostname + " with ESMTP id " + id)
-	if len(to) == 1 {
+	if len(to) == 1 && address(to[0]).IsASCII() {
 		n += len("\r\n\tfor <" + address(to[0]).ASCII() + ">")
 	}
 	return n + len(";\r\n\t"+time.RFC1123Z+"\r\n")

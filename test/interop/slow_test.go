@@ -40,7 +40,8 @@ smtpd_client_event_limit_exceptions =
 				n.Submit(fmt.Sprintf("load-%d", i), "x@p.test")
 			}
 			n.Run("", "queue", "release", "--all")
-			testkit.Eventually(t, 2*node.Patience, "an empty queue", func() bool { return len(n.Queue()) == 0 })
+			// A door that is closed is knocked at again after half a minute, some times in turn.
+			testkit.Eventually(t, 6*node.Patience, "an empty queue", func() bool { return len(n.Queue()) == 0 })
 			testkit.Eventually(t, node.Patience, "the end of the queue of Postfix", func() bool {
 				return strings.Count(p.log(), ": removed\n") >= messages
 			})

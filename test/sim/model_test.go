@@ -487,7 +487,9 @@ func (m *model) judge(r *recipient, row row, now int64) string {
 		return fmt.Sprintf("due at %d", r.last.Recipient.Next)
 	case row.state == queue.Queued && row.next > max(now+m.rest(), r.m.Release, r.last.Recipient.Next):
 		return "nobody knows why it waits"
-	case (row.state == queue.Leased) != (row.owner != 0):
+	case row.state == queue.Held && row.owner > 16:
+		return "it is not known who holds it"
+	case row.state != queue.Held && (row.state == queue.Leased) != (row.owner != 0):
 		return "a lease without an owner, or the other way round"
 	case row.state == queue.Leased && m.owners[row.owner]:
 		return "leased by a process that is gone, though that was recovered"
@@ -516,7 +518,7 @@ func (m *model) moved(r *recipient, row row, now int64) bool {
 func (m *model) dying() {
 	rows, _ := m.rows()
 	for _, r := range rows {
-		if r.owner != 0 {
+		if r.state == queue.Leased {
 			m.gone = append(m.gone, r.owner)
 		}
 	}
