@@ -82,8 +82,8 @@ func (s *Service) routeRuleList(ctx context.Context, _ Empty) ([]route.Rule, err
 
 // ruleByID has an account by its id that is given by its address, and so a tenant.
 func (s *Service) ruleByID(ctx context.Context, r route.Rule) (route.Rule, error) {
-	switch {
-	case r.What == route.Account:
+	switch r.What {
+	case route.Account:
 		a, err := mail.ParseAddress(r.Value)
 		if err != nil {
 			return r, named(r.Value, err)
@@ -93,7 +93,7 @@ func (s *Service) ruleByID(ctx context.Context, r route.Rule) (route.Rule, error
 			return r, named(r.Value, err)
 		}
 		r.Value = acc.ID.String()
-	case r.What == route.Tenant:
+	case route.Tenant:
 		tenant, err := s.tenant(ctx, r.Value)
 		if err != nil {
 			return r, err
