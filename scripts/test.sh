@@ -34,7 +34,7 @@ bin/testreport $strict -- \
 [ "${PKGS:-./...}" = ./... ] || exit 0
 
 # Once more, on the other engines, all that keeps rows or bodies.
-engines='./internal/account/... ./internal/policy/... ./internal/mailbox ./internal/queue ./internal/relay/event ./internal/intake
+engines='./internal/account/... ./internal/policy/... ./internal/mailbox ./internal/queue/... ./internal/route ./internal/source ./internal/relay/event ./internal/intake
 	./internal/bounce ./internal/feedback ./internal/outbound/sts ./internal/shaping ./internal/report/... ./internal/control ./internal/smtpd ./internal/access/... ./internal/blob/...
 	./internal/move ./internal/app ./test/e2e'
 echo "test: the same on PostgreSQL, with bodies in it"
