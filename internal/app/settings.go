@@ -18,6 +18,7 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/returnpath"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/smtpd"
 )
 
@@ -122,7 +123,7 @@ func (a *app) relayDomain(ctx context.Context, site string) (*outbound.Relay, er
 		if err != nil {
 			return nil, err
 		}
-		out.To = append(out.To, outbound.Hop{Host: host, Port: port})
+		out.To = append(out.To, route.Host{Name: host, Port: port})
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/policy/callahead"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -40,7 +41,7 @@ func TestAskRecipient(t *testing.T) {
 			w := newWorld(t, "m.test. 60 A 10.0.0.1")
 			mx := testkit.StartMX(t, testkit.MXOptions{}, c.rules...)
 			w.route("10.0.0.1:2525", mx)
-			w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "m.test", Port: 2525})}
+			w.relays = map[string]*outbound.Relay{"x.test": hops(route.Host{Name: "m.test", Port: 2525})}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			got := w.o.AskRecipient(ctx, "x.test", w.address(c.to))
@@ -66,7 +67,7 @@ func TestAskTheSecondHost(t *testing.T) {
 	w.set.ConnectTimeout = time.Minute
 	w.route("10.0.0.2:25", testkit.StartMX(t, testkit.MXOptions{}))
 	w.routes["10.0.0.1:25"] = ""
-	w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "10.0.0.1"}, outbound.Hop{Host: "10.0.0.2"})}
+	w.relays = map[string]*outbound.Relay{"x.test": hops(route.Host{Name: "10.0.0.1"}, route.Host{Name: "10.0.0.2"})}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if got := w.o.AskRecipient(ctx, "x.test", w.address("u@x.test")); got.Verdict != callahead.Taken {
@@ -77,7 +78,7 @@ func TestAskTheSecondHost(t *testing.T) {
 func TestAskWhereNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m.test. 60 A 10.0.0.1", "us.test. 60 A 10.0.0.9")
-	w.relays = map[string]*outbound.Relay{"down.test": hops(outbound.Hop{Host: "m.test"}), "loop.test": hops(outbound.Hop{Host: "us.test"})}
+	w.relays = map[string]*outbound.Relay{"down.test": hops(route.Host{Name: "m.test"}), "loop.test": hops(route.Host{Name: "us.test"})}
 	for to, want := range map[string]string{"u@down.test": "connection refused", "u@loop.test": "leads back", "u@nowhere.test": "does not exist"} {
 		if got := w.o.AskRecipient(t.Context(), w.address(to).Domain.ASCII, w.address(to)); got.Verdict != callahead.Silent || !strings.Contains(got.Reply, want) {
 			t.Errorf("%s: %+v", to, got)
@@ -94,7 +95,7 @@ func TestAskKeepsItsConnection(t *testing.T) {
 	w.tls = ca.ClientConfig("")
 	mx := testkit.StartMX(t, testkit.MXOptions{TLS: ca.ServerConfig(t, "m.test")}, testkit.MXRule{Command: "RCPT", Contains: "gone", Reply: "550 5.1.1 who?"})
 	w.route("10.0.0.1:25", mx)
-	relay := hops(outbound.Hop{Host: "m.test"})
+	relay := hops(route.Host{Name: "m.test"})
 	relay.Verify = true
 	w.relays = map[string]*outbound.Relay{"x.test": relay}
 	ask := func(to string) callahead.Verdict {

@@ -11,14 +11,8 @@ import (
 
 // Relay is how mail for a relay domain goes on.
 type Relay struct {
-	To     []Hop // in the order in which they are tried; none = the domain's mail exchangers
-	Verify bool  // of To: each has to prove who it is
-}
-
-// Hop is a host that mail is to go to.
-type Hop struct {
-	Host string // a name, or an address without brackets
-	Port int    // 0 = Settings.Port
+	To     []route.Host // in the order in which they are tried, port 0 = Settings.Port; none = the domain's mail exchangers
+	Verify bool         // of To: each has to prove who it is
 }
 
 // onward is the way on for a relay domain with next hosts of its own, nil without: then
@@ -30,7 +24,8 @@ func (r *Relay) onward() *via {
 	}
 	v := &via{tls: "opportunistic", relay: true}
 	for i, h := range r.To {
-		v.hosts = append(v.hosts, route.Host{Name: h.Host, Port: h.Port, Preference: i})
+		h.Preference = i
+		v.hosts = append(v.hosts, h)
 	}
 	return v
 }
@@ -41,8 +36,8 @@ func (t terms) verifies() bool { return t.relay != nil && t.via != nil && t.rela
 // leads tells whether a connection ends where mail for the site goes now, as far as
 // the operator names next hosts.
 func (t terms) leads(c *client) bool {
-	return t.relay == nil || len(t.relay.To) == 0 || slices.ContainsFunc(t.relay.To, func(h Hop) bool {
-		return h.Host == c.host && cmp.Or(h.Port, t.Port) == int(c.addr.Port())
+	return t.relay == nil || len(t.relay.To) == 0 || slices.ContainsFunc(t.relay.To, func(h route.Host) bool {
+		return h.Name == c.host && cmp.Or(h.Port, t.Port) == int(c.addr.Port())
 	})
 }
 

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
-func hops(list ...outbound.Hop) *outbound.Relay { return &outbound.Relay{To: list} }
+func hops(list ...route.Host) *outbound.Relay { return &outbound.Relay{To: list} }
 
 func TestRelayDomain(t *testing.T) {
 	t.Parallel()
@@ -20,7 +21,7 @@ func TestRelayDomain(t *testing.T) {
 		"x.test. 60 MX 10 m.test.", "x.test. 60 MX 20 us.test.", "x.test. 60 MX 30 n.test.", "m.test. 60 A 10.0.0.1", "n.test. 60 A 10.0.0.2",
 		"a.test. 60 A 10.0.0.3", "b.test. 60 A 10.0.0.4", "us.test. 60 A 10.0.0.9", "loop.test. 60 MX 10 us.test.", "null.test. 60 MX 0 .",
 	}
-	a, b := outbound.Hop{Host: "a.test"}, outbound.Hop{Host: "b.test", Port: 2525}
+	a, b := route.Host{Name: "a.test"}, route.Host{Name: "b.test", Port: 2525}
 	for _, c := range []struct {
 		name, to string
 		relay    *outbound.Relay
@@ -32,17 +33,17 @@ func TestRelayDomain(t *testing.T) {
 		{"the next host, whatever the MX are", "u@x.test", hops(a), nil, "10.0.0.3:25", ok, "10.0.0.3:25"},
 		{"the second where the first is down", "u@x.test", hops(a, b), nil, "10.0.0.4:2525", ok, "10.0.0.3:25 10.0.0.4:2525"},
 		{"the first while it is up", "u@x.test", hops(b, a), nil, "10.0.0.4:2525", ok, "10.0.0.4:2525"},
-		{"an address", "u@x.test", hops(outbound.Hop{Host: "2001:db8::7"}), nil, "[2001:db8::7]:25", ok, "[2001:db8::7]:25"},
+		{"an address", "u@x.test", hops(route.Host{Name: "2001:db8::7"}), nil, "[2001:db8::7]:25", ok, "[2001:db8::7]:25"},
 		{"beside a smart host", "u@x.test", hops(a), func(w *world) { w.set.SmartHost = outbound.SmartHost{Host: "smart.test", Port: 25} }, "10.0.0.3:25", ok, "10.0.0.3:25"},
 		{"the backup: those preferred to us", "u@x.test", hops(), nil, "10.0.0.1:25", ok, "10.0.0.1:25"},
 		{"the backup: the primary is down", "u@x.test", hops(), nil, "10.0.0.2:25", "deferred 451 4.4.1 ours", "10.0.0.1:25"},
 		{"the backup, beside a smart host", "u@x.test", hops(), func(w *world) { w.set.SmartHost = outbound.SmartHost{Host: "smart.test", Port: 25} }, "10.0.0.1:25", ok, "10.0.0.1:25"},
 		{"we are its MX, and nobody else is named", "u@loop.test", hops(), nil, "", "deferred 451 4.4.6 ours", "-"},
-		{"the next host is us by its name", "u@x.test", hops(outbound.Hop{Host: "us.test"}), nil, "", "deferred 451 4.4.6 ours", "-"},
-		{"another program of our host", "u@x.test", hops(outbound.Hop{Host: "us.test", Port: 10025}), nil, "10.0.0.9:10025", ok, "10.0.0.9:10025"},
+		{"the next host is us by its name", "u@x.test", hops(route.Host{Name: "us.test"}), nil, "", "deferred 451 4.4.6 ours", "-"},
+		{"another program of our host", "u@x.test", hops(route.Host{Name: "us.test", Port: 10025}), nil, "10.0.0.9:10025", ok, "10.0.0.9:10025"},
 		{"the next host is a listener of ours", "u@x.test", hops(b), func(w *world) { w.ours = netip.MustParseAddrPort("10.0.0.4:2525") }, "", "deferred 451 4.4.6 ours", "-"},
-		{"behind us nobody is tried", "u@x.test", hops(a, b, outbound.Hop{Host: "10.0.0.5"}), func(w *world) { w.ours = netip.MustParseAddrPort("10.0.0.4:2525") }, "10.0.0.5:25", "deferred 451 4.4.1 ours", "10.0.0.3:25"},
-		{"a next host without address keeps the mail", "u@x.test", hops(outbound.Hop{Host: "gone.test"}), nil, "", "deferred 451 4.4.4 ours", "-"},
+		{"behind us nobody is tried", "u@x.test", hops(a, b, route.Host{Name: "10.0.0.5"}), func(w *world) { w.ours = netip.MustParseAddrPort("10.0.0.4:2525") }, "10.0.0.5:25", "deferred 451 4.4.1 ours", "10.0.0.3:25"},
+		{"a next host without address keeps the mail", "u@x.test", hops(route.Host{Name: "gone.test"}), nil, "", "deferred 451 4.4.4 ours", "-"},
 		{"the domain is gone from DNS", "u@gone.test", hops(), nil, "", "deferred 451 4.1.2 ours", "-"},
 		{"a null MX keeps the mail", "u@null.test", hops(), nil, "", "deferred 451 4.1.10 ours", "-"},
 		{"it cannot be told", "u@x.test", hops(a), func(w *world) { w.lost = errors.New("no database") }, "10.0.0.3:25", "deferred 451 4.4.3 ours", "-"},
@@ -86,7 +87,7 @@ func TestRelayDomainVerifies(t *testing.T) {
 		"bad.test":   "deferred 454 4.7.5 ours",
 		"plain.test": "deferred 454 4.7.4 ours",
 	} {
-		relay.To = []outbound.Hop{{Host: host}}
+		relay.To = []route.Host{{Name: host}}
 		got := w.send("u@x.test")
 		w.want(got, want)
 		if want := "the relay domain x.test demands"; got[0].Ours && !strings.Contains(got[0].Reply, want) {
@@ -106,7 +107,7 @@ func TestRelayDomainMoves(t *testing.T) {
 	w.route("10.0.0.1:25", old)
 	w.route("10.0.0.2:25", fresh)
 	w.route("10.0.0.1:2525", fresh)
-	for i, hop := range []outbound.Hop{{Host: "a.test"}, {Host: "b.test"}, {Host: "a.test"}, {Host: "a.test", Port: 2525}} {
+	for i, hop := range []route.Host{{Name: "a.test"}, {Name: "b.test"}, {Name: "a.test"}, {Name: "a.test", Port: 2525}} {
 		w.relays = map[string]*outbound.Relay{"x.test": hops(hop)}
 		w.want(w.send("u@x.test"), "delivered 250 2.0.0 theirs")
 		if got, want := len(old.Messages()), []int{1, 1, 2, 2}[i]; got != want {
@@ -123,7 +124,7 @@ func TestRelayDomainAtAnotherPort(t *testing.T) {
 	public, inside := testkit.StartMX(t, testkit.MXOptions{}), testkit.StartMX(t, testkit.MXOptions{})
 	w.route("10.0.0.1:25", public)
 	w.route("10.0.0.1:2525", inside)
-	w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "a.test", Port: 2525})}
+	w.relays = map[string]*outbound.Relay{"x.test": hops(route.Host{Name: "a.test", Port: 2525})}
 	for _, to := range []string{"u@y.test", "u@x.test", "u@y.test"} {
 		w.want(w.send(to), "delivered 250 2.0.0 theirs")
 	}
@@ -135,7 +136,7 @@ func TestRelayDomainAtAnotherPort(t *testing.T) {
 func TestExplainOfARelayDomain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a.test. 60 A 10.0.0.1", "mx.mail.example.com. 60 A 10.0.0.2")
-	w.relays = map[string]*outbound.Relay{"x.test": {To: []outbound.Hop{{Host: "mx.mail.example.com"}, {Host: "a.test", Port: 26}}, Verify: true}}
+	w.relays = map[string]*outbound.Relay{"x.test": {To: []route.Host{{Name: "mx.mail.example.com"}, {Name: "a.test", Port: 26}}, Verify: true}}
 	r := w.o.Explain(t.Context(), w.address("u@x.test").Domain)
 	if r.By != "next host" || len(r.Hosts) != 2 || r.Hosts[1].Addresses[0] != "10.0.0.1:26" || !strings.Contains(r.TLS, "verified (relay domain)") {
 		t.Errorf("%+v", r)

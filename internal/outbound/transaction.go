@@ -261,9 +261,7 @@ func (e *exchange) recipient(r queue.Recipient, reply smtp.Reply) {
 	case len(e.accepted) > 0 && tooMany(reply):
 		e.keep = append(e.keep, r)
 	default:
-		p := e.judged(reply)
-		p.strained = false // a full mailbox, greylisting: it is about this recipient alone
-		e.t.note(r, *p)
+		e.t.note(r, *e.judged(reply))
 	}
 }
 
@@ -276,7 +274,7 @@ func tooMany(r smtp.Reply) bool {
 // judged is a reply to a command about the message: its class decides.
 func (e *exchange) judged(reply smtp.Reply) *problem {
 	p := refusal(e.c, reply)
-	p.strained = false // it is about the message; note knows 421, and the queue asks about the rest
+	p.strained = false // it is about the message or a recipient; note knows 421, and the queue asks about the rest
 	switch {
 	case reply.Class() == 2:
 		p.result, p.reports, p.watches = queue.Delivered, e.c.ext.dsn, e.c.ext.deliverBy

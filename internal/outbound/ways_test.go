@@ -30,7 +30,7 @@ func TestAConnectionServesItsWayAlone(t *testing.T) {
 	m := testkit.StartMX(t, testkit.MXOptions{Auth: true, TLS: ca.ServerConfig(t, "h.test")})
 	w.route("10.0.0.1:25", m)
 	w.set.SmartHost = outbound.SmartHost{Host: "h.test", Port: 25, User: "me", Password: "p"}
-	w.relays = map[string]*outbound.Relay{"relay.test": hops(outbound.Hop{Host: "h.test"})}
+	w.relays = map[string]*outbound.Relay{"relay.test": hops(route.Host{Name: "h.test"})}
 	logins := func() (out []string) {
 		for _, got := range m.Messages() {
 			out = append(out, got.Login)
@@ -105,7 +105,7 @@ func TestOurHostsNeedNoWarmUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "n.test. 60 A 10.0.0.1")
 	w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}))
-	w.relays = map[string]*outbound.Relay{"x.test": hops(outbound.Hop{Host: "n.test"})}
+	w.relays = map[string]*outbound.Relay{"x.test": hops(route.Host{Name: "n.test"})}
 	p := w.pools()
 	p.pool(source.Pool{Name: "bulk", WarmUp: []int{1}}, source.Addition{Address: "127.0.0.21", WarmUp: true})
 	for range 3 {
