@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/timerslack"
 )
 
 // sameSignal is how close together two signals are one: some programs signal
@@ -20,7 +23,9 @@ var version = "dev"
 
 func main() {
 	args := arguments(os.Args)
-	calmMonitor(args)
+	if slices.Contains(args, "serve") {
+		timerslack.Widen()
+	}
 	c := &cli{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, program: os.Args[0]}
 	os.Exit(c.run(context.Background(), args))
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -20,9 +22,10 @@ const nameserverPort53 = "127.0.0.153:53"
 // leads to 127.0.0.1, one of many destinations one that leads to an address of its
 // own, and nothing else.
 type nameserver struct {
-	addr     string
-	udp, tcp *dns.Server
-	done     chan error
+	addr string
+	udp  net.PacketConn
+	tcp  *dns.Server
+	wg   sync.WaitGroup
 }
 
 const mxHost = "mx.load.invalid."
@@ -33,26 +36,45 @@ func startNameserver(ctx context.Context, addr string) (*nameserver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name server: %w", err)
 	}
-	n := &nameserver{addr: pc.LocalAddr().String(), done: make(chan error, 2)}
-	started := make(chan struct{}, 2)
-	note := func() { started <- struct{}{} }
-	n.udp = &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(answer), NotifyStartedFunc: note}
-	n.tcp = &dns.Server{Listener: ln, Handler: dns.HandlerFunc(answer), NotifyStartedFunc: note}
-	for _, s := range []*dns.Server{n.udp, n.tcp} {
-		go func() { n.done <- s.ActivateAndServe() }()
+	n := &nameserver{addr: pc.LocalAddr().String(), udp: pc}
+	started := make(chan struct{})
+	n.tcp = &dns.Server{Listener: ln, NotifyStartedFunc: func() { close(started) },
+		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			_ = w.WriteMsg(answer(q)) // the asker will ask again
+		})}
+	ended := make(chan error, 1)
+	n.wg.Go(func() { ended <- n.tcp.ActivateAndServe() })
+	for range runtime.GOMAXPROCS(0) {
+		n.wg.Go(n.datagrams)
 	}
-	for range 2 {
-		select {
-		case <-started:
-		case err := <-n.done:
-			n.stop()
-			return nil, fmt.Errorf("name server: %w", err)
-		case <-time.After(startLimit):
-			n.stop()
-			return nil, errors.New("name server: not started in time")
+	select {
+	case <-started:
+		return n, nil
+	case err = <-ended:
+	case <-time.After(startLimit):
+		err = errors.New("not started in time")
+	}
+	n.stop()
+	return nil, fmt.Errorf("name server: %w", err)
+}
+
+// datagrams answers over UDP. It does as little as it can: with many destinations it
+// has more to do than the sink.
+func (n *nameserver) datagrams() {
+	var in, out [dns.MinMsgSize]byte
+	for {
+		size, from, err := n.udp.ReadFrom(in[:])
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		q := new(dns.Msg)
+		if err != nil || q.Unpack(in[:size]) != nil || q.Response {
+			continue
+		}
+		if reply, err := answer(q).PackBuffer(out[:]); err == nil {
+			_, _ = n.udp.WriteTo(reply, from) // the asker will ask again
 		}
 	}
-	return n, nil
 }
 
 // samePort finds a port that is free over UDP and TCP: what is free over one may
@@ -76,8 +98,10 @@ func samePort(ctx context.Context, addr string) (net.PacketConn, net.Listener, e
 }
 
 func (n *nameserver) stop() {
-	_ = n.udp.Shutdown() // it fails only if it was not running
-	_ = n.tcp.Shutdown()
+	_ = n.udp.Close()    // nothing is kept that could be lost
+	_ = n.tcp.Shutdown() // it fails only if it was not running
+	_ = n.tcp.Listener.Close()
+	n.wg.Wait()
 }
 
 // destination is one of many domains, or its host. The host is in a zone of its
@@ -103,7 +127,8 @@ func destinationOf(name string) (d destination, ok bool) {
 	return destination{number: n, zone: digits + ".invalid.", isMX: isMX}, true
 }
 
-func answer(w dns.ResponseWriter, q *dns.Msg) {
+// answer is the reply to a question.
+func answer(q *dns.Msg) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	m.Authoritative = true
@@ -125,5 +150,5 @@ func answer(w dns.ResponseWriter, q *dns.Msg) {
 			m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.IPv4(127, 0, 0, 1)})
 		}
 	}
-	_ = w.WriteMsg(m) // the asker will ask again
+	return m
 }

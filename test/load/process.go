@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/timerslack"
 )
 
 const (
@@ -61,7 +63,7 @@ func startProcess(ctx context.Context, l launch) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr = p.lines, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = stopLimit
-	if err := p.cmd.Start(); err != nil {
+	if err := timerslack.Usual(p.cmd.Start); err != nil {
 		_ = log.Close() // nothing was written
 		return nil, fmt.Errorf("start %s: %w", l.program, err)
 	}

@@ -29,6 +29,7 @@ type Sink struct {
 	wg     sync.WaitGroup
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{} // nil once closed
+	idle   sync.Pool             // of *sinkSession
 }
 
 // idleLimit ends a sink's connection on which nothing happens.
@@ -154,8 +155,12 @@ type sinkSession struct {
 }
 
 func (s *Sink) serve(c net.Conn) {
-	ss := &sinkSession{sink: s, buf: make([]byte, 64<<10), out: make([]byte, 0, 1024)}
-	ss.out = append(ss.out, "220 sink.invalid ESMTP\r\n"...)
+	ss, ok := s.idle.Get().(*sinkSession)
+	if !ok {
+		ss = &sinkSession{sink: s, buf: make([]byte, 64<<10), out: make([]byte, 0, 1024)}
+	}
+	defer s.idle.Put(ss)
+	*ss = sinkSession{sink: s, buf: ss.buf, out: append(ss.out[:0], "220 sink.invalid ESMTP\r\n"...)}
 	for !ss.quit {
 		if len(ss.out) > 0 {
 			if _, err := c.Write(ss.out); err != nil {

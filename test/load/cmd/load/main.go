@@ -6,9 +6,11 @@ import (
 	"context"
 	"os"
 
+	"github.com/hayauma/hayauma/internal/timerslack"
 	"github.com/hayauma/hayauma/test/load"
 )
 
 func main() {
+	timerslack.Widen()
 	os.Exit(load.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
