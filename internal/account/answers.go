@@ -14,6 +14,17 @@ const (
 	maxDomains = 10000
 )
 
+// maxList is of how many domains of ours all are remembered, so that any other name is
+// known to be a stranger's. Of more than that each is asked for when it is met.
+const maxList = 1000
+
+// What is known of the list of our domains.
+const (
+	unread = iota
+	whole  // answers.domains has all, and none but ours
+	long   // more than maxList
+)
+
 // answer is where a key leads. It is shared and never changes.
 type answer struct {
 	target  Target
@@ -32,6 +43,7 @@ type answers struct {
 	leads   int                // sum of the weights in found
 	names   map[string]*answer // by the key of an address found elsewhere: tagged, caught or nowhere
 	domains map[string]standing
+	list    int // unread, whole or long
 }
 
 // clear forgets everything: something changed.
@@ -39,7 +51,7 @@ func (c *answers) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	c.domains = map[string]standing{}
+	c.domains, c.list = map[string]standing{}, unread
 	c.forget()
 }
 

@@ -1,11 +1,28 @@
 package account
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 
+	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
 	"github.com/hayauma/hayauma/internal/mail"
 )
+
+// counted counts the reads.
+type counted struct {
+	db.DB
+	reads atomic.Int64
+}
+
+func (c *counted) Read(ctx context.Context, fn func(*db.Tx) error) error {
+	c.reads.Add(1)
+	return c.DB.Read(ctx, fn)
+}
 
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
@@ -55,6 +72,7 @@ func TestASlowReaderLeavesNothingStale(t *testing.T) {
 	c.keep(version, "x@e.test", "x@e.test", &answer{})
 	c.keep(version, "y@e.test", "", &answer{})
 	c.keepDomain(version, "e.test", standing{local: true})
+	c.keepList(version, map[string]standing{"e.test": {local: true}})
 	if len(c.found)+len(c.names)+len(c.domains)+c.leads != 0 {
 		t.Errorf("%+v", &c)
 	}
@@ -62,5 +80,64 @@ func TestASlowReaderLeavesNothingStale(t *testing.T) {
 	c.keep(c.version, "x@e.test", "x@e.test", now)
 	if c.at("x@e.test", version) != nil || c.at("x@e.test", c.version) != now {
 		t.Error("a reader of the past is told of the present")
+	}
+}
+
+// TestStrangersAreNotAskedFor: while our domains are few, no name that somebody writes
+// to is a question to the database; while they are many, each is one.
+func TestStrangersAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	base := &counted{DB: dbtest.New(t, Schema(), ban.Schema())}
+	d := New(Options{DB: base, IDs: mail.NewIDs(1, 0), Logger: slog.New(slog.DiscardHandler)})
+	reads := func() int64 { return base.reads.Swap(0) }
+	ours := func(name string) bool {
+		t.Helper()
+		ok, err := d.IsLocal(ctx, mail.Domain{ASCII: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	add := func(names ...string) {
+		t.Helper()
+		err := d.change(ctx, func(tx *db.Tx) error {
+			for _, name := range names {
+				if _, err := tx.Exec(sqlAddDomain, name, MainTenant, 0, "", 0, "", ""); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("e.test")
+	for i := range 100 {
+		if ours(fmt.Sprintf("far%d.test", i)) || !ours("e.test") {
+			t.Fatal("a stranger is ours, or ours is a stranger")
+		}
+	}
+	if n := reads(); n != 1 {
+		t.Errorf("%d reads for 100 strangers", n)
+	}
+	add("far1.test")
+	if !ours("far1.test") {
+		t.Error("a domain that was added is not known")
+	}
+	var many []string
+	for i := range maxList {
+		many = append(many, fmt.Sprintf("own%d.test", i))
+	}
+	add(many...)
+	reads()
+	for range 2 {
+		if !ours("own7.test") || ours("far2.test") {
+			t.Error("of many domains, ours are not told from others")
+		}
+	}
+	if n := reads(); n != 2 {
+		t.Errorf("%d reads for two domains", n)
 	}
 }

@@ -34,6 +34,7 @@ var (
 	FROM domain ORDER BY name`)
 	sqlDomainUsed = db.SQL("SELECT (SELECT count(*) FROM account WHERE domain = ?) + (SELECT count(*) FROM alias WHERE domain = ?)")
 	sqlStanding   = db.SQL("SELECT relay, split, next_hosts, next_tls FROM domain WHERE name = ?")
+	sqlStandings  = db.SQL("SELECT name, relay, split, next_hosts, next_tls FROM domain LIMIT ?")
 )
 
 // AddDomain makes a domain ours. ErrExists if it is already.
@@ -183,19 +184,50 @@ func (d *Directory) Relay(ctx context.Context, dom mail.Domain) (*Relay, error) 
 }
 
 func (d *Directory) standing(ctx context.Context, dom mail.Domain) (standing, error) {
-	of, known, version := d.answers.domain(dom.ASCII)
+	of, known, list, version := d.answers.domain(dom.ASCII)
 	if known {
 		return of, nil
 	}
+	var all map[string]standing
 	err := d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		of, err = standingOf(tx, dom.ASCII)
+		if list {
+			all, err = allStandings(tx)
+			of = all[dom.ASCII]
+		}
+		if all == nil && err == nil {
+			of, err = standingOf(tx, dom.ASCII)
+		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return standing{}, err
+	case list:
+		d.answers.keepList(version, all)
 	}
-	d.answers.keepDomain(version, dom.ASCII, of)
+	if all == nil {
+		d.answers.keepDomain(version, dom.ASCII, of)
+	}
 	return of, nil
+}
+
+// allStandings are those of all of our domains, nil if they are more than maxList.
+func allStandings(tx *db.Tx) (map[string]standing, error) {
+	all := map[string]standing{}
+	rows, err := tx.Query(sqlStandings, maxList+1)
+	if err != nil {
+		return nil, err
+	}
+	err = db.Each(rows, func(r db.Rows) error {
+		var name string
+		relay, err := scanRelay(r, &name)
+		all[name] = standing{local: relay == nil, relay: relay}
+		return err
+	})
+	if err != nil || len(all) > maxList {
+		return nil, err
+	}
+	return all, nil
 }
 
 func standingOf(tx *db.Tx, name string) (of standing, err error) {
@@ -211,17 +243,32 @@ func standingOf(tx *db.Tx, name string) (of standing, err error) {
 	return of, err
 }
 
-func (c *answers) domain(name string) (of standing, known bool, version uint64) {
+// domain returns what is known of a domain; otherwise whether it pays to read the
+// whole list, and the version to give to keepList and keepDomain.
+func (c *answers) domain(name string) (of standing, known, list bool, version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of, known = c.domains[name]
-	return of, known, c.version
+	return of, known || c.list == whole, c.list == unread, c.version
+}
+
+// keepList remembers all of our domains, nil = they are too many for that.
+func (c *answers) keepList(version uint64, all map[string]standing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.version != version:
+	case all == nil:
+		c.list = long
+	default:
+		c.list, c.domains = whole, all
+	}
 }
 
 func (c *answers) keepDomain(version uint64, name string, of standing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.version != version {
+	if c.version != version || c.list == whole {
 		return
 	}
 	if len(c.domains) >= maxDomains {
