@@ -107,25 +107,21 @@ func (of *results) order() []rowKey {
 }
 
 func (r *Reports) storePart(ctx context.Context, part []entry) error {
-	var dropped int
-	var domains map[int64]int
+	var s storing
 	err := r.o.DB.Write(ctx, func(tx *db.Tx) error {
-		dropped = 0
 		r.mu.Lock()
-		domains = maps.Clone(r.domains)
+		s = storing{tx: tx, domains: maps.Clone(r.domains)}
 		r.mu.Unlock()
 		for _, e := range part {
-			n, err := r.storeDomain(tx, e, domains)
-			if err != nil {
+			if err := s.add(e); err != nil {
 				return err
 			}
-			dropped += n
 		}
-		return nil
+		return s.insert()
 	})
 	if err == nil {
-		r.o.Metrics.drop(dropped)
-		r.count(domains)
+		r.o.Metrics.drop(s.dropped)
+		r.count(s.domains)
 	}
 	return err
 }
@@ -151,35 +147,51 @@ var (
 	succeeded = tls_result.succeeded + excluded.succeeded, failed = tls_result.failed + excluded.failed`}
 )
 
-// storeDomain adds the results of one domain to those of its day, and returns how many
-// rows there was no room for. Domains are how many each day is known to have.
-func (r *Reports) storeDomain(tx *db.Tx, e entry, domains map[int64]int) (dropped int, err error) {
-	room, fresh, err := r.open(tx, e.key, domains)
-	if err != nil || !room {
-		return len(e.of.rows), err
+// storing is a part on its way into the tables.
+type storing struct {
+	tx      *db.Tx
+	domains map[int64]int // how many each day is known to have
+	dropped int           // rows that there was no room for
+
+	reports, results [][]any
+}
+
+// add finds out what of a domain's results there is room for on its day.
+func (s *storing) add(e entry) error {
+	room, fresh, err := s.open(e.key)
+	if err != nil {
+		return err
+	}
+	if !room {
+		s.dropped += len(e.of.rows)
+		return nil
 	}
 	have := results{rows: map[rowKey]row{}}
 	if !fresh {
-		if err := have.read(tx, e.key); err != nil {
-			return 0, err
+		if err := have.read(s.tx, e.key); err != nil {
+			return err
 		}
 	}
-	var add [][]any
 	for _, id := range e.of.order() {
 		_, known := have.rows[id]
 		_, under := have.rows[rowKey{policy: id.policy}]
 		if !known && (id.failure != "" && !under || !have.take(id)) {
-			dropped++
+			s.dropped++
 			continue
 		}
 		have.rows[id] = row{}
 		of := e.of.rows[id]
-		add = append(add, []any{e.day, e.domain, id.policy, id.failure, of.body, of.succeeded, of.failed})
+		s.results = append(s.results, []any{e.day, e.domain, id.policy, id.failure, of.body, of.succeeded, of.failed})
 	}
-	if len(add) == 0 {
-		return dropped, nil
+	return nil
+}
+
+// insert adds to the tables what add found.
+func (s *storing) insert() error {
+	if err := s.tx.Insert(insReport, s.reports...); err != nil {
+		return err
 	}
-	return dropped, tx.Insert(insResult, add...)
+	return s.tx.Insert(insResult, s.results...)
 }
 
 // read takes up which rows the table has of a domain and day.
@@ -200,25 +212,26 @@ func (of *results) read(tx *db.Tx, k key) error {
 }
 
 // open finds or makes the row of a report, and tells whether more may go into it, and
-// whether it was made now.
-func (r *Reports) open(tx *db.Tx, k key, domains map[int64]int) (room, fresh bool, err error) {
+// whether it is made now.
+func (s *storing) open(k key) (room, fresh bool, err error) {
 	var state State
-	err = tx.Row(sqlState, []any{k.day, k.domain}, &state)
+	err = s.tx.Row(sqlState, []any{k.day, k.domain}, &state)
 	if !errors.Is(err, db.ErrNoRows) {
 		return state == Waiting, false, err
 	}
-	n, counted := domains[k.day]
+	n, counted := s.domains[k.day]
 	if !counted {
-		if err := tx.Row(sqlCount, []any{k.day}, &n); err != nil {
+		if err := s.tx.Row(sqlCount, []any{k.day}, &n); err != nil {
 			return false, false, err
 		}
 	}
-	if domains[k.day] = n; n >= maxDomains {
+	if s.domains[k.day] = n; n >= maxDomains {
 		return false, false, nil
 	}
-	domains[k.day]++
+	s.domains[k.day]++
 	due := startOf(k.day + 1).Add(firstSend + rand.N(lastSend-firstSend))
-	return true, true, tx.Insert(insReport, []any{k.day, k.domain, Waiting, mail.Micros(due), 0, ""})
+	s.reports = append(s.reports, []any{k.day, k.domain, Waiting, mail.Micros(due), 0, ""})
+	return true, true, nil
 }
 
 const (
