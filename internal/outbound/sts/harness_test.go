@@ -30,6 +30,7 @@ type world struct {
 	t     *testing.T
 	db    db.DB
 	down  atomic.Bool // the database reads nothing
+	reads atomic.Int64
 	dns   *testkit.DNS
 	web   *testkit.PolicyHost
 	fetch *mtasts.Fetcher
@@ -63,7 +64,7 @@ func newWorld(t *testing.T) *world {
 // restart is a process that knows only what is stored.
 func (w *world) restart() {
 	w.Store = sts.New(sts.Options{
-		DB: fragile{w.db, &w.down}, TXT: w.txt, Fetch: w.fetch.Fetch,
+		DB: fragile{w.db, &w.down, &w.reads}, TXT: w.txt, Fetch: w.fetch.Fetch,
 		Now: w.time, InUse: func() bool { return !w.off }, Logger: slog.New(slog.NewTextHandler(locked{w}, nil)),
 	})
 }
@@ -92,12 +93,14 @@ func (w *world) logged() string {
 // fragile is an engine that can be down.
 type fragile struct {
 	db.DB
-	down *atomic.Bool
+	down  *atomic.Bool
+	reads *atomic.Int64
 }
 
 var errBroken = errors.New("the database is down")
 
 func (f fragile) Read(ctx context.Context, fn func(*db.Tx) error) error {
+	f.reads.Add(1)
 	if f.down.Load() {
 		return errBroken
 	}

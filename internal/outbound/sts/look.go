@@ -18,7 +18,7 @@ var errGone = errors.New("the TXT record that announces it is gone")
 
 // look finds out what holds for a domain: RFC 8461 §3 and §5.1.
 func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, error) {
-	r, err := s.load(ctx, domain)
+	r, err := s.find(ctx, domain)
 	if err != nil {
 		return entry{}, err
 	}

@@ -63,6 +63,80 @@ func (s *Store) load(ctx context.Context, domain string) (row, error) {
 	return r, nil
 }
 
+// index is which domains have a row: most have none, and there is nothing to load.
+type index struct {
+	domains map[string]struct{} // nil = too many to remember
+	until   time.Time
+}
+
+const maxIndex = 10_000
+
+var sqlIndex = db.SQL("SELECT domain FROM sts_policy LIMIT ?")
+
+// find is load for a domain that may have no row. One that was made while the index
+// was, or since by another process, is missing: until the index is made anew the domain
+// is looked at as a new one.
+func (s *Store) find(ctx context.Context, domain string) (row, error) {
+	may, err := s.mayHave(ctx, domain)
+	if err != nil || !may {
+		return row{domain: domain}, err
+	}
+	return s.load(ctx, domain)
+}
+
+func (s *Store) mayHave(ctx context.Context, domain string) (bool, error) {
+	if may, fresh := s.indexed(domain); fresh {
+		return may, nil
+	}
+	s.indexing.Lock()
+	defer s.indexing.Unlock()
+	if may, fresh := s.indexed(domain); fresh {
+		return may, nil
+	}
+	domains := map[string]struct{}{}
+	err := s.o.DB.Read(ctx, func(tx *db.Tx) error {
+		clear(domains)
+		rows, err := tx.Query(sqlIndex, maxIndex+1)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var domain string
+			err := r.Scan(&domain)
+			domains[domain] = struct{}{}
+			return err
+		})
+	})
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	if len(domains) > maxIndex {
+		domains = nil
+	}
+	s.index = index{domains: domains, until: s.o.Now().Add(lookEvery)}
+	s.mu.Unlock()
+	may, _ := s.indexed(domain)
+	return may, nil
+}
+
+// indexed tells whether a domain may have a row, and whether the index still counts.
+func (s *Store) indexed(domain string) (may, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, may = s.index.domains[domain]
+	return may || s.index.domains == nil, s.o.Now().Before(s.index.until)
+}
+
+// hasRow puts a domain into the index.
+func (s *Store) hasRow(domain string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.index.domains != nil {
+		s.index.domains[domain] = struct{}{}
+	}
+}
+
 var insertPolicy = db.Insert{
 	Into: "sts_policy", Columns: []string{"domain", "id", "policy", "fetched", "expires", "due", "used", "failure", "reason"},
 	Conflict: `ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy, fetched = excluded.fetched,
@@ -72,6 +146,7 @@ var insertPolicy = db.Insert{
 // save stores a policy that was fetched and used now, to be renewed next.
 func (s *Store) save(ctx context.Context, domain string, h Held, next time.Time) error {
 	return s.o.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.OnCommit(func() { s.hasRow(domain) })
 		return tx.Insert(insertPolicy, []any{domain, h.ID, h.Text(), mail.Micros(h.Fetched), mail.Micros(h.Expires),
 			mail.Micros(next), day(h.Fetched), "", ""})
 	})

@@ -45,9 +45,12 @@ type Options struct {
 type Store struct {
 	o Options
 
-	mu   sync.Mutex
-	mem  memory
-	busy map[string]*looking // domains
+	mu    sync.Mutex
+	mem   memory
+	busy  map[string]*looking // domains
+	index index
+
+	indexing sync.Mutex // held while the index is made
 }
 
 // looking is a look at a domain that is under way.
@@ -164,7 +167,7 @@ func (s *Store) known(ctx context.Context, domain string) (Held, error) {
 	if ok {
 		return e.at(now), nil
 	}
-	r, err := s.load(ctx, domain)
+	r, err := s.find(ctx, domain)
 	return r.at(now), err
 }
 

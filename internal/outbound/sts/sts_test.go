@@ -3,6 +3,7 @@ package sts_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -275,4 +276,27 @@ func TestOneAtATime(t *testing.T) {
 	if n := w.count("_mta-sts.x.test", "TXT"); n != 2 {
 		t.Errorf("DNS was asked %d times", n)
 	}
+}
+
+// TestStrangersAreNotRead: of a domain without a policy the database is not asked, of
+// one that has one it is, also after a new start.
+func TestStrangersAreNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 20 {
+		w.want(fmt.Sprintf("far%d.test", i), "none", 0)
+	}
+	if n := w.reads.Swap(0); n != 1 {
+		t.Errorf("%d reads for 20 domains without a policy", n)
+	}
+	w.publish("x.test", "1", "enforce", "a.test", week)
+	w.want("x.test", "enforce a.test 1", 1)
+	w.announce("x.test", "")
+	w.restart()
+	w.want("far1.test", "none", 0)
+	w.want("x.test", "enforce a.test 1 sts-policy-fetch-error", 0)
+	w.pass(4 * minute)
+	w.insert("y.test") // by another process
+	w.pass(2 * minute)
+	w.want("y.test", "enforce a.test 1 sts-policy-fetch-error", 0)
 }
