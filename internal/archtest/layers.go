@@ -25,7 +25,7 @@ type row struct {
 func layerTable() []row {
 	return []row{
 		// 0 words and tools
-		{0, 0, []string{"mail"}},
+		{0, 0, []string{"mail", "stackroom"}},
 		{0, 1, []string{"dnsx", "certs", "ratelimit", "lockfile", "datasync", "timerslack"}},
 		// 1 pure protocol
 		{1, 0, []string{"wire/*"}},

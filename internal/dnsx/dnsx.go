@@ -13,6 +13,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/hayauma/hayauma/internal/stackroom"
 )
 
 // What a question can end with, besides an answer. Test with errors.Is.
@@ -250,6 +252,7 @@ func (r *Resolver) begin(ctx context.Context, name string, qtype uint16) inquiry
 	}
 	// The question goes on for the others if one asker gives up.
 	return inquiry{key: k, flight: r.flights.DoChan(k.name+" "+dns.TypeToString[qtype], func() (any, error) {
+		stackroom.Reserve()
 		e := r.ask(context.WithoutCancel(ctx), k)
 		r.remember(k, e)
 		return e, nil

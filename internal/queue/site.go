@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/stackroom"
 )
 
 // lease is a job in memory whose rows are leased by this process.
@@ -170,6 +171,7 @@ type worker struct {
 }
 
 func (w *worker) work() {
+	stackroom.Reserve()
 	q, s := w.q, w.s
 	defer q.workers.Done()
 	if w.p == nil && !w.find(q.context()) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/stackroom"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
 
@@ -148,6 +149,7 @@ var errLook = errors.New("the look at the domain's policy failed here")
 
 // search looks at a domain for all who wait for it.
 func (s *Store) search(ctx context.Context, domain string, l *looking, now time.Time) {
+	stackroom.Reserve()
 	e, err := entry{}, errLook
 	defer func() {
 		if p := recover(); p != nil {
