@@ -96,11 +96,14 @@ func high(b []byte) bool {
 
 // transmit sends prefix and body with dots stuffed and the final dot behind
 // them, or, to a host that takes them, as one chunk (RFC 3030 §2). An error says
-// that the message was not sent whole.
-func (t *transaction) transmit(c *client) error {
+// that the message was not sent whole. What follows goes out with its end.
+func (t *transaction) transmit(c *client, follows string) error {
 	out := t.w.o.chunks.get()
 	defer t.w.o.chunks.put(out)
-	write := func(b []byte) error {
+	write := func(d *stuffer, b []byte) error {
+		if d.done {
+			b = append(b, follows...)
+		}
 		if err := c.within(c.times.DataBlock); err != nil {
 			return err
 		}
@@ -108,7 +111,9 @@ func (t *transaction) transmit(c *client) error {
 		return err
 	}
 	if !c.ext.chunking {
-		return t.feed(&stuffer{buf: out[:0], start: true, dots: true, flush: write})
+		d := &stuffer{buf: out[:0], start: true, dots: true}
+		d.flush = func(b []byte) error { return write(d, b) }
+		return t.feed(d)
 	}
 	d := &stuffer{buf: out[:announced], start: true}
 	size, sent := int64(-1), int64(0)
@@ -124,7 +129,7 @@ func (t *transaction) transmit(c *client) error {
 			copy(b, line)
 		}
 		sent += int64(len(b))
-		return write(b)
+		return write(d, b)
 	}
 	if err := t.feed(d); err != nil {
 		return err

@@ -44,6 +44,7 @@ type client struct {
 	dirty  bool // a transaction was left open: RSET is due
 	broken bool // not to be used again
 	leaves bool // it ends with the transaction that is under way
+	parted bool // QUIT was said
 
 	mu    sync.Mutex
 	limit time.Time // no deadline goes beyond it: the server stops
@@ -243,12 +244,15 @@ func tlsWords(s tls.ConnectionState) string {
 	return fmt.Sprintf("%s %s", strings.ReplaceAll(tls.VersionName(s.Version), "TLS ", "TLSv"), tls.CipherSuiteName(s.CipherSuite))
 }
 
+const quitLine = "QUIT\r\n"
+
 // quit takes leave.
 func (c *client) quit() {
+	if !c.broken && !c.parted {
+		c.parted = c.send(quitTimeout, quitLine) == nil
+	}
 	if !c.broken {
-		if err := c.send(quitTimeout, "QUIT\r\n"); err == nil {
-			_, _ = c.read(quitTimeout) // it is over whatever the answer is
-		}
+		_, _ = c.read(quitTimeout) // it is over whatever the answer is
 	}
 	c.close()
 }

@@ -182,6 +182,7 @@ func (w *world) deliver(ctx context.Context, jobs ...*queue.Job) [][]queue.Outco
 		}
 		job := jobs[0]
 		jobs = jobs[1:]
+		job.More = len(jobs) > 0
 		return job
 	}, func(_ *queue.Job, o []queue.Outcome) { out = append(out, o) })
 	return out
@@ -226,7 +227,9 @@ func (w *world) jobs(n int, before func()) func() *queue.Job {
 			return nil
 		}
 		before()
-		return w.job("a@x.test")
+		job := w.job("a@x.test")
+		job.More = n > 0
+		return job
 	}
 }
 

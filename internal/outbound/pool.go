@@ -49,7 +49,7 @@ func (p *pool) opened(c *client) {
 // put keeps a connection for a while.
 func (p *pool) put(c *client, d time.Duration) {
 	p.mu.Lock()
-	if p.closed || p.count >= maxIdle || len(p.idle[c.hostKey()]) >= maxIdlePerHost {
+	if !p.takes(c) {
 		p.mu.Unlock()
 		c.quit()
 		return
@@ -60,6 +60,18 @@ func (p *pool) put(c *client, d time.Duration) {
 	p.sites[c.siteKey()] = append(p.sites[c.siteKey()], i)
 	p.count++
 	p.mu.Unlock()
+}
+
+// takes tells whether there is room for one more. p.mu is held.
+func (p *pool) takes(c *client) bool {
+	return !p.closed && p.count < maxIdle && len(p.idle[c.hostKey()]) < maxIdlePerHost
+}
+
+// room tells whether the pool would keep a connection now.
+func (p *pool) room(c *client) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.takes(c)
 }
 
 // takeSite returns the connection that served a site last, by its poolKey, nil if

@@ -30,6 +30,7 @@ type transaction struct {
 	octets  octets
 	plan    *sevenbit.Plan // for a 7-bit host: how the message is sent; nil = as it is
 
+	more    bool              // other messages wait for this site
 	all     int               // recipients of the job
 	pending []queue.Recipient // without an outcome
 	done    []queue.Outcome
@@ -37,7 +38,7 @@ type transaction struct {
 }
 
 func newTransaction(w *worker, job *queue.Job) *transaction {
-	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), all: len(job.Recipients), pending: job.Recipients}
+	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), more: job.More, all: len(job.Recipients), pending: job.Recipients}
 }
 
 // open gets hold of the body before a remote is bothered.
@@ -331,7 +332,12 @@ func (e *exchange) data() {
 	if !e.c.ext.chunking && !e.began() {
 		return
 	}
-	if err := e.t.transmit(e.c); err != nil {
+	follows := ""
+	if e.last() { // RFC 2920 §3.1 and its second example
+		follows = quitLine
+		e.c.parted, e.c.leaves = true, true
+	}
+	if err := e.t.transmit(e.c, follows); err != nil {
 		e.c.broken = true
 		e.lost(err, "sending the message to")
 		return
@@ -343,6 +349,13 @@ func (e *exchange) data() {
 	if p := e.answer(); p != nil {
 		e.all(p)
 	}
+}
+
+// last tells whether the connection is of no more use behind this message.
+func (e *exchange) last() bool {
+	w := e.t.w
+	return !e.t.more && e.c.ext.pipelining && !e.c.lmtp && len(e.batch) == len(e.t.pending) && len(e.keep) == 0 &&
+		(w.set.IdleTimeout <= 0 || !w.o.pool.room(e.c))
 }
 
 // each takes an answer for each of those who were accepted, in their order (RFC 2033

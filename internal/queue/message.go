@@ -95,6 +95,7 @@ type Recipient struct {
 type Job struct {
 	Message    *Message // its Recipients are not used
 	Recipients []Recipient
+	More       bool // others wait for the same site
 }
 
 // Result is what became of an attempt for one recipient.

@@ -216,6 +216,7 @@ func (w *worker) next() *Job {
 			signal(q.wake)
 		}
 		w.served++
+		l.job.More = s.ready.n > 0 || s.more
 		if q.outlive(l); len(l.job.Recipients) > 0 {
 			q.withdraw(l)
 		}
