@@ -36,14 +36,12 @@ func acceptances() []acceptance {
 
 // acceptRows puts the rows that are compared beside each other.
 func (b *bench) acceptRows(h *hayaumaRows, postfix, ours string) []row {
-	sink := ""
-	if _, err := findProgram("smtp-sink"); err != nil {
-		sink = err.Error()
-	}
 	rows := []row{
 		{name: "ceiling", run: b.ceiling},
 		{name: "sink-accept", missing: ours, run: h.sinkAccept},
-		{name: "smtp-sink-accept", missing: sink, run: b.smtpSinkAccept},
+		{name: "smtp-sink-accept", missing: smtpSinkMissing(), run: func(ctx context.Context, dir string) (*Result, error) {
+			return b.smtpSink(ctx, dir, relaying{ours: sunk})
+		}},
 	}
 	for _, a := range acceptances() {
 		if a.theirs > 0 {
@@ -154,18 +152,28 @@ func (p *postfix) held(dir string) func(context.Context) (int64, error) {
 
 // sinkAccept measures a sink in a process of its own, as a server has one.
 func (h *hayaumaRows) sinkAccept(ctx context.Context, dir string) (*Result, error) {
-	return h.intoSink(ctx, dir, func(addr string) launch {
+	return h.intoSink(ctx, dir, relaying{ours: sunk}, func(addr string) launch {
 		return launch{dir: dir, program: h.program, args: []string{"bench", "sink", "-addr", addr}}
 	})
 }
 
-// smtpSinkAccept measures Postfix's, which has one thread.
-func (b *bench) smtpSinkAccept(ctx context.Context, dir string) (*Result, error) {
+// sunk is how many messages a sink gets.
+const sunk = 30000
+
+func smtpSinkMissing() string {
+	if _, err := findProgram("smtp-sink"); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// smtpSink measures Postfix's sink, which has one thread.
+func (b *bench) smtpSink(ctx context.Context, dir string, r relaying) (*Result, error) {
 	program, err := findProgram("smtp-sink")
 	if err != nil {
 		return nil, err
 	}
-	return b.intoSink(ctx, dir, func(addr string) launch {
+	return b.intoSink(ctx, dir, r, func(addr string) launch {
 		args := []string{addr, strconv.Itoa(cmp.Or(b.source.Conns, 1))}
 		if os.Geteuid() == 0 {
 			args = append([]string{"-u", "nobody"}, args...)
@@ -174,7 +182,7 @@ func (b *bench) smtpSinkAccept(ctx context.Context, dir string) (*Result, error)
 	})
 }
 
-func (b *bench) intoSink(ctx context.Context, dir string, at func(addr string) launch) (*Result, error) {
+func (b *bench) intoSink(ctx context.Context, dir string, r relaying, at func(addr string) launch) (*Result, error) {
 	ports, err := freePorts(ctx, 1)
 	if err != nil {
 		return nil, err
@@ -187,5 +195,5 @@ func (b *bench) intoSink(ctx context.Context, dir string, at func(addr string) l
 	if err := p.greets(ctx, ports[0]); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	return drive{source: b.to(ports[0], remoteDomain, 30000), warm: b.warm(), pids: []int{p.pid()}}.run(ctx)
+	return drive{source: r.source(b, ports[0], r.ours), warm: b.warm(), pids: []int{p.pid()}}.run(ctx)
 }

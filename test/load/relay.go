@@ -34,9 +34,13 @@ func relayings() []relaying {
 
 // relayRows puts the rows that are compared beside each other.
 func (b *bench) relayRows(h *hayaumaRows, postfix, ours string) []row {
-	rows := []row{{name: "ceiling-100k", run: func(ctx context.Context, _ string) (*Result, error) {
-		return b.ceilingOf(ctx, relaying{size: 100 << 10, ours: 8000})
-	}}}
+	large := relaying{size: 100 << 10, ours: 8000}
+	rows := []row{
+		{name: "ceiling-100k", run: func(ctx context.Context, _ string) (*Result, error) { return b.ceilingOf(ctx, large) }},
+		{name: "smtp-sink-100k", missing: smtpSinkMissing(), run: func(ctx context.Context, dir string) (*Result, error) {
+			return b.smtpSink(ctx, dir, large)
+		}},
+	}
 	for _, r := range relayings() {
 		kind, missing := "", ""
 		if r.calls {
