@@ -72,6 +72,7 @@ func (w *worker) reached() {
 		s.good++
 	}
 	w.lost = false
+	s.took++
 	if s.down == nil {
 		return
 	}
@@ -84,6 +85,14 @@ func (w *worker) reached() {
 	q.dispatch()
 }
 
+// crowded tells whether a site that this worker could not reach is there for others: it
+// has taken up messages since the worker got its own, on connections that may have ended
+// by now, or has some that work. Then it takes no more connections than it has. q.mu is
+// held.
+func (w *worker) crowded() bool {
+	return w.s.down == nil && (w.s.good > 0 || w.s.took != w.seen)
+}
+
 // missed notes that no host of the site could be reached.
 func (w *worker) missed(o Outcome) {
 	q, s := w.q, w.s
@@ -94,8 +103,8 @@ func (w *worker) missed(o Outcome) {
 	w.lost = true
 	now := micros()
 	switch {
-	case s.good > 0:
-		return // others have connections that work: see adapt
+	case w.crowded():
+		return // see adapt
 	case s.down == nil:
 		s.down = &down{since: now}
 		// One that comes and goes is not asked more often for that; a 421 is often a

@@ -149,18 +149,40 @@ func TestGoodConnectionsGoOn(t *testing.T) {
 		w := newBubble(t, d)
 		w.run()
 		w.fill(200, "busy.test")
-		time.Sleep(3 * time.Minute)
+		time.Sleep(30 * time.Second)
 		if _, ok := w.q.Down("busy.test"); ok {
 			t.Error("it is down")
 		}
-		// By chance none of those at the same time may be let in.
-		if n := w.obs.count("delivered"); n != 200 || len(w.obs.seen()) > n+100 {
+		if n := w.obs.count("delivered"); n != 200 || len(w.obs.seen()) > n+w.set.PerSite {
 			t.Errorf("%d of 200 are delivered, %d events", n, len(w.obs.seen()))
 		}
 	})
 }
 
-// limited takes so many connections at once.
+// TestAwayAfterAll: that a site was there for others says nothing of what is tried later.
+func TestAwayAfterAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var jobs atomic.Int64
+		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+			started := micros()
+			<-time.After(50 * time.Millisecond)
+			if jobs.Add(1) > 100 {
+				return all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Started: started, Ended: micros()})
+			}
+			return all(job, Outcome{Result: Delivered, Code: 250, Started: started, Ended: micros()})
+		}))
+		w.run()
+		w.fill(200, "far.test")
+		time.Sleep(5 * time.Second)
+		if _, ok := w.q.Down("far.test"); !ok || jobs.Load() > int64(100+4*w.set.PerSite) {
+			t.Errorf("down: %v, after %d attempts of which 100 went well", ok, jobs.Load())
+		}
+	})
+}
+
+// limited takes so many connections at once; one that it refuses takes no place, and
+// is answered a little after the others.
 type limited struct {
 	open *atomic.Int64
 	most int64
@@ -168,14 +190,20 @@ type limited struct {
 
 func (l limited) Deliver(_ context.Context, _ string, next func() *Job, done func(*Job, []Outcome)) {
 	in := l.open.Add(1) <= l.most
-	defer l.open.Add(-1)
+	if in {
+		defer l.open.Add(-1)
+	} else {
+		l.open.Add(-1)
+	}
 	for job := next(); job != nil; job = next() {
 		<-time.After(50 * time.Millisecond)
-		now := micros()
 		if !in {
+			<-time.After(10 * time.Millisecond)
+			now := micros()
 			done(job, all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Started: now, Ended: now}))
 			return
 		}
+		now := micros()
 		done(job, all(job, Outcome{Result: Delivered, Code: 250, Started: now, Ended: now}))
 	}
 }

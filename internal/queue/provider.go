@@ -384,7 +384,7 @@ func (w *worker) adapt(outcomes []Outcome) {
 		o := &outcomes[i]
 		// A site that is down says nothing about the others of its provider, a host that
 		// says so itself does.
-		if o.Strained && (!o.Unreached || !o.Ours) || o.Result == TryLater && o.Unreached && w.s.good > 0 {
+		if o.Strained && (!o.Unreached || !o.Ours) || o.Result == TryLater && o.Unreached && w.crowded() {
 			if o.Started >= p.narrow {
 				before := p.width
 				p.width = max(float64(min(p.active, w.q.width(p)))/2, 1)

@@ -28,6 +28,7 @@ type site struct {
 	active   int       // workers
 	starting int       // workers that have not asked for a job yet
 	good     int       // workers whose last message was taken up by a host
+	took     int64     // messages that its hosts took up, whatever they said
 	inTurn   bool
 	turnFlow int64    // in which it is in turn
 	flows    [3]int64 // by level: the last that was looked at in the database; -1 = begin
@@ -166,8 +167,9 @@ type worker struct {
 	open   map[*Job]*lease // taken and not reported
 	served int
 	begun  bool
-	good   bool // its last message was taken up by a host
-	lost   bool // none could be reached for it
+	good   bool  // its last message was taken up by a host
+	seen   int64 // what the site had taken up when the worker got its last job
+	lost   bool  // none could be reached for it
 }
 
 func (w *worker) work() {
@@ -217,6 +219,7 @@ func (w *worker) next() *Job {
 		}
 		w.served++
 		l.job.More = s.ready.n > 0 || s.more
+		w.seen = s.took
 		if q.outlive(l); len(l.job.Recipients) > 0 {
 			q.withdraw(l)
 		}
@@ -312,8 +315,8 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		if o := by[int64(r.ID)]; o != nil {
 			it.outcome = *o
 		}
-		if it.outcome.Unreached && w.s.good > 0 && w.s.down == nil {
-			// The host takes no more connections than it has: the message waits for one of those.
+		if it.outcome.Unreached && w.crowded() {
+			// The message waits for one of the connections that the host has.
 			it.outcome.Result = NotTried
 		}
 		it.outcome.Recipient = r.ID
