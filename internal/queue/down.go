@@ -67,10 +67,7 @@ func (w *worker) judge(outcomes []Outcome) {
 // reached notes that the site took up a message of this worker, whatever it said.
 func (w *worker) reached() {
 	q, s := w.q, w.s
-	if !w.good {
-		w.good = true
-		s.good++
-	}
+	w.works(true)
 	w.lost = false
 	s.took++
 	if s.down == nil {
@@ -85,6 +82,20 @@ func (w *worker) reached() {
 	q.dispatch()
 }
 
+// works notes whether the worker's connection works. q.mu is held.
+func (w *worker) works(good bool) {
+	n := 0
+	switch {
+	case good && !w.good:
+		n = 1
+	case !good && w.good:
+		n = -1
+	}
+	w.good = good
+	w.s.good += n
+	w.p.good += n
+}
+
 // crowded tells whether a site that this worker could not reach is there for others: it
 // has taken up messages since the worker got its own, on connections that may have ended
 // by now, or has some that work. Then it takes no more connections than it has. q.mu is
@@ -96,10 +107,7 @@ func (w *worker) crowded() bool {
 // missed notes that no host of the site could be reached.
 func (w *worker) missed(o Outcome) {
 	q, s := w.q, w.s
-	if w.good {
-		w.good = false
-		s.good--
-	}
+	w.works(false)
 	w.lost = true
 	now := micros()
 	switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -157,6 +158,65 @@ func TestGoodConnectionsGoOn(t *testing.T) {
 			t.Errorf("%d of 200 are delivered, %d events", n, len(w.obs.seen()))
 		}
 	})
+}
+
+// TestGoodConnectionsStay: when refused connections make a provider narrow, those that
+// work are kept, and the others leave.
+func TestGoodConnectionsStay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &hesitant{most: 2}
+		w := newBubble(t, h)
+		w.run()
+		w.fill(100, "busy.test")
+		time.Sleep(200 * time.Millisecond)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.let != 2 || h.refused < 3 {
+			t.Errorf("%d connections were let in and %d refused, want the first 2 to go on", h.let, h.refused)
+		}
+	})
+}
+
+// hesitant takes so many connections at once, and refuses each further one later than
+// the one before.
+type hesitant struct {
+	mu                 sync.Mutex
+	most               int
+	open, let, refused int
+}
+
+func (h *hesitant) Deliver(_ context.Context, _ string, next func() *Job, done func(*Job, []Outcome)) {
+	for job, in := next(), false; job != nil; job = next() {
+		started := micros()
+		h.mu.Lock()
+		later := time.Duration(0)
+		switch {
+		case in:
+		case h.open < h.most:
+			in = true
+			h.open++
+			h.let++
+			defer h.close()
+		default:
+			h.refused++
+			later = time.Duration(h.refused) * 60 * time.Millisecond
+		}
+		h.mu.Unlock()
+		if later > 0 {
+			<-time.After(later)
+			done(job, all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Started: started, Ended: micros()}))
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+		done(job, all(job, Outcome{Result: Delivered, Code: 250, Started: started, Ended: micros()}))
+	}
+}
+
+func (h *hesitant) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open--
 }
 
 // TestAwayAfterAll: that a site was there for others says nothing of what is tried later.

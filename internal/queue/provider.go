@@ -35,6 +35,7 @@ type Advice struct {
 type provider struct {
 	name    string
 	active  int     // workers
+	good    int     // of them, those whose last message was taken up by a host
 	rows    int     // recipients that are ready for its sites
 	waiting []*site // sites that could use a worker, first come first served
 	width   float64 // workers that it bears at once, as far as is known
@@ -339,9 +340,14 @@ func (q *Queue) postpone(s *site, rest time.Duration) {
 	q.forget(s)
 }
 
-// surplus tells a worker that its provider is to have fewer. q.mu is held.
+// surplus tells a worker that its provider is to have fewer. One whose connection works
+// leaves only if there would be too many without the others. q.mu is held.
 func (w *worker) surplus() bool {
-	return w.p.active > w.q.width(w.p)
+	n := w.p.active
+	if w.good {
+		n = w.p.good
+	}
+	return n > w.q.width(w.p)
 }
 
 // spend takes one message from a provider's rate; false if it has to rest first.

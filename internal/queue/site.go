@@ -344,9 +344,7 @@ func (w *worker) end() {
 		q.giveBack(l)
 	}
 	w.begin()
-	if w.good {
-		s.good--
-	}
+	w.works(false)
 	s.active--
 	q.active--
 	q.await(s)
