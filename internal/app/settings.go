@@ -47,13 +47,12 @@ func (a *app) smtpSettings() smtpd.Settings {
 
 // holdQueue keeps what an account has sent from going on, releaseQueue lets it.
 func (a *app) holdQueue(ctx context.Context, id mail.ID) error {
-	_, err := a.queue.Hold(ctx, queue.Filter{Account: id})
+	_, err := a.queue.HoldAccount(ctx, id)
 	return err
 }
 
 func (a *app) releaseQueue(ctx context.Context, id mail.ID) error {
-	// What the rules keep for the operator stays.
-	_, err := a.queue.Release(ctx, queue.Filter{Account: id, Untagged: intake.QuarantineTag})
+	_, err := a.queue.ReleaseAccount(ctx, id)
 	return err
 }
 

@@ -266,13 +266,16 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 	case queue.Failed, queue.Served:
 		return "its report is written"
 	case queue.Held:
+		if r.Holder == queue.HeldWithAccount {
+			if reason := l.held[m.Account]; reason != "" {
+				return "held with its account: " + reason
+			}
+			return "held with its account, which may send again"
+		}
 		for _, tag := range m.Tags {
 			if rule, ok := strings.CutPrefix(tag, intake.QuarantineTag); ok {
 				return "held by the access rule " + rule
 			}
-		}
-		if reason, held := l.held[m.Account]; held {
-			return "held with its account: " + reason
 		}
 		return holder(r.Holder)
 	}

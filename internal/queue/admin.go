@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // verb is what somebody does to recipients by hand.
@@ -13,6 +14,7 @@ type verb struct {
 	by     mover
 	holder Holder // of what goes on hold
 	from   State  // only from there, 0 = from wherever it is allowed
+	heldBy Holder // only what he keeps on hold, 0 = whoever does
 	wish   wish   // what it leaves on leased ones, 0 = nothing
 	unwish bool   // takes a wish to hold back from leased ones
 	event  string
@@ -27,7 +29,8 @@ func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 }
 
 // Hold keeps recipients from being tried. One that is under way is held with
-// the result of its attempt, unless that ends its story.
+// the result of its attempt, unless that ends its story. What is held with its account
+// stays when that is released.
 func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
 	return q.administer(ctx, f, verb{to: Held, holder: HeldByHand, wish: wishHold, event: "held"})
 }
@@ -35,6 +38,19 @@ func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
 // Release makes recipients on hold due now, or when it is their time.
 func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 	return q.administer(ctx, f, verb{to: Queued, from: Held, unwish: true, event: "released"})
+}
+
+// HoldAccount keeps what an account has sent from being tried, as Hold does, until
+// ReleaseAccount. Where somebody wished something of a recipient that is under way, that
+// stands.
+func (q *Queue) HoldAccount(ctx context.Context, account mail.ID) (int, error) {
+	return q.administer(ctx, Filter{Account: account}, verb{to: Held, holder: HeldWithAccount, wish: wishHoldAccount, event: "held"})
+}
+
+// ReleaseAccount makes due, as Release does, what HoldAccount keeps, and nothing that
+// anybody else does.
+func (q *Queue) ReleaseAccount(ctx context.Context, account mail.ID) (int, error) {
+	return q.administer(ctx, Filter{Account: account}, verb{to: Queued, from: Held, heldBy: HeldWithAccount, unwish: true, event: "released"})
 }
 
 // Bounce gives recipients up: their sender gets a report. One that is under way
@@ -68,8 +84,10 @@ func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
 }
 
 var (
-	setWish  = db.SQL("UPDATE queue_recipient SET wish = ? WHERE id IN (@ids) AND state = 2")
-	dropWish = db.SQL("UPDATE queue_recipient SET wish = 0 WHERE id IN (@ids) AND state = 2 AND wish = 1")
+	setWish         = db.SQL("UPDATE queue_recipient SET wish = ? WHERE id IN (@ids) AND state = 2")
+	setAccountWish  = db.SQL("UPDATE queue_recipient SET wish = ? WHERE id IN (@ids) AND state = 2 AND wish = 0")
+	dropWish        = db.SQL("UPDATE queue_recipient SET wish = 0 WHERE id IN (@ids) AND state = 2 AND wish IN (1, 4)")
+	dropAccountWish = db.SQL("UPDATE queue_recipient SET wish = 0 WHERE id IN (@ids) AND state = 2 AND wish = 4")
 )
 
 // move takes rows from one state to another as far as the arrows allow, in one
@@ -95,7 +113,7 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 			switch {
 			case r.State == Leased && v.by == byAdmin:
 				leased = append(leased, r)
-			case may(r.State, v.to, v.by) && (v.from == 0 || v.from == r.State):
+			case v.reaches(r):
 				r = v.apply(r)
 				c.add(m, r)
 				touched++
@@ -139,6 +157,14 @@ func (v verb) wishes(leased []Recipient) int {
 	return len(leased)
 }
 
+// reaches tells whether the verb is about a recipient that is not under way.
+func (v verb) reaches(r Recipient) bool {
+	if r.State == Held && v.to == Held {
+		return v.holder == HeldByHand && r.Holder == HeldWithAccount
+	}
+	return may(r.State, v.to, v.by) && (v.from == 0 || v.from == r.State) && (v.heldBy == 0 || v.heldBy == r.Holder)
+}
+
 func (v verb) apply(r Recipient) Recipient {
 	switch v.to {
 	case Failed:
@@ -163,12 +189,20 @@ func (q *Queue) wish(tx *db.Tx, leased []Recipient, v verb) (int, error) {
 	case len(leased) == 0:
 		return 0, nil
 	case v.unwish:
-		n, err := tx.ExecIn(dropWish, db.In{IDs: ids})
+		drop := dropWish
+		if v.heldBy == HeldWithAccount {
+			drop = dropAccountWish
+		}
+		n, err := tx.ExecIn(drop, db.In{IDs: ids})
 		return int(n), err
 	case v.wish == 0:
 		return 0, nil
 	}
-	n, err := tx.ExecIn(setWish, db.In{Before: []any{int(v.wish)}, IDs: ids})
+	set := setWish
+	if v.wish == wishHoldAccount {
+		set = setAccountWish
+	}
+	n, err := tx.ExecIn(set, db.In{Before: []any{int(v.wish)}, IDs: ids})
 	if err != nil {
 		return 0, err
 	}

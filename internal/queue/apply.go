@@ -48,8 +48,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		// Only an attempt that begins after the lifetime and fails ends it, never the
 		// clock alone: a server that was off for a week tries once more.
 		v.r.State, v.r.Expired, v.expired = Failed, true, true
-	case c.wish == wishHold:
-		v.r.State, v.r.Holder, v.granted = Held, HeldByHand, c.wish
+	case c.wish == wishHold, c.wish == wishHoldAccount:
+		v.r.State, v.r.Holder, v.granted = Held, c.wish.holder(), c.wish
 	case o.Result == NotTried:
 		v.r.State, v.r.Next = Queued, c.now
 		if v.r.Attempts > 0 && o.Again > 0 {

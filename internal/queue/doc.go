@@ -46,6 +46,9 @@
 // result, unless the remote has taken the message by then. After a crash a
 // recipient that was to be deleted is held, so that somebody looks at it.
 //
+// Hold makes the operator the holder of a recipient that is held with its account,
+// without an arrow of its own: the release of the account leaves it.
+//
 // Reroute changes where a recipient goes without an arrow of its own: one that is
 // deferred is queued, as by retry, one on hold stays so, and a leased one is left to its
 // attempt.

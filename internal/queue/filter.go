@@ -32,12 +32,9 @@ type Filter struct {
 	Provider string
 	// Last is asked about the last attempt of those that fulfil the rest; of the
 	// recipient it knows Code, Enhanced, Reply, Ours and Host alone. nil = any.
-	Last func(*Recipient) bool
-	// Untagged leaves out messages with a tag that begins so. It is no condition by
-	// itself.
-	Untagged string
-	Limit    int  // recipients, 0 = all
-	DryRun   bool // verbs only count what they would touch
+	Last   func(*Recipient) bool
+	Limit  int  // recipients, 0 = all
+	DryRun bool // verbs only count what they would touch
 
 	sites map[string]bool // those of Provider
 }
@@ -89,10 +86,6 @@ func (f Filter) condition() (string, []any) {
 	}
 	if f.Stream != "" {
 		add("m.stream = ?", f.Stream)
-	}
-	if f.Untagged != "" {
-		parts = append(parts, "NOT (m.tags LIKE ? OR m.tags LIKE ?)")
-		args = append(args, f.Untagged+"%", "%\n"+f.Untagged+"%")
 	}
 	if f.State != 0 {
 		add("r.state = ?", int(f.State))

@@ -54,6 +54,7 @@ const (
 	HeldBySetting                     // Settings.Hold
 	HeldAsItCame                      // whoever accepted it said so
 	HeldUndeletable                   // it was to be deleted when its process died: nobody knows whether it is delivered
+	HeldWithAccount                   // with all that its account has sent, until that is released
 )
 
 // Message is an accepted message with those of its recipients that are still

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -433,25 +434,25 @@ func TestShutdown(t *testing.T) {
 func TestLeasesOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, always(delivered))
-	w.insert(w.message("a@x.test", "b@x.test", "c@x.test", "d@x.test"), w.message("e@x.test"))
+	w.insert(w.message("a@x.test", "b@x.test", "c@x.test", "d@x.test", "f@x.test"), w.message("e@x.test"))
 	w.exec("UPDATE queue_recipient SET state = 2, owner = 99")
-	for i, local := range []string{"b", "c", "d"} { // hold, bounce, delete
+	for i, local := range []string{"b", "c", "d", "f"} { // hold, bounce, delete, hold with the account
 		w.exec("UPDATE queue_recipient SET wish = ? WHERE address = ?", i+1, local+"@x.test")
 	}
 	w.open(always(delivered))
 	n, err := w.q.Recover(t.Context())
-	if n != 5 || err != nil {
+	if n != 6 || err != nil {
 		t.Fatalf("recovered %d, %v", n, err)
 	}
-	if s := w.stats(); s[Queued] != 2 || s[Held] != 2 || s[Failed] != 1 {
+	if s := w.stats(); s[Queued] != 2 || s[Held] != 3 || s[Failed] != 1 {
 		t.Errorf("states %v", s)
 	}
-	if got := w.holders(); got["b"] != HeldByHand || got["d"] != HeldUndeletable || len(got) != 2 {
+	if got := w.holders(); got["b"] != HeldByHand || got["d"] != HeldUndeletable || got["f"] != HeldWithAccount || len(got) != 3 {
 		t.Errorf("held by %v", got)
 	}
 	seen := w.obs.seen()
 	slices.Sort(seen)
-	if want := []string{"b@x.test held held", "c@x.test failed failed", "d@x.test held held"}; !slices.Equal(seen, want) {
+	if want := []string{"b@x.test held held", "c@x.test failed failed", "d@x.test held held", "f@x.test held held"}; !slices.Equal(seen, want) {
 		t.Errorf("events %v, want %v", seen, want)
 	}
 }
@@ -468,6 +469,96 @@ func (w *world) holders() map[string]Holder {
 		}
 	}
 	return out
+}
+
+// TestAnAccountIsReleased: what an operator holds, the setting or a rule stays, whether the
+// operator said so before the account was held or after it, and of what was under way too.
+func TestAnAccountIsReleased(t *testing.T) {
+	t.Parallel()
+	under, goOn := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		if strings.HasPrefix(job.Recipients[0].Address.Local, "under") {
+			under <- struct{}{}
+			<-goOn
+		}
+		return all(job, Outcome{Result: TryLater, Code: 451})
+	}))
+	ids := map[string]mail.ID{}
+	sent := func(local string, change func(*Message)) *Message {
+		m := w.message(local + "@x.test")
+		m.Account = 7
+		change(m)
+		ids[local] = m.ID
+		return m
+	}
+	plain := func(*Message) {}
+	verb := func(name string, n int, act func(context.Context, Filter) (int, error), locals ...string) {
+		t.Helper()
+		var f Filter
+		for _, l := range locals {
+			f.IDs = append(f.IDs, ids[l])
+		}
+		if got, err := act(t.Context(), f); got != n || err != nil {
+			t.Errorf("%s %v: %d, %v", name, locals, got, err)
+		}
+	}
+	w.hold.Store(true)
+	w.insert(sent("setting", plain), sent("rule", func(m *Message) { m.Recipients[0].State = Held }))
+	w.hold.Store(false)
+	w.run()
+	w.insert(sent("before", plain), sent("after", plain), sent("other", func(m *Message) { m.Account = 8 }), sent("free", plain), sent("again", plain))
+	w.eventually("all deferred", func() bool { return w.stats()[Deferred] == 5 })
+	w.insert(sent("underbefore", plain), sent("underafter", plain), sent("underdelete", plain), sent("underfree", plain))
+	for range 4 {
+		<-under
+	}
+	verb("hold", 2, w.q.Hold, "before", "underbefore")
+	verb("delete", 1, w.q.Delete, "underdelete")
+	if n, err := w.q.HoldAccount(t.Context(), 7); n != 5 || err != nil {
+		t.Errorf("%d held with the account, %v", n, err)
+	}
+	verb("hold", 2, w.q.Hold, "after", "underafter")
+	verb("hold, a second time,", 0, w.q.Hold, "after", "before")
+	if got := w.holders(); got["after"] != HeldByHand || got["free"] != HeldWithAccount {
+		t.Errorf("held by %v", got)
+	}
+	verb("release", 1, w.q.Release, "again")
+	if n, err := w.q.ReleaseAccount(t.Context(), 7); n != 2 || err != nil {
+		t.Errorf("%d released, %v", n, err)
+	}
+	close(goOn)
+	w.eventually("rest", func() bool { s := w.stats(); return s[Queued]+s[Leased] == 0 })
+	want := map[string]Holder{"setting": HeldBySetting, "rule": HeldAsItCame, "before": HeldByHand, "after": HeldByHand, "underbefore": HeldByHand, "underafter": HeldByHand}
+	if got := w.holders(); !maps.Equal(got, want) || w.obs.count("underdelete@x.test deleted gone") != 1 {
+		t.Errorf("held by %v, want %v; %v", got, want, w.obs.seen())
+	}
+}
+
+// TestAnAccountIsHeld: what is under way as well, when its attempt is over.
+func TestAnAccountIsHeld(t *testing.T) {
+	t.Parallel()
+	under, goOn := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		close(under)
+		<-goOn
+		return all(job, Outcome{Result: TryLater, Code: 451})
+	}))
+	w.run()
+	m := w.message("a@x.test")
+	m.Account = 7
+	w.insert(m)
+	<-under
+	if n, err := w.q.HoldAccount(t.Context(), 7); n != 1 || err != nil {
+		t.Errorf("%d held with the account, %v", n, err)
+	}
+	close(goOn)
+	w.eventually("it on hold", func() bool { return w.stats()[Held] == 1 })
+	if got := w.holders(); got["a"] != HeldWithAccount || w.obs.count("a@x.test held held") != 1 {
+		t.Errorf("held by %v; %v", got, w.obs.seen())
+	}
+	if n, err := w.q.ReleaseAccount(t.Context(), 7); n != 1 || err != nil {
+		t.Errorf("%d released, %v", n, err)
+	}
 }
 
 // TestWhoHolds: it stands in the row, whichever way it came there, until it is let go.

@@ -77,22 +77,6 @@ func TestReleasedBeforeItsTime(t *testing.T) {
 	}
 }
 
-// TestUntagged: what bears a tag that begins so is left out.
-func TestUntagged(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, always(delivered), func(s *Settings) { s.Hold = true })
-	for i, tags := range [][]string{nil, {"keep:x"}, {"a", "keep:y"}, {"a", "bkeep:z"}} {
-		m := w.message(fmt.Sprintf("a%d@x.test", i))
-		m.Tags = tags
-		w.insert(m)
-	}
-	list, err := w.q.List(t.Context(), Filter{Domain: "x.test", Untagged: "keep:"})
-	w.must(err)
-	if len(list) != 2 || list[0].Tags != nil || list[1].Tags[1] != "bkeep:z" {
-		t.Errorf("%+v", list)
-	}
-}
-
 // TestRecallBesideTheClaim: each message goes out or comes back, never both and
 // never neither.
 func TestRecallBesideTheClaim(t *testing.T) {

@@ -74,16 +74,13 @@ func (q *Queue) free(tx *db.Tx, stale []staleRow) error {
 	if _, err := tx.ExecIn(freeRows, db.In{IDs: plain}); err != nil {
 		return err
 	}
-	for w := wishHold; w <= wishDelete; w++ {
+	for w := wishHold; w <= lastWish; w++ {
 		if len(wished[w]) == 0 {
 			continue
 		}
-		v := verb{to: Held, holder: HeldByHand, by: byRecover, event: wishHold.event(), now: micros()}
-		switch w {
-		case wishBounce:
+		v := verb{to: Held, holder: w.holder(), by: byRecover, event: wishHold.event(), now: micros()}
+		if w == wishBounce {
 			v.to, v.event = Failed, w.event()
-		case wishDelete:
-			v.holder = HeldUndeletable
 		}
 		if _, err := q.move(tx, wished[w], v); err != nil {
 			return err

@@ -217,7 +217,7 @@ func (q *Queue) observe(tx *db.Tx, reports []Report, granted map[wish][]Report) 
 			return fmt.Errorf("events of attempts: %w", err)
 		}
 	}
-	for w := wishHold; w <= wishDelete; w++ {
+	for w := wishHold; w <= lastWish; w++ {
 		if len(granted[w]) > 0 {
 			if err := q.o.Observer.Administered(tx, w.event(), granted[w]); err != nil {
 				return fmt.Errorf("events of wishes: %w", err)
@@ -230,7 +230,7 @@ func (q *Queue) observe(tx *db.Tx, reports []Report, granted map[wish][]Report) 
 // event is what a wish that came true is called.
 func (w wish) event() string {
 	switch w {
-	case wishHold:
+	case wishHold, wishHoldAccount:
 		return "held"
 	case wishBounce:
 		return "failed"

@@ -97,4 +97,18 @@ const (
 	wishHold wish = iota + 1
 	wishBounce
 	wishDelete
+	wishHoldAccount // as wishHold, with all that its account has sent
+
+	lastWish = wishHoldAccount
 )
+
+// holder is who keeps what is on hold by a wish.
+func (w wish) holder() Holder {
+	switch w {
+	case wishHoldAccount:
+		return HeldWithAccount
+	case wishDelete:
+		return HeldUndeletable
+	}
+	return HeldByHand
+}

@@ -64,7 +64,7 @@ func TestArrows(t *testing.T) {
 				w.must(err)
 			}
 		})
-		for wished := wish(0); wished <= wishDelete; wished++ {
+		for wished := wish(0); wished <= lastWish; wished++ {
 			wishing := func(id mail.ID) {
 				w.exec("UPDATE queue_recipient SET wish = ? WHERE id = ?", int(wished), int64(id))
 			}

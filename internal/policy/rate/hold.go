@@ -177,7 +177,7 @@ func (l *Limiter) release(ctx context.Context, account mail.ID, sent counts) err
 		return err
 	}
 	if err := l.o.Release(ctx, account); err != nil {
-		return fmt.Errorf("the account may send again, but its queue is still held: %w; 'hayauma queue release MESSAGE' lets a message of it go, and --sender ADDRESS all, with those that access rules hold", err)
+		return fmt.Errorf("the account may send again, but its queue is still held: %w; 'hayauma queue release MESSAGE' lets a message of it go, and --sender ADDRESS all, with those that access rules, the setting queue.hold or you hold", err)
 	}
 	return nil
 }
