@@ -23,28 +23,18 @@ import (
 	"github.com/hayauma/hayauma/internal/blob/pg"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
-	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/move"
-	"github.com/hayauma/hayauma/internal/outbound/sts"
-	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/queue"
-	"github.com/hayauma/hayauma/internal/queue/retry"
-	"github.com/hayauma/hayauma/internal/relay/event"
-	"github.com/hayauma/hayauma/internal/report/tlsreport"
 	"github.com/hayauma/hayauma/internal/route"
-	"github.com/hayauma/hayauma/internal/shaping"
-	sources "github.com/hayauma/hayauma/internal/source"
 	"github.com/hayauma/hayauma/test/stack"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// domain is the schemas whose tables are copied.
-func domain() []db.Schema {
-	return []db.Schema{account.Schema(), mailbox.Schema(), queue.Schema(), retry.Schema(), event.Schema(), shaping.Schema(), intake.Schema(), sources.Schema(), callahead.Schema(), sts.Schema(), tlsreport.Schema(), route.Schema()}
-}
+// domain is the schemas whose tables are copied: all but those of the bodies.
+func domain() []db.Schema { return stack.Schemas() }
 
 func all() []db.Schema { return append(domain(), pack.Schema()) }
 
@@ -60,6 +50,8 @@ var tables = []struct{ name, columns, key string }{
 	{"account_secret", "id secret", "id"},
 	{"account_identity", "account key", "account, key"},
 	{"relay_recipient", "domain key", "domain, key"},
+	{"login_network", "name network last_success", "name, network"},
+	{"login_ban", "name network number failures began ends", "name, network"},
 	{"mailbox_account", "account modseq uidvalidity used messages mailboxes inbox erased", "account"},
 	{"mailbox", "id account name role noselect uidvalidity uidnext recent messages unseen deleted size modseq changed created", "id"},
 	{"mailbox_content", "body header sent_day message_id subject structure", "body"},
@@ -70,26 +62,33 @@ var tables = []struct{ name, columns, key string }{
 	{"queue_message", `id tenant account stream tags body prefix size sender declared eightbit utf8 ret envid received expires
 		deadline late priority requiretls longlines`, "id"},
 	{"queue_recipient", `id message address domain notify orcpt site state owner wish attempts next code enhanced reply ours host
-		expired delayed received level tell`, "id"},
+		expired delayed received level tell flow`, "id"},
 	{"queue_retry", "scope name waits lifetime changed", "scope, name"},
 	{"event", "id message tenant account at kind stream recipient key detail", "id"},
 	{"event_key", "key event", "key, event"},
 	{"event_key_fresh", "event key", "event"},
+	{"policy_rule", "id position name disabled action text tag delay conditions", "id"},
+	{"send_count", "kind subject minute messages recipients fresh", "kind, subject, minute"},
+	{"send_limit", "kind subject rule most", "kind, subject, rule"},
+	{"send_contact", "account hash day", "account, hash"},
+	{"send_usual", "account day days messages recipients", "account"},
+	{"send_hold", "account since reason settled", "account"},
+	{"send_waiting", "message kind subject minute at recipients", "message, kind, subject"},
+	{"relay_answer", "key domain verdict asked", "key"},
 	{"shaping_limit", "provider name value changed", "provider, name"},
 	{"shaping_reply", "id provider code enhanced text times action wait connections rate changed", "id"},
 	{"shaping_event", "id provider kind about first last times text", "id"},
-	{"fingerprint", "mark message at", "mark"},
+	{"route", "name kind tls login secret changed url auth proxy", "name"},
+	{"route_host", "route host port preference weight", "route, host, port"},
+	{"route_rule", "what value route changed", "what, value"},
 	{"source_pool", "name overflow warmup", "name"},
 	{"source_address", "address pool ehlo weight since", "address"},
 	{"source_rule", "kind name pool", "kind, name"},
 	{"source_sent", "address provider day sent step", "address, provider"},
-	{"relay_answer", "key domain verdict asked", "key"},
+	{"fingerprint", "mark message at", "mark"},
 	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
 	{"tls_report", "day domain state due attempts reply", "day, domain"},
 	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
-	{"route", "name kind tls login secret changed url auth proxy", "name"},
-	{"route_host", "route host port preference weight", "route, host, port"},
-	{"route_rule", "what value route changed", "what, value"},
 }
 
 // dump reads all rows that must arrive, a line each.
@@ -97,27 +96,35 @@ func dump(t *testing.T, d db.DB) []string {
 	t.Helper()
 	var out []string
 	for _, table := range tables {
-		columns := strings.Fields(table.columns)
-		err := d.Read(t.Context(), func(tx *db.Tx) error {
-			rows, err := tx.Query(db.SQL("SELECT " + strings.Join(columns, ", ") + " FROM " + table.name + " ORDER BY " + table.key))
-			if err != nil {
-				return err
-			}
-			return db.Each(rows, func(r db.Rows) error {
-				values, dest := make([]any, len(columns)), make([]any, len(columns))
-				for i := range values {
-					dest[i] = &values[i]
-				}
-				err := r.Scan(dest...)
-				out = append(out, fmt.Sprintf("%s %#v", table.name, values))
-				return err
-			})
+		each(t, d, table.columns, table.name, table.key, func(values []any) {
+			out = append(out, fmt.Sprintf("%s %#v", table.name, values))
 		})
-		if err != nil {
-			t.Fatalf("table %s: %v", table.name, err)
-		}
 	}
 	return out
+}
+
+// each reads the rows of a table in the order of its key.
+func each(t *testing.T, d db.DB, columns, table, key string, see func(values []any)) {
+	t.Helper()
+	names := strings.Fields(columns)
+	err := d.Read(t.Context(), func(tx *db.Tx) error {
+		rows, err := tx.Query(db.SQL("SELECT " + strings.Join(names, ", ") + " FROM " + table + " ORDER BY " + key))
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			values, dest := make([]any, len(names)), make([]any, len(names))
+			for i := range values {
+				dest[i] = &values[i]
+			}
+			err := r.Scan(dest...)
+			see(values)
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatalf("table %s: %v", table, err)
+	}
 }
 
 func wantSame(t *testing.T, from, to move.Side) {
@@ -338,22 +345,10 @@ func many(t *testing.T, s *stack.Stack) {
 			return err
 		}
 		return errors.Join(
+			one(tx, stored[messages-1].ID),
 			tx.Insert(db.Insert{Into: "queue_message", Columns: columns("queue_message")}, rows...),
 			tx.Insert(db.Insert{Into: "event", Columns: columns("event")}, history...),
-			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...),
-			tx.Insert(db.Insert{Into: "relay_answer", Columns: columns("relay_answer")}, []any{"早@relay.test", "relay.test", 2, 1}),
-			tx.Insert(db.Insert{Into: "queue_retry", Columns: columns("queue_retry")}, []any{"stream", "早馬", "1m 1h", 60, 1}),
-			tx.Insert(db.Insert{Into: "shaping_limit", Columns: columns("shaping_limit")}, []any{"x.test", "tls", "none despite-policy", 1}),
-			tx.Insert(db.Insert{Into: "shaping_reply", Columns: columns("shaping_reply")}, []any{3, "*", 450, "4.2.1", "早馬", 2, "slow", "1h", 1, "1/s", 1}),
-			tx.Insert(db.Insert{Into: "shaping_event", Columns: columns("shaping_event")}, []any{int64(s.IDs.Next()), "x.test", "down", "y.test", 1, 2, 3, "早馬"}),
-			tx.Insert(db.Insert{Into: "sts_policy", Columns: columns("sts_policy")},
-				[]any{"x.test", "1", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}),
-			tx.Insert(db.Insert{Into: "source_pool", Columns: columns("source_pool")}, []any{"p", "q", "50 100"}),
-			tx.Insert(db.Insert{Into: "source_address", Columns: columns("source_address")}, []any{"192.0.2.7", "p", "out.x.test", 3, 4}),
-			tx.Insert(db.Insert{Into: "source_rule", Columns: columns("source_rule")}, []any{"tag", "早馬", "p"}),
-			tx.Insert(db.Insert{Into: "source_sent", Columns: columns("source_sent")}, []any{"192.0.2.7", "y.test", 20000, 5, 1}),
-			tx.Insert(db.Insert{Into: "tls_report", Columns: columns("tls_report")}, []any{20000, "x.test", "waiting", 1, 2, "早馬"}),
-			tx.Insert(db.Insert{Into: "tls_result", Columns: columns("tls_result")}, []any{20000, "x.test", "a", "", "{}", 3, 4}, []any{20000, "x.test", "a", "b", "{}", 0, 4}))
+			tx.Insert(db.Insert{Into: "event_key", Columns: columns("event_key")}, keys...))
 	}))
 }
 

@@ -26,6 +26,7 @@ func TestRun(t *testing.T) {
 		name string
 		test func(*testing.T, move.Side)
 	}{
+		{"every column tells", everyColumnTells},
 		{"there and back", thereAndBack},
 		{"killed anywhere", killedAnywhere},
 		{"cancelled and opened again", cancelledAndReopened},

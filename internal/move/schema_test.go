@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
@@ -14,13 +16,14 @@ import (
 )
 
 // Every table that the domain's migrations make is among those that the tests
-// expect to arrive.
+// expect to arrive, with all its columns.
 func TestAllTablesAreExpected(t *testing.T) {
 	t.Parallel()
 	d := dbtest.NewEmbedded(t, domain()...)
 	var got, want []string
 	err := d.Read(t.Context(), func(tx *db.Tx) error {
-		rows, err := tx.Query(db.SQL("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_step' ORDER BY name"))
+		rows, err := tx.Query(db.SQL(`SELECT t.name || ': ' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
+			WHERE t.type = 'table' AND t.name <> 'schema_step'`))
 		if err != nil {
 			return err
 		}
@@ -33,11 +36,14 @@ func TestAllTablesAreExpected(t *testing.T) {
 	})
 	must(t, err)
 	for _, table := range tables {
-		want = append(want, table.name)
+		for _, column := range strings.Fields(table.columns) {
+			want = append(want, table.name+": "+column)
+		}
 	}
+	slices.Sort(got)
 	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("the migrations make %v, the tests expect %v", got, want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what the tests expect and what the migrations make (-tests +migrations):\n%s", diff)
 	}
 }
 

@@ -95,13 +95,21 @@ type Stack struct {
 	t testing.TB
 }
 
+// Schemas are the tables of every package in the order in which they refer to each
+// other, with those of a store for bodies.
+func Schemas(bodies ...db.Schema) []db.Schema {
+	return append(append([]db.Schema{account.Schema()}, bodies...),
+		ban.Schema(), mailbox.Schema(), queue.Schema(), retry.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(),
+		shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
+}
+
 // New returns a stack on storage in a folder of the test. Intake, queue and
 // reporter run until the test ends.
 func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
-	s.DB = dbtest.New(t, account.Schema(), ban.Schema(), pack.Schema(), mailbox.Schema(), queue.Schema(), retry.Schema(), event.Schema(), rule.Schema(), rate.Schema(), callahead.Schema(), shaping.Schema(), route.Schema(), source.Schema(), intake.Schema(), sts.Schema(), tlsreport.Schema())
+	s.DB = dbtest.New(t, Schemas(pack.Schema())...)
 	blobs, err := pack.Open(t.Context(), pack.Options{
 		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
 	})
