@@ -74,6 +74,7 @@ var tables = []struct{ name, columns, key string }{
 	{"send_usual", "account day days messages recipients", "account"},
 	{"send_hold", "account since reason settled", "account"},
 	{"send_waiting", "message kind subject minute at recipients", "message, kind, subject"},
+	{"send_erased", "account subject minute", "account"},
 	{"relay_answer", "key domain verdict asked", "key"},
 	{"shaping_limit", "provider name value changed", "provider, name"},
 	{"shaping_reply", "id provider code enhanced text times action wait connections rate changed", "id"},

@@ -41,6 +41,7 @@ func one(tx *db.Tx, body mail.ID) error {
 		{"send_usual", []any{1, 2, 3, 4, 5}},
 		{"send_hold", []any{1, 2, "早馬", 3}},
 		{"send_waiting", []any{large, 2, "早.test", 3, 4, 5}},
+		{"send_erased", []any{1, "早", 2}},
 		{"relay_answer", []any{"早@relay.test", "relay.test", 2, 1}},
 		{"shaping_limit", []any{"x.test", "tls", "none despite-policy", 1}},
 		{"shaping_reply", []any{3, "*", 450, "4.2.1", "早馬", 2, "slow", "1h", 1, "1/s", 4}},

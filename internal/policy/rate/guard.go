@@ -66,7 +66,7 @@ func manyFailed(c counts) bool {
 }
 
 // guard judges those whose results are bad and holds the accounts that send
-// suddenly, with their queues.
+// suddenly, with their queues; those that ended are forgotten.
 func (l *Limiter) guard(ctx context.Context) {
 	for _, account := range l.takeSuspects() {
 		if err := l.suspect(ctx, account); err != nil {
@@ -76,6 +76,7 @@ func (l *Limiter) guard(ctx context.Context) {
 			l.mu.Unlock()
 		}
 	}
+	l.failed(ctx, "forget accounts", l.eraseSoon(ctx))
 	l.failed(ctx, "hold accounts", l.hold(ctx))
 	l.failed(ctx, "hold the queues of accounts", l.settle(ctx))
 }

@@ -207,16 +207,3 @@ func (l *Limiter) trust(tx *db.Tx, account mail.ID, sent counts) error {
 	l.changed(tx, ForAccount(account))
 	return writeUsual(tx, account, u)
 }
-
-// Erase drops what was decided about an account that ends. What it sent is
-// dropped when it is too old, as that of all others.
-func (l *Limiter) Erase(tx *db.Tx, account mail.ID) error {
-	if err := l.clearLimits(tx, ForAccount(account)); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(sqlDropHold, account); err != nil {
-		return err
-	}
-	_, err := tx.Exec(sqlDropUsual, account)
-	return err
-}

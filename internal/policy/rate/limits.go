@@ -38,11 +38,10 @@ const MaxLimit = 1_000_000_000
 var ErrLimit = errors.New("a limit is a whole number from 0 (no limit) to 1000000000")
 
 var (
-	sqlOwn       = db.SQL("SELECT rule, most FROM send_limit WHERE kind = ? AND subject = ?")
-	sqlDropOwn   = db.SQL("DELETE FROM send_limit WHERE kind = ? AND subject = ?")
-	insertOwn    = db.Insert{Into: "send_limit", Columns: []string{"kind", "subject", "rule", "most"}, Conflict: "ON CONFLICT (kind, subject, rule) DO UPDATE SET most = excluded.most"}
-	sqlDropHold  = db.SQL("DELETE FROM send_hold WHERE account = ?")
-	sqlDropUsual = db.SQL("DELETE FROM send_usual WHERE account = ?")
+	sqlOwn      = db.SQL("SELECT rule, most FROM send_limit WHERE kind = ? AND subject = ?")
+	sqlDropOwn  = db.SQL("DELETE FROM send_limit WHERE kind = ? AND subject = ?")
+	insertOwn   = db.Insert{Into: "send_limit", Columns: []string{"kind", "subject", "rule", "most"}, Conflict: "ON CONFLICT (kind, subject, rule) DO UPDATE SET most = excluded.most"}
+	sqlDropHold = db.SQL("DELETE FROM send_hold WHERE account = ?")
 )
 
 // SetLimits gives a subject limits of its own, by the names of their rules; 0 =

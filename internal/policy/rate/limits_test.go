@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/policy/rate"
 )
 
@@ -64,19 +63,5 @@ func TestLimitsThatCannotBeSet(t *testing.T) {
 	}
 	if list, err := w.Usage(t.Context(), n); err != nil || list[2].Own {
 		t.Errorf("half of it is set: %+v, %v", list, err)
-	}
-}
-
-func TestEraseTakesWhatWasDecided(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.must(w.SetLimits(t.Context(), rate.ForAccount(alice), map[string]int64{"messages_per_day": 1}))
-	w.must(w.SetLimits(t.Context(), rate.ForAccount(bob), map[string]int64{"messages_per_day": 1}))
-	w.must(w.db.Write(t.Context(), func(tx *db.Tx) error { return w.Erase(tx, alice) }))
-	if got := w.sends(3); got != 3 {
-		t.Errorf("%d taken", got)
-	}
-	if !w.send(from(bob)) || w.send(from(bob)) {
-		t.Error("another account's limit went with it")
 	}
 }

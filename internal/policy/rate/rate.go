@@ -96,6 +96,7 @@ type Limiter struct {
 	sudden   map[mail.ID]string   // to be held, with the reason
 	again    map[mail.ID]bool     // whose queue is to be held once more
 	unknown  bool                 // whether rows may wait to be settled
+	erased   bool                 // whether accounts ended since erase looked
 	folded   int64                // the last day that is in send_usual
 }
 
@@ -116,8 +117,8 @@ const (
 	sweepEvery  = time.Hour
 )
 
-// Run holds accounts that send suddenly, and drops what is too old, until ctx
-// ends.
+// Run holds accounts that send suddenly, and drops what is too old and what is left
+// of accounts that ended, until ctx ends.
 func (l *Limiter) Run(ctx context.Context) {
 	settle := time.NewTicker(settleEvery)
 	defer settle.Stop()

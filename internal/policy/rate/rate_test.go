@@ -54,7 +54,12 @@ func TestEachLimit(t *testing.T) {
 
 func (w *world) used(id mail.ID, rule string) int64 {
 	w.t.Helper()
-	list, err := w.Usage(context.Background(), rate.ForAccount(id))
+	return w.usedOf(rate.ForAccount(id), rule)
+}
+
+func (w *world) usedOf(n rate.Subject, rule string) int64 {
+	w.t.Helper()
+	list, err := w.Usage(context.Background(), n)
 	w.must(err)
 	for _, u := range list {
 		if u.Rule == rule {

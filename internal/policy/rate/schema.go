@@ -15,6 +15,8 @@ import "github.com/hayauma/hayauma/internal/db"
 //     to hold their queue has done so.
 //   - send_waiting: what was counted of a message that may be taken back, in which
 //     minute, and at which second of the process; it stays as long as send_count.
+//   - send_erased: accounts that ended, as a subject too, and in which minute. Rows of
+//     theirs in the other tables go; it stays as long as send_count.
 func Schema() db.Schema {
 	return db.Schema{Package: "rate", Steps: []db.Stmt{db.SQL(`
 CREATE TABLE send_count (
@@ -65,5 +67,12 @@ CREATE TABLE send_waiting (
 	PRIMARY KEY (message, kind, subject)
 ) WITHOUT ROWID;
 CREATE INDEX send_waiting_minute ON send_waiting (minute);
+`), db.SQL(`
+CREATE TABLE send_erased (
+	account INTEGER PRIMARY KEY,
+	subject TEXT NOT NULL,
+	minute INTEGER NOT NULL
+);
+CREATE INDEX send_waiting_subject ON send_waiting (kind, subject);
 `)}}
 }

@@ -22,9 +22,12 @@ var (
 	(SELECT account, hash FROM send_contact WHERE day < ? ORDER BY day LIMIT ?)`)
 )
 
-// Sweep learns from the days that are over, and drops what is too old. Run does
-// it every hour.
+// Sweep takes away what is left of accounts that ended, learns from the days that are
+// over, and drops what is too old. Run does it every hour.
 func (l *Limiter) Sweep(ctx context.Context) error {
+	if err := l.erase(ctx); err != nil { // nothing is learnt from it
+		return err
+	}
 	if err := l.fold(ctx); err != nil {
 		return err
 	}
@@ -38,16 +41,21 @@ func (l *Limiter) Sweep(ctx context.Context) error {
 	if err := l.drop(ctx, sqlOldContacts, old/minutesPerDay-contactDays); err != nil {
 		return err
 	}
+	if err := l.drop(ctx, sqlOldErased, old-keepCounts); err != nil {
+		return err
+	}
 	l.forget(l.clock.now())
 	return nil
 }
 
-// drop deletes what is older than a limit, a slice at a time.
-func (l *Limiter) drop(ctx context.Context, s db.Stmt, limit int64) error {
+// drop deletes what a statement finds by its arguments, a slice at a time: the last
+// argument, behind these, is how many rows that may be.
+func (l *Limiter) drop(ctx context.Context, s db.Stmt, args ...any) error {
+	args = append(args, sweepSlice)
 	for {
 		var n int64
 		err := l.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(s, limit, sweepSlice)
+			n, err = tx.Exec(s, args...)
 			return err
 		})
 		if err != nil || n < sweepSlice {
