@@ -28,6 +28,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long what has to happen may take, on a machine with much else to do.
+const patience = 20 * time.Second
+
 const text = "Subject: hi\r\n\r\nHello\r\n.dots\r\n"
 
 // bodies is a blob.Store that only reads.
@@ -84,10 +87,10 @@ type world struct {
 func newWorld(t *testing.T, records ...string) *world {
 	t.Helper()
 	w := &world{t: t, dns: testkit.StartDNS(t, records...), bodies: bodies{1: text}, ways: map[string]route.Route{}, ids: mail.NewIDs(1, 0), routes: map[string]string{}}
-	w.set = outbound.Settings{MessagesPerConnection: 100, ConnectTimeout: 300 * time.Millisecond, Grace: 2 * time.Second}
+	w.set = outbound.Settings{MessagesPerConnection: 100, ConnectTimeout: patience, Grace: 2 * time.Second}
 	w.options = outbound.Options{
 		Hostname: func() string { return "us.test" },
-		Resolver: dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: 500 * time.Millisecond, TrustAD: func() bool { return w.trustAD }}),
+		Resolver: w.resolver(patience),
 		Blobs:    w.bodies,
 		Route: func(name string) (route.Route, bool) {
 			r, ok := w.ways[name]
@@ -141,6 +144,25 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 
 // route makes an address reach a fake MX.
 func (w *world) route(addr string, mx *testkit.MX) { w.routes[addr] = mx.Addr }
+
+// resolver is one that waits so long for each answer.
+func (w *world) resolver(wait time.Duration) *dnsx.Resolver {
+	return dnsx.New(dnsx.Options{Server: w.dns.Addr, Timeout: wait, TrustAD: func() bool { return w.trustAD }})
+}
+
+// unanswered has nobody answer for a name, which is given up soon.
+func (w *world) unanswered(name string) {
+	w.dns.Fail(name, testkit.DNSTimeout)
+	w.options.Resolver = w.resolver(500 * time.Millisecond)
+	w.o.Close()
+	w.o = outbound.New(w.options)
+}
+
+// hang makes an address swallow what is sent there, and connections give it up soon.
+func (w *world) hang(addr string) {
+	w.routes[addr] = ""
+	w.set.ConnectTimeout = time.Second
+}
 
 // mx is one host at 10.0.0.1 that takes mail for x.test.
 func (w *world) mx(o testkit.MXOptions, rules ...testkit.MXRule) *testkit.MX {

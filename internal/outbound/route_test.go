@@ -30,7 +30,7 @@ func TestRoute(t *testing.T) {
 		{"an MX without address", "a@x.test", []string{"x.test. 60 MX 10 gone.test."}, nil, "", "failed 550 5.4.4 ours", "-"},
 		{"one of two MX without address", "a@x.test", []string{"x.test. 60 MX 10 gone.test.", "x.test. 60 MX 20 m.test.", "m.test. 60 A 10.0.0.1"}, nil, "10.0.0.1:25", ok, "10.0.0.1:25"},
 		{"the resolver fails", "a@x.test", []string{"x.test. 60 A 10.0.0.1"}, func(w *world) { w.dns.Fail("x.test", testkit.DNSServFail) }, "10.0.0.1:25", "deferred 451 4.4.3 ours", "-"},
-		{"the resolver is silent", "a@x.test", []string{"x.test. 60 A 10.0.0.1"}, func(w *world) { w.dns.Fail("x.test", testkit.DNSTimeout) }, "10.0.0.1:25", "deferred 451 4.4.3 ours", "-"},
+		{"the resolver is silent", "a@x.test", []string{"x.test. 60 A 10.0.0.1"}, func(w *world) { w.unanswered("x.test") }, "10.0.0.1:25", "deferred 451 4.4.3 ours", "-"},
 		{"only the MX look-up fails", "a@x.test", []string{"x.test. 60 A 10.0.0.1"}, func(w *world) { w.dns.Fail("x.test", testkit.DNSServFail, "MX") }, "10.0.0.1:25", "deferred 451 4.4.3 ours", "-"},
 		{"the MX's address look-up fails", "a@x.test", []string{"x.test. 60 MX 10 m.test."}, func(w *world) { w.dns.Fail("m.test", testkit.DNSServFail) }, "", "deferred 451 4.4.3 ours", "-"},
 		{"AAAA fails, A answers", "a@x.test", []string{"x.test. 60 MX 10 m.test.", "m.test. 60 A 10.0.0.1"}, func(w *world) { w.dns.Fail("m.test", testkit.DNSServFail, "AAAA") }, "10.0.0.1:25", ok, "10.0.0.1:25"},
@@ -54,7 +54,7 @@ func TestRoute(t *testing.T) {
 			"[2001:db8::1]:25 10.0.0.1:25 [2001:db8::2]:25 10.0.0.2:25"},
 		{"refused", "a@x.test", []string{"x.test. 60 A 10.0.0.1"}, nil, "", "deferred 451 4.4.1 ours", "10.0.0.1:25"},
 		{"silent, then another", "a@x.test", []string{"x.test. 60 MX 10 m.test.", "x.test. 60 MX 20 n.test.", "m.test. 60 A 10.0.0.1", "n.test. 60 A 10.0.0.2"},
-			func(w *world) { w.routes["10.0.0.1:25"] = "" }, "10.0.0.2:25", ok, "10.0.0.1:25 10.0.0.2:25"},
+			func(w *world) { w.hang("10.0.0.1:25") }, "10.0.0.2:25", ok, "10.0.0.1:25 10.0.0.2:25"},
 		{"another port", "a@x.test", []string{"x.test. 60 A 10.0.0.1"}, func(w *world) { w.set.Port = 2525 }, "10.0.0.1:2525", ok, "10.0.0.1:2525"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ func TestUnreached(t *testing.T) {
 		all   bool
 	}{
 		{"nobody listens", func(*testing.T, *world) {}, "deferred 451 4.4.1 ours", true},
-		{"silence", func(_ *testing.T, w *world) { w.routes["10.0.0.1:25"] = "" }, "deferred 451 4.4.1 ours", true},
+		{"silence", func(_ *testing.T, w *world) { w.hang("10.0.0.1:25") }, "deferred 451 4.4.1 ours", true},
 		{"no look-up", func(_ *testing.T, w *world) { w.dns.Fail("x.test", testkit.DNSServFail) }, "deferred 451 4.4.3 ours", true},
 		{"it hangs up", func(t *testing.T, w *world) {
 			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Drop: true}))

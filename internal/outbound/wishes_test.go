@@ -1,6 +1,8 @@
 package outbound_test
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,38 +13,39 @@ import (
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
-// in is a time from now.
-func in(d time.Duration) int64 { return mail.Micros(time.Now().Add(d)) }
-
 // TestDeliverBy: what a remote is told of the sender's time, and which remote may
-// have the message at all (RFC 2852 §4.1.4).
+// have the message at all (RFC 2852 §4.1.4). What is near a bound is in
+// TestTimesOfDeliverBy.
 func TestDeliverBy(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
+		left     time.Duration
 		by       mail.DeliverBy
 		notify   mail.Notify
 		keywords string
 		want     string
-		mail     string // parameters of MAIL; ~ stands for a digit
+		mode     string // of BY; empty = MAIL has no parameters
 		rcpt     string
 		watches  bool
 	}{
-		"handed on":             {by: mail.DeliverBy{At: in(time.Hour), Return: true}, keywords: "DELIVERBY", want: good, mail: "BY=35~~;R", watches: true},
-		"with its trace":        {by: mail.DeliverBy{At: in(time.Hour), Trace: true}, keywords: "DELIVERBY 240", want: good, mail: "BY=35~~;NT", watches: true},
-		"over, and told":        {by: mail.DeliverBy{At: in(-time.Minute)}, keywords: "DELIVERBY", want: good, mail: "BY=-6~;N", watches: true},
-		"nobody watches":        {by: mail.DeliverBy{At: in(time.Hour)}, keywords: "DSN", want: good, rcpt: "NOTIFY=FAILURE,DELAY"},
-		"success is wanted too": {by: mail.DeliverBy{At: in(time.Hour)}, notify: mail.NotifySuccess, keywords: "DSN", want: good, rcpt: "NOTIFY=SUCCESS,DELAY"},
-		"nothing is wanted":     {by: mail.DeliverBy{At: in(time.Hour)}, notify: mail.NotifyNever, keywords: "DSN", want: good, rcpt: "NOTIFY=NEVER"},
-		"no host for it":        {by: mail.DeliverBy{At: in(time.Hour), Return: true}, keywords: "DSN", want: "failed 554 5.3.3 ours"},
-		"a slow host":           {by: mail.DeliverBy{At: in(time.Minute), Return: true}, keywords: "DELIVERBY 240", want: "failed 554 5.4.7 ours"},
-		"a host fast enough":    {by: mail.DeliverBy{At: in(5 * time.Minute), Return: true}, keywords: "DELIVERBY 240", want: good, mail: "BY=29~;R", watches: true},
-		"too late":              {by: mail.DeliverBy{At: in(-time.Second), Return: true}, keywords: "DELIVERBY", want: "deferred 451 4.4.7 ours"},
+		"handed on":             {left: time.Hour, by: mail.DeliverBy{Return: true}, keywords: "DELIVERBY", want: good, mode: "R", watches: true},
+		"with its trace":        {left: time.Hour, by: mail.DeliverBy{Trace: true}, keywords: "DELIVERBY 240", want: good, mode: "NT", watches: true},
+		"over, and told":        {left: -time.Minute, keywords: "DELIVERBY", want: good, mode: "N", watches: true},
+		"nobody watches":        {left: time.Hour, keywords: "DSN", want: good, rcpt: "NOTIFY=FAILURE,DELAY"},
+		"success is wanted too": {left: time.Hour, notify: mail.NotifySuccess, keywords: "DSN", want: good, rcpt: "NOTIFY=SUCCESS,DELAY"},
+		"nothing is wanted":     {left: time.Hour, notify: mail.NotifyNever, keywords: "DSN", want: good, rcpt: "NOTIFY=NEVER"},
+		"no host for it":        {left: time.Hour, by: mail.DeliverBy{Return: true}, keywords: "DSN", want: "failed 554 5.3.3 ours"},
+		"a slow host":           {left: time.Hour, by: mail.DeliverBy{Return: true}, keywords: "DELIVERBY 7200", want: "failed 554 5.4.7 ours"},
+		"a host fast enough":    {left: time.Hour, by: mail.DeliverBy{Return: true}, keywords: "DELIVERBY 1800", want: good, mode: "R", watches: true},
+		"too late":              {left: -time.Second, by: mail.DeliverBy{Return: true}, keywords: "DELIVERBY", want: "deferred 451 4.4.7 ours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			m := w.mx(testkit.MXOptions{Keywords: []string{"PIPELINING", "ENHANCEDSTATUSCODES", c.keywords}})
 			job := w.job("a@x.test")
+			before := time.Now()
+			c.by.At = mail.Micros(before.Add(c.left))
 			job.Message.By, job.Recipients[0].Notify = c.by, c.notify
 			got := w.deliver(t.Context(), job)[0]
 			w.want(got, c.want)
@@ -55,9 +58,9 @@ func TestDeliverBy(t *testing.T) {
 				}
 				return
 			}
-			sent := m.Messages()[0]
-			if params := strings.Join(sent.Params, " "); !like(params, c.mail) {
-				t.Errorf("MAIL %q, want %q", params, c.mail)
+			sent := w.only(m)
+			if params := strings.Join(sent.Params, " "); !told(params, c.mode, c.left-time.Since(before), c.left) {
+				t.Errorf("MAIL %q, want the mode %q and what was left of %v at some time within %v", params, c.mode, c.left, time.Since(before))
 			}
 			if params := strings.Join(sent.Recipients[0].Params, " "); params != c.rcpt {
 				t.Errorf("RCPT %q, want %q", params, c.rcpt)
@@ -66,17 +69,26 @@ func TestDeliverBy(t *testing.T) {
 	}
 }
 
-// like compares with a pattern whose ~ stands for a digit.
-func like(s, pattern string) bool {
-	if len(s) != len(pattern) {
-		return false
+// told tells whether parameters of MAIL are a BY of that mode whose whole seconds were
+// left between two times; without a mode, whether there are none.
+func told(params, mode string, least, most time.Duration) bool {
+	if mode == "" {
+		return params == ""
 	}
-	for i := range len(s) {
-		if s[i] != pattern[i] && (pattern[i] != '~' || s[i] < '0' || s[i] > '9') {
-			return false
-		}
+	seconds, found := strings.CutSuffix(params, ";"+mode)
+	seconds, begins := strings.CutPrefix(seconds, "BY=")
+	n, err := strconv.ParseFloat(seconds, 64)
+	return found && begins && err == nil && n >= math.Floor(least.Seconds()) && n <= math.Floor(most.Seconds())
+}
+
+// only is the one message that a host got.
+func (w *world) only(m *testkit.MX) testkit.MXMessage {
+	w.t.Helper()
+	all := m.Messages()
+	if len(all) != 1 {
+		w.t.Fatalf("the host got %d messages", len(all))
 	}
-	return true
+	return all[0]
 }
 
 // TestPriorityIsHandedOn to those who know it (RFC 6710 §4.2).
