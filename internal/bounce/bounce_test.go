@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,6 +142,52 @@ func TestBounce(t *testing.T) {
 	}
 	if len(s.Queued()) != 0 {
 		t.Errorf("queue: %+v", s.Queued())
+	}
+}
+
+// TestTurnedReplies: a reply that the operator made final, or temporary, is told of in the
+// class of what became of the recipient, and about what it was about, in its own words.
+func TestTurnedReplies(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, reply, enhanced, final, late string }{
+		{"with a code", "Not now", "4.7.1", "5.7.1", "4.7.1"},
+		{"with one that says little", "Not now", "4.0.0", "5.0.0", "4.0.0"},
+		{"with none", "Not now", "", "5.0.0", "4.0.0"},
+		{"of a success", "Not now", "2.1.5", "5.0.0", "4.0.0"},
+		{"refused", "Never", "5.7.1", "5.7.1", "4.7.1"},
+	}
+	for _, test := range tests {
+		code := 450
+		if test.enhanced == "5.7.1" {
+			code = 554
+		}
+		said := func(result queue.Result) stack.Deliver {
+			return func(*queue.Message, queue.Recipient) queue.Outcome {
+				return queue.Outcome{Result: result, Code: code, Enhanced: test.enhanced, Host: "mx.elsewhere.test", Reply: test.reply}
+			}
+		}
+		words := strings.Join(strings.Fields(strconv.Itoa(code)+" "+test.enhanced+" "+test.reply), " ")
+		t.Run(test.name+", final", func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{Deliverer: said(queue.Refused)})
+			s.Account("alice@hayauma.test", 0)
+			settled(t, s, send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0)), "accepted failed bounced")
+			r := read(t, s.Inbox("alice@hayauma.test")[0])
+			wantAll(t, "status", r.status, "Action: failed\r\nStatus: "+test.final+"\r\n", "Diagnostic-Code: smtp; "+words+"\r\n")
+			wantAll(t, "text", r.text, "refused by mx.elsewhere.test:\r\n    "+words)
+		})
+		t.Run(test.name+", temporary", func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{Deliverer: said(queue.TryLater), DelayNotice: time.Millisecond, Asleep: true})
+			s.Account("alice@hayauma.test", 0)
+			id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+			s.WakeQueue()
+			settled(t, s, id, "accepted deferred")
+			s.WakeReporter()
+			settled(t, s, id, "accepted deferred delayed")
+			r := read(t, s.Inbox("alice@hayauma.test")[0])
+			wantAll(t, "status", r.status, "Action: delayed\r\nStatus: "+test.late+"\r\n", "Diagnostic-Code: smtp; "+words+"\r\n")
+		})
 	}
 }
 

@@ -101,23 +101,31 @@ func served(m *queue.Message, r queue.Recipient, w phrases) (dsn.Action, string)
 	return dsn.Relayed, fmt.Sprintf(w.Taken, r.Host)
 }
 
-// status is the enhanced code: the remote's, or one that fits its class.
+// status is the enhanced code: the remote's, in the class of what became of the recipient.
 func status(r queue.Recipient) string {
-	class := "5"
-	switch r.State {
-	case queue.Failed:
-	case queue.Served:
-		class = "2"
-	default:
-		class = "4"
-	}
-	if r.Expired && !strings.HasPrefix(r.Enhanced, "5") {
+	switch class, detail, _ := strings.Cut(r.Enhanced, "."); {
+	case r.State == queue.Served:
+		if class == "2" {
+			return r.Enhanced
+		}
+		return "2.0.0"
+	case r.Expired && class != "5":
 		return mail.DeliveryExpired.Enhanced(mail.Permanent) // RFC 3463 §3.5, X.4.7
+	case class != "4" && class != "5": // none, or that of a success, which says nothing of a failure
+		return outcomeClass(r) + ".0.0"
+	default:
+		// RFC 3464 §2.3.4: 4 of a delay, 5 of a failure. A rule of the operator can make
+		// of a reply the other; what it was about stays (RFC 3463 §2).
+		return outcomeClass(r) + "." + detail
 	}
-	if strings.HasPrefix(r.Enhanced, class+".") {
-		return r.Enhanced
+}
+
+// outcomeClass is that of a recipient who does not have the message.
+func outcomeClass(r queue.Recipient) string {
+	if r.State == queue.Failed {
+		return "5"
 	}
-	return class + ".0.0"
+	return "4"
 }
 
 // words is the remote's reply with its codes, or our own finding.
