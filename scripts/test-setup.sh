@@ -24,6 +24,8 @@ dnsmasq:dnsmasq
 unbound:unbound
 ldns-signzone:ldnsutils
 postgrey:postgrey
+microsocks:microsocks
+tinyproxy:tinyproxy-bin
 strace:strace
 /usr/bin/python3:python3
 ps:procps

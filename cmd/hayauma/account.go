@@ -69,15 +69,29 @@ func addressArgument(s string) (mail.Address, error) {
 
 // readPassword returns the first line.
 func readPassword(r io.Reader) (string, error) {
-	text, err := bufio.NewReader(io.LimitReader(r, maxPasswordLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read the password: %w", err)
+	var password string
+	err := readPasswords(r, &password)
+	return password, err
+}
+
+// readPasswords reads several, each from a line of its own.
+func readPasswords(r io.Reader, passwords ...*string) error {
+	in := bufio.NewReader(io.LimitReader(r, int64(len(passwords)*maxPasswordLine)))
+	for i, p := range passwords {
+		text, err := in.ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read the password: %w", err)
+		}
+		*p = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+		if *p == "" {
+			which := "first"
+			if i > 0 {
+				which = "next"
+			}
+			return usagef("the %s line of standard input is empty: the password stands there", which)
+		}
 	}
-	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
-	if text == "" {
-		return "", usagef("the first line of standard input is empty: the password stands there")
-	}
-	return text, nil
+	return nil
 }
 
 // sizeValue is a flag that holds a size like "5GB".

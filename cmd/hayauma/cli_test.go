@@ -102,6 +102,7 @@ func TestWrongUsage(t *testing.T) {
 		{"account add alice@one.test", "--password-stdin"},
 		{"account add alice@one.test secret --password-stdin", `takes no argument "secret"`},
 		{"account add alice@one.test --password-stdin", "the first line of standard input is empty"},
+		{"route set r --host h.test --proxy-password-stdin", "the first line of standard input is empty"},
 		{"account passwd alice@one.test", "--password-stdin"},
 		{"account set alice@one.test", "--quota SIZE"},
 		{"account set alice@one.test --language", "needs an argument"},
@@ -404,6 +405,27 @@ limits  connections: 7 (outbound.per_destination)
 	if got := s.do("", "outbound", "explain", "x@far.test", "--json"); !strings.Contains(got, `"127.0.0.7:2526"`) {
 		t.Errorf("%s", got)
 	}
+}
+
+// TestRoutePasswords: both come by standard input, and neither is shown by any command.
+func TestRoutePasswords(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "")
+	set := []string{"route", "set", "r", "--host", "h.test", "--user", "me", "--proxy", "socks5://us@127.0.0.1:1080"}
+	s.fails("go together", "", set...)
+	s.do("hunter2\r\nhunter3\n", append(set, "--password-stdin", "--proxy-password-stdin")...)
+	s.do("", append(set, "--tls", "implicit")...)
+	shown := func() string {
+		return s.do("", "route", "list") + strings.Join(strings.Fields(s.do("", "route", "list", "--json")), "")
+	}
+	if got := shown(); strings.Contains(got, "hunter") || !strings.Contains(got, `"has_secret":true`) || !strings.Contains(got, `"proxy":"socks5://us@127.0.0.1:1080","has_proxy_secret":true`) {
+		t.Errorf("%s", got)
+	}
+	s.do("hunter4\n", "route", "set", "r", "--host", "h.test", "--tls", "none", "--proxy", "http://us@127.0.0.1:3128", "--proxy-password-stdin")
+	if got := shown(); strings.Contains(got, "hunter") || strings.Contains(got, `"has_secret"`) || !strings.Contains(got, `"has_proxy_secret":true`) {
+		t.Errorf("%s", got)
+	}
+	s.fails("write a proxy like socks5:", "", "route", "set", "r", "--host", "h.test", "--proxy", "socks5://us:hunter2@127.0.0.1:1080")
 }
 
 func TestQueue(t *testing.T) {

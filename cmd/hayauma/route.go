@@ -22,7 +22,7 @@ func (c *cli) routeCommand() *cobra.Command {
 
 const routeSetLong = `Make a route, or change the one of that name: what is said is all that holds then. It
 holds from the next attempt on. Without --password-stdin the password of the same user,
-or the secret of a web hook, is kept.
+or the secret of a web hook, is kept; without --proxy-password-stdin that of the same proxy.
 
   smtp  a mail server: a smart host, or a gateway
   lmtp  a mail store (RFC 2033), of which each recipient has an answer of its own
@@ -40,7 +40,7 @@ gets its share by weight. Without numbers a host has preference 0 and weight 1.
 func (c *cli) routeSet() *cobra.Command {
 	var r route.Route
 	var hosts []string
-	var stdin bool
+	var stdin, proxyStdin bool
 	cmd := &cobra.Command{
 		Use: "set NAME --host HOST...|--url URL", Short: "Make or change a route", Long: routeSetLong, Args: exactly("NAME"),
 		Example: "  hayauma route set relay --host smtp1.example.net:587 --host smtp2.example.net:587,10 \\\n" +
@@ -60,11 +60,15 @@ func (c *cli) routeSet() *cobra.Command {
 				r.Hosts = append(r.Hosts, h)
 			}
 			change := control.RouteChange{Route: r}
+			var secrets []*string
 			if stdin {
-				var err error
-				if change.Password, err = readPassword(c.stdin); err != nil {
-					return err
-				}
+				secrets = append(secrets, &change.Password)
+			}
+			if proxyStdin {
+				secrets = append(secrets, &change.ProxyPassword)
+			}
+			if err := readPasswords(c.stdin, secrets...); err != nil {
+				return err
 			}
 			if _, err := ask(cmd.Context(), c, control.RouteSet, change); err != nil {
 				return err
@@ -79,9 +83,10 @@ func (c *cli) routeSet() *cobra.Command {
 	f.StringVar((*string)(&r.Auth), "auth", "", "how a web hook knows us: bearer or hmac, with --password-stdin")
 	f.StringArrayVar(&hosts, "host", nil, "a host that takes it; may stand several times")
 	f.StringVar(&r.TLS, "tls", "", "starttls, implicit, opportunistic or none; if not given starttls, of LMTP opportunistic")
-	f.StringVar(&r.Proxy, "proxy", "", "through which its connections leave: socks5://host:port, or http://host:port for CONNECT")
+	f.StringVar(&r.Proxy, "proxy", "", "through which its connections leave: socks5://host:port, or http://host:port for CONNECT; its user like socks5://user@host:port")
 	f.StringVar(&r.User, "user", "", "who logs in")
 	f.BoolVar(&stdin, "password-stdin", false, "read the password, or the secret of a web hook, from the first line of standard input")
+	f.BoolVar(&proxyStdin, "proxy-password-stdin", false, "read the password of the proxy's user from the next line of standard input, the first without --password-stdin")
 	return cmd
 }
 

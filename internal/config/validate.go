@@ -209,8 +209,12 @@ func withPort(s, port string) string {
 
 // proxy checks how the proxy is written.
 func (k *checker) proxy() {
-	if _, err := dnsx.ParseProxy(k.Outbound.Proxy); err != nil {
-		k.bad("outbound.proxy", k.Outbound.Proxy, err.Error())
+	_, err := dnsx.ParseProxy(k.Outbound.Proxy, "")
+	switch {
+	case errors.Is(err, dnsx.ErrProxyPassword):
+		k.bad("outbound.proxy", k.Outbound.Proxy, "only the proxy of a route has a login; remove the user, or make a route for all mail (hayauma route set)")
+	case err != nil:
+		k.bad("outbound.proxy", shownURL(k.Outbound.Proxy), err.Error())
 	}
 }
 

@@ -71,6 +71,8 @@ func TestValidate(t *testing.T) {
 		"smart host":           {func(c *Config) { c.Outbound.SmartHost = "h.test" }, `outbound.smart_host = "h.test": must be "host:port"`},
 		"smart host IP":        {func(c *Config) { c.Outbound.SmartHost = "[::1]:25" }, ""},
 		"smart host port":      {func(c *Config) { c.Outbound.SmartHost = "h.test:0" }, `outbound.smart_host = "h.test:0"`},
+		"proxy with a user":    {func(c *Config) { c.Outbound.Proxy = "socks5://u@h.test:1" }, `outbound.proxy = "socks5://u@h.test:1": only the proxy of a route has a login; remove the user`},
+		"proxy and password":   {func(c *Config) { c.Outbound.Proxy = "socks5://u:secret@h.test:1" }, `outbound.proxy = "socks5://u:...@h.test:1": write`},
 		"proxy":                {func(c *Config) { c.Outbound.Proxy = "https://h.test:1" }, `outbound.proxy = "https://h.test:1": write a proxy like`},
 		"user without host":    {func(c *Config) { c.Outbound.SmartHostUser = "u" }, `outbound.smart_host_user = "u": there is no smart_host`},
 		"user alone":           {func(c *Config) { c.Outbound.SmartHost, c.Outbound.SmartHostUser = "h.test:25", "u" }, `outbound.smart_host_user = "u": smart_host_user and`},

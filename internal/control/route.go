@@ -13,10 +13,11 @@ import (
 )
 
 // RouteChange is a route as it is to be. Without a password it keeps the one that it
-// has.
+// has; ProxyPassword is that of the proxy's user.
 type RouteChange struct {
-	Route    route.Route `json:"route"`
-	Password string      `json:"password,omitempty"`
+	Route         route.Route `json:"route"`
+	Password      string      `json:"password,omitempty"`
+	ProxyPassword string      `json:"proxy_password,omitempty"`
 }
 
 // RouteName names a route.
@@ -34,7 +35,7 @@ func (s *Service) handleRoutes(mux *http.ServeMux) {
 }
 
 func (s *Service) routeSet(ctx context.Context, in RouteChange) (Empty, error) {
-	in.Route.Secret = route.Secret(in.Password)
+	in.Route.Secret, in.Route.ProxySecret = route.Secret(in.Password), route.Secret(in.ProxyPassword)
 	return Empty{}, named(in.Route.Name, s.Routes.Set(ctx, in.Route))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -15,14 +16,65 @@ import (
 
 func TestParseProxy(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"127.0.0.1:1080", "https://h.test:1", "socks5://h.test", "socks5://u:p@h.test:1080", "http://h.test:3128/x", "http://:3128", "socks4://h.test:1", "http://h.test:0", "http://h.test:3128?x"} {
-		if _, err := dnsx.ParseProxy(text); !errors.Is(err, dnsx.ErrProxy) {
-			t.Errorf("%q: %v", text, err)
+	long := strings.Repeat("x", 256)
+	for _, test := range []struct {
+		text, password string
+		want           error
+	}{
+		{"127.0.0.1:1080", "", dnsx.ErrProxy}, {"https://h.test:1", "", dnsx.ErrProxy}, {"socks5://h.test", "", dnsx.ErrProxy},
+		{"http://h.test:3128/x", "", dnsx.ErrProxy}, {"http://:3128", "", dnsx.ErrProxy}, {"socks4://h.test:1", "", dnsx.ErrProxy},
+		{"http://h.test:0", "", dnsx.ErrProxy}, {"http://h.test:3128?x", "", dnsx.ErrProxy}, {"", "p", dnsx.ErrProxy},
+		{"socks5://u:p@h.test:1080", "", dnsx.ErrProxy}, {"socks5://u:@h.test:1080", "p", dnsx.ErrProxy},
+		{"socks5://@h.test:1080", "", dnsx.ErrProxy}, {"http://u%3av@h.test:3128", "p", dnsx.ErrProxy},
+		{"socks5://u@h.test:1080", "", dnsx.ErrProxyPassword}, {"socks5://h.test:1080", "p", dnsx.ErrProxyPassword},
+		{"socks5://u%0a@h.test:1080", "p", dnsx.ErrProxyPassword}, {"socks5://u@h.test:1080", "p\r\nq", dnsx.ErrProxyPassword},
+		{"socks5://" + long + "@h.test:1080", "p", dnsx.ErrProxyPassword}, {"socks5://u@h.test:1080", long, dnsx.ErrProxyPassword},
+	} {
+		if _, err := dnsx.ParseProxy(test.text, test.password); !errors.Is(err, test.want) {
+			t.Errorf("%q, %q: %v, want %v", test.text, test.password, err, test.want)
 		}
 	}
-	for _, text := range []string{"", "socks5://127.0.0.1:1080", "http://[::1]:3128/", "http://proxy.test:8080"} {
-		if _, err := dnsx.ParseProxy(text); err != nil {
-			t.Errorf("%q: %v", text, err)
+	for text, password := range map[string]string{"": "", "socks5://127.0.0.1:1080": "", "http://[::1]:3128/": "", "http://proxy.test:8080": "",
+		"socks5://us%40h@127.0.0.1:1080": "hunter2", "http://u@h.test:3128": "hunter2 ü:@/"} {
+		p, err := dnsx.ParseProxy(text, password)
+		if shown := fmt.Sprintf("%v %+v %s", p, p, p); err != nil || strings.Contains(shown, "hunter2") || !strings.HasPrefix(shown, strings.TrimSuffix(text, "/")) {
+			t.Errorf("%q: %q, %v", text, shown, err)
+		}
+	}
+}
+
+// TestProxyLogin: who has the right login is let in, by a proxy that wants none as well;
+// else the error says what is wrong, and nobody reads the password in it.
+func TestProxyLogin(t *testing.T) {
+	t.Parallel()
+	m := testkit.StartMX(t, testkit.MXOptions{})
+	for _, scheme := range []string{"socks5", "http"} {
+		for _, test := range []struct{ want, user, password, fails string }{
+			{"", "us", "hunter2", ""},
+			{"us@h.test:hunter2: ü", "us%40h.test", "hunter2: ü", ""},
+			{"us:other", "us", "hunter2", "refuses the login"},
+			{"us:other", "", "", "refuses the login"},
+		} {
+			host := testkit.StartProxy(t, map[string]string{"192.0.2.1:25": m.Addr})
+			if user, password, ok := strings.Cut(test.want, ":"); ok {
+				host.Want(user, password)
+			}
+			text := scheme + "://" + host.Addr
+			if test.user != "" {
+				text = scheme + "://" + test.user + "@" + host.Addr
+			}
+			p, err := dnsx.ParseProxy(text, test.password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := p.By(new(net.Dialer).DialContext)(t.Context(), "tcp", "192.0.2.1:25")
+			if err == nil {
+				_ = conn.Close()
+			}
+			if got := fmt.Sprint(err); errors.Is(err, dnsx.ErrProxyLogin) != (test.fails != "") || test.fails == "" && err != nil ||
+				!strings.Contains(got, test.fails) || strings.Contains(got, "hunter2") {
+				t.Errorf("%s to one that wants %q: %v", text, test.want, err)
+			}
 		}
 	}
 }
@@ -34,7 +86,7 @@ func TestProxy(t *testing.T) {
 	m := testkit.StartMX(t, testkit.MXOptions{})
 	for _, scheme := range []string{"socks5", "http"} {
 		host := testkit.StartProxy(t, map[string]string{"192.0.2.1:25": m.Addr, "[2001:db8::1]:25": m.Addr})
-		p, err := dnsx.ParseProxy(scheme + "://" + host.Addr)
+		p, err := dnsx.ParseProxy(scheme+"://"+host.Addr, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +112,7 @@ func TestProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _ = dnsx.ParseProxy(scheme + "://" + silent.Addr().String())
+		p, _ = dnsx.ParseProxy(scheme+"://"+silent.Addr().String(), "")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if conn, err := p.By(new(net.Dialer).DialContext)(ctx, "tcp", "192.0.2.1:25"); err == nil {
 			_ = conn.Close()

@@ -79,7 +79,7 @@ var tables = []struct{ name, columns, key string }{
 	{"shaping_limit", "provider name value changed", "provider, name"},
 	{"shaping_reply", "id provider code enhanced text times action wait connections rate changed", "id"},
 	{"shaping_event", "id provider kind about first last times text", "id"},
-	{"route", "name kind tls login secret changed url auth proxy", "name"},
+	{"route", "name kind tls login secret changed url auth proxy proxy_secret", "name"},
 	{"route_host", "route host port preference weight", "route, host, port"},
 	{"route_rule", "what value route changed", "what, value"},
 	{"source_pool", "name overflow warmup", "name"},

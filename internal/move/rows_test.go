@@ -46,7 +46,7 @@ func one(tx *db.Tx, body mail.ID) error {
 		{"shaping_limit", []any{"x.test", "tls", "none despite-policy", 1}},
 		{"shaping_reply", []any{3, "*", 450, "4.2.1", "早馬", 2, "slow", "1h", 1, "1/s", 4}},
 		{"shaping_event", []any{large, "x.test", "down", "y.test", 1, 2, 3, "早馬"}},
-		{"route", []any{"hook", "http", "none", "早", "s", 1, "https://h.test/", "bearer", "socks5://p.test:1080"}},
+		{"route", []any{"hook", "http", "none", "早", "s", 1, "https://h.test/", "bearer", "socks5://u@p.test:1080", "馬"}},
 		{"route_host", []any{"hook", "h.test", 1, 2, 3}},
 		{"route_rule", []any{"recipient-domain", "x.test", "hook", 1}},
 		{"source_pool", []any{"p", "q", "50 100"}},

@@ -78,6 +78,10 @@ func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
 	host := request.URL.Hostname()
 	answer, err := w.hooks().RoundTrip(request) // which follows nobody elsewhere
 	if err != nil {
+		if p := w.locked(err); p != nil {
+			p.host, p.missed = host, true
+			return *p
+		}
 		dial := new(net.OpError)
 		missed := errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, new(*net.DNSError)) || errors.Is(err, dnsx.ErrNotFound) || errors.Is(err, dnsx.ErrNoData)
 		p := finding(mail.Temporary(mail.NoAnswer, "web hook at "+request.URL.Host+": "+reason(err)))

@@ -114,6 +114,10 @@ func (w *worker) unopened(t target, err error) *problem {
 		return &p
 	}
 	t.source = w.tried
+	if p := w.locked(err); p != nil {
+		p.host, p.addr = t.host, t.addr
+		return p
+	}
 	doing := "connect to"
 	if by := w.set.proxy(); by != "" && t.socket == "" {
 		doing = "connect by the proxy " + by + " to"

@@ -3,6 +3,7 @@ package outbound
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -33,7 +34,8 @@ type via struct {
 	url            string // of a web hook; empty = it is none
 	auth           route.Auth
 	proxy          string // through which its connections leave
-	missing        bool   // a route that is not there any more
+	proxyPassword  string
+	missing        bool // a route that is not there any more
 	hosts          []route.Host
 	user, password string
 	tls            string
@@ -72,7 +74,8 @@ func (o *Outbound) viaRoute(name string) *via {
 	if o.o.Route != nil {
 		r, ok = o.o.Route(name)
 	}
-	v := &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS, proxy: r.Proxy, changed: r.Changed}
+	v := &via{route: name, missing: !ok, lmtp: r.Kind == route.LMTP, hosts: r.Hosts, user: r.User, password: string(r.Secret), tls: r.TLS,
+		proxy: r.Proxy, proxyPassword: string(r.ProxySecret), changed: r.Changed}
 	if r.Kind == route.HTTP {
 		v.url, v.auth = r.URL, r.Auth
 		host, secure := r.Server()
@@ -150,9 +153,36 @@ func (t terms) proxy() string {
 	return t.Proxy
 }
 
+// egress is the proxy with the password of its user.
+func (t terms) egress() (dnsx.Proxy, error) {
+	if t.via != nil && t.via.route != "" {
+		return dnsx.ParseProxy(t.via.proxy, t.via.proxyPassword)
+	}
+	return dnsx.ParseProxy(t.Proxy, "")
+}
+
+// locked is what is found where the proxy does not let us in, nil if err says something
+// else. It delays mail until somebody mends it, and bounces none.
+func (w *worker) locked(err error) *problem {
+	if !errors.Is(err, dnsx.ErrProxyLogin) {
+		return nil
+	}
+	by := w.set.proxy()
+	w.o.o.Logger.Error("the proxy refuses our login", "proxy", by, "error", err)
+	said, mend := " wants a login: ", "name one that wants none (outbound.proxy)"
+	if v := w.set.via; v != nil && v.route != "" {
+		mend = "give its user and password with 'hayauma route set " + v.route + " ... --proxy-password-stdin'"
+		if v.proxyPassword != "" {
+			said = " refuses our login: "
+		}
+	}
+	p := finding(mail.Temporary(mail.AuthCredentials, "The proxy "+by+said+mend))
+	return &p
+}
+
 // dialer is how connections are made on these terms.
 func (w *worker) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	p, err := dnsx.ParseProxy(w.set.proxy())
+	p, err := w.set.egress()
 	if err != nil { // it was checked when it was set
 		return func(context.Context, string, string) (net.Conn, error) { return nil, err }
 	}

@@ -286,6 +286,48 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyLogin: mail leaves by a proxy that wants a login, a web hook too; a wrong one, or
+// none, delays it, says what to do, and shows the password to nobody.
+func TestProxyLogin(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"socks5://", "http://"} {
+		w := newWorld(t)
+		m := testkit.StartMX(t, testkit.MXOptions{})
+		h := w.hook("hook", route.NoAuth, "", nil)
+		p := testkit.StartProxy(t, map[string]string{"10.0.0.1:25": m.Addr, "10.0.0.1:587": m.Addr, h.Listener.Addr().String(): h.Listener.Addr().String()})
+		p.Want("us", "right")
+		w.routes = map[string]string{p.Addr: p.Addr} // nothing else can be reached from here
+		w.way("r", "none", "10.0.0.1")
+		for _, test := range []struct{ user, password string }{{"us@", "hunter2"}, {"", ""}, {"us@", "right"}} {
+			for name, r := range w.ways {
+				r.Proxy, r.ProxySecret = scheme+test.user+p.Addr, route.Secret(test.password)
+				r.Changed++
+				w.ways[name] = r
+				got := w.by(name, "a@x.test")[0]
+				if test.password == "right" {
+					if got.Result != queue.Delivered {
+						t.Errorf("%s: %+v", name, got)
+					}
+					continue
+				}
+				said := " wants a login"
+				if test.password != "" {
+					said = " refuses our login"
+				}
+				want := "The proxy " + r.Proxy + said + ": give its user and password with 'hayauma route set " + name + " ... --proxy-password-stdin'"
+				if got.Result != queue.TryLater || !got.Ours || got.Code != 454 || got.Enhanced != "4.7.8" || !got.Unreached || got.Reply != want || got.Host == "" {
+					t.Errorf("%s: %+v", name, got)
+				}
+			}
+		}
+		w.set.Proxy = scheme + p.Addr
+		w.dns.Add("x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 A 10.0.0.1")
+		if got := w.send("a@x.test")[0]; got.Result != queue.TryLater || !strings.HasSuffix(got.Reply, " wants a login: name one that wants none (outbound.proxy)") {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 func TestExplainRoute(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "one.test. 60 A 10.0.0.1")

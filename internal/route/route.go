@@ -47,10 +47,13 @@ type Route struct {
 	// HasSecret is for people, who are not told the secret itself.
 	HasSecret bool   `json:"has_secret,omitempty"`
 	Hosts     []Host `json:"hosts,omitempty"`
-	URL       string `json:"url,omitempty"`   // of a web hook
-	Auth      Auth   `json:"auth,omitempty"`  // of a web hook
-	Proxy     string `json:"proxy,omitempty"` // through which its connections leave; empty = none
-	Changed   int64  `json:"-"`               // microseconds
+	URL       string `json:"url,omitempty"`  // of a web hook
+	Auth      Auth   `json:"auth,omitempty"` // of a web hook
+	// Proxy is through which its connections leave, with its user; empty = none.
+	Proxy          string `json:"proxy,omitempty"`
+	ProxySecret    Secret `json:"-"` // the password of the proxy's user
+	HasProxySecret bool   `json:"has_proxy_secret,omitempty"`
+	Changed        int64  `json:"-"` // microseconds
 }
 
 // Secret is a password. It shows itself to nobody who does not ask for its text by
@@ -120,7 +123,7 @@ func (r Route) Check() error {
 	if len(r.User) > maxText || len(r.Secret) > maxText || strings.ContainsAny(r.User+string(r.Secret), "\x00\r\n") {
 		return fmt.Errorf("user and password have up to %d octets each, in one line", maxText)
 	}
-	if _, err := dnsx.ParseProxy(r.Proxy); err != nil {
+	if _, err := dnsx.ParseProxy(r.Proxy, string(r.ProxySecret)); err != nil {
 		return err
 	}
 	switch r.Kind {

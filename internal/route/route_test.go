@@ -11,6 +11,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/route"
 )
@@ -166,11 +167,12 @@ func TestSecret(t *testing.T) {
 	s := open(t, engine)
 	r := way("r", "h.test")
 	r.User, r.Secret = "me", "hunter2"
+	r.Proxy, r.ProxySecret = "socks5://us@127.0.0.1:1080", "hunter2 too"
 	must(t, s.Set(t.Context(), r))
-	r.Secret, r.TLS = "", "implicit"
-	must(t, s.Set(t.Context(), r)) // the same user keeps it
+	r.Secret, r.ProxySecret, r.TLS = "", "", "implicit"
+	must(t, s.Set(t.Context(), r)) // the same user keeps it, and the same proxy
 	got, ok := open(t, engine).Get("r")
-	if !ok || string(got.Secret) != "hunter2" || got.TLS != "implicit" || !got.HasSecret {
+	if !ok || string(got.Secret) != "hunter2" || got.TLS != "implicit" || !got.HasSecret || string(got.ProxySecret) != "hunter2 too" || !got.HasProxySecret {
 		t.Errorf("%v %v", got, ok)
 	}
 	text, err := json.Marshal(s.Routes())
@@ -185,6 +187,17 @@ func TestSecret(t *testing.T) {
 	r.User = "other"
 	if err := s.Set(t.Context(), r); err == nil || !strings.Contains(err.Error(), "go together") {
 		t.Errorf("another user with the old password: %v", err)
+	}
+	for _, proxy := range []string{"socks5://you@127.0.0.1:1080", "socks5://us@192.0.2.1:1080"} {
+		r.User, r.Proxy = "me", proxy
+		if err := s.Set(t.Context(), r); !errors.Is(err, dnsx.ErrProxyPassword) {
+			t.Errorf("%s with the old password: %v", proxy, err)
+		}
+	}
+	r.Proxy = "socks5://127.0.0.1:1080"
+	must(t, s.Set(t.Context(), r))
+	if got, _ := s.Get("r"); got.HasProxySecret || string(got.Secret) != "hunter2" {
+		t.Errorf("a proxy without a login has %+v", got)
 	}
 }
 

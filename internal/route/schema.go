@@ -7,7 +7,8 @@ import (
 
 // Schema is the tables of this package.
 //
-//   - route: one row per route. Secret is a password as it is sent.
+//   - route: one row per route. A secret is a password as it is sent, proxy_secret that of
+//     the proxy's user.
 //   - route_host: one row per host that a route leads to.
 //   - route_rule: one row per rule. A value is a domain or an id, empty for everyone;
 //     the route may be none.
@@ -39,17 +40,19 @@ CREATE TABLE route_rule (
 `), db.SQL(`
 ALTER TABLE route ADD COLUMN url TEXT NOT NULL DEFAULT '';
 ALTER TABLE route ADD COLUMN auth TEXT NOT NULL DEFAULT '';
-`), db.SQL("ALTER TABLE route ADD COLUMN proxy TEXT NOT NULL DEFAULT '';")}}
+`), db.SQL("ALTER TABLE route ADD COLUMN proxy TEXT NOT NULL DEFAULT '';"),
+		db.SQL("ALTER TABLE route ADD COLUMN proxy_secret TEXT NOT NULL DEFAULT '';")}}
 }
 
 var (
-	selectRoutes = db.SQL("SELECT name, kind, tls, login, secret, changed, url, auth, proxy FROM route ORDER BY name")
+	selectRoutes = db.SQL("SELECT name, kind, tls, login, secret, changed, url, auth, proxy, proxy_secret FROM route ORDER BY name")
 	selectHosts  = db.SQL("SELECT route, host, port, preference, weight FROM route_host ORDER BY route, preference, host, port")
 	selectRules  = db.SQL("SELECT what, value, route FROM route_rule ORDER BY what, value")
 
-	insertRoute = db.Insert{Into: "route", Columns: []string{"name", "kind", "tls", "login", "secret", "changed", "url", "auth", "proxy"},
+	insertRoute = db.Insert{Into: "route", Columns: []string{"name", "kind", "tls", "login", "secret", "changed", "url", "auth", "proxy", "proxy_secret"},
 		Conflict: `ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, tls = excluded.tls, login = excluded.login,
-			secret = excluded.secret, changed = excluded.changed, url = excluded.url, auth = excluded.auth, proxy = excluded.proxy`}
+			secret = excluded.secret, changed = excluded.changed, url = excluded.url, auth = excluded.auth,
+			proxy = excluded.proxy, proxy_secret = excluded.proxy_secret`}
 	insertHost = db.Insert{Into: "route_host", Columns: []string{"route", "host", "port", "preference", "weight"}}
 	insertRule = db.Insert{Into: "route_rule", Columns: []string{"what", "value", "route", "changed"},
 		Conflict: "ON CONFLICT (what, value) DO UPDATE SET route = excluded.route, changed = excluded.changed"}
@@ -86,9 +89,10 @@ func read(tx *db.Tx) (*table, error) {
 	}
 	err = each(tx, selectRoutes, func(row db.Rows) error {
 		var r Route
-		var secret string
-		err := row.Scan(&r.Name, &r.Kind, &r.TLS, &r.User, &secret, &r.Changed, &r.URL, &r.Auth, &r.Proxy)
+		var secret, proxySecret string
+		err := row.Scan(&r.Name, &r.Kind, &r.TLS, &r.User, &secret, &r.Changed, &r.URL, &r.Auth, &r.Proxy, &proxySecret)
 		r.Secret, r.HasSecret, r.Hosts = Secret(secret), secret != "", hosts[r.Name]
+		r.ProxySecret, r.HasProxySecret = Secret(proxySecret), proxySecret != ""
 		t.list, t.routes[r.Name] = append(t.list, r), r
 		return err
 	})

@@ -163,10 +163,14 @@ func (s *Store) write(ctx context.Context, fn func(*db.Tx) error) error {
 }
 
 // Set makes a route, or changes the one of that name. Without a secret it keeps the
-// one that it has, if its user stays the same.
+// one that it has, if its user stays the same, and that of a proxy that stays the same.
 func (s *Store) Set(ctx context.Context, r Route) error {
-	if old, ok := s.Get(r.Name); ok && r.Secret == "" && r.User == old.User && r.Kind == old.Kind && r.Auth == old.Auth {
+	old, ok := s.Get(r.Name)
+	if ok && r.Secret == "" && r.User == old.User && r.Kind == old.Kind && r.Auth == old.Auth {
 		r.Secret = old.Secret
+	}
+	if ok && r.ProxySecret == "" && r.Proxy == old.Proxy {
+		r.ProxySecret = old.ProxySecret
 	}
 	if err := r.Check(); err != nil {
 		return err
@@ -182,7 +186,8 @@ func (s *Store) Set(ctx context.Context, r Route) error {
 		if err := tx.Insert(insertHost, rows...); err != nil {
 			return err
 		}
-		err := tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth), r.Proxy})
+		err := tx.Insert(insertRoute, []any{r.Name, string(r.Kind), r.TLS, r.User, string(r.Secret), mail.Micros(time.Now()), r.URL, string(r.Auth), r.Proxy,
+			string(r.ProxySecret)})
 		return errors.Join(err, bounded(tx, countRoutes, maxRoutes))
 	})
 }

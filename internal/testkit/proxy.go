@@ -2,14 +2,18 @@ package testkit
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -21,6 +25,7 @@ type Proxy struct {
 	to map[string]string
 
 	mu    sync.Mutex
+	login string // "user:password", empty = none is asked for
 	asked []string
 	conns map[net.Conn]bool
 	wg    sync.WaitGroup
@@ -64,6 +69,19 @@ func (p *Proxy) keep(conn net.Conn) {
 	p.conns[conn] = true
 }
 
+// Want has it let in only who logs in so, by RFC 1929 or Basic (RFC 7617).
+func (p *Proxy) Want(user, password string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.login = user + ":" + password
+}
+
+func (p *Proxy) wanted() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.login
+}
+
 // Asked are the addresses that it was asked for, in order.
 func (p *Proxy) Asked() []string {
 	p.mu.Lock()
@@ -82,11 +100,20 @@ func (p *Proxy) serve(conn net.Conn) {
 	var addr string
 	if first[0] == 5 {
 		yes, no = "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00", "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"
-		addr, err = socksRequest(conn, in)
+		addr, err = socksRequest(conn, in, p.wanted())
 	} else {
 		var r *http.Request
 		if r, err = http.ReadRequest(in); err == nil && r.Method == http.MethodConnect {
 			addr = r.Host
+			said := r.Header.Get("Proxy-Authorization")
+			if want := p.wanted(); want != "" && said != "Basic "+base64.StdEncoding.EncodeToString([]byte(want)) {
+				no = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\n\r\n"
+				if said != "" { // as tinyproxy does
+					no = "HTTP/1.0 401 Unauthorized\r\n\r\n"
+				}
+				_, _ = io.WriteString(conn, no)
+				return
+			}
 		}
 	}
 	if err != nil {
@@ -112,17 +139,31 @@ func (p *Proxy) serve(conn net.Conn) {
 	_, _ = io.Copy(conn, out)
 }
 
-// socksRequest reads what a SOCKS5 client without a login asks for.
-func socksRequest(conn io.Writer, in io.Reader) (string, error) {
+// socksRequest reads what a SOCKS5 client asks for that logs in as is wanted.
+func socksRequest(conn io.Writer, in io.Reader, want string) (string, error) {
 	b := make([]byte, 256)
 	if _, err := io.ReadFull(in, b[:2]); err != nil {
 		return "", err
 	}
-	if _, err := io.ReadFull(in, b[:b[1]]); err != nil {
+	n := b[1]
+	if _, err := io.ReadFull(in, b[:n]); err != nil {
 		return "", err
 	}
-	if _, err := conn.Write([]byte{5, 0}); err != nil {
+	method := byte(0)
+	if want != "" {
+		method = 2
+	}
+	if !bytes.Contains(b[:n], []byte{method}) {
+		_, err := conn.Write([]byte{5, 0xff})
+		return "", errors.Join(err, errors.New("no method that is wanted"))
+	}
+	if _, err := conn.Write([]byte{5, method}); err != nil {
 		return "", err
+	}
+	if want != "" {
+		if err := socksLogin(conn, in, want); err != nil {
+			return "", err
+		}
 	}
 	if _, err := io.ReadFull(in, b[:4]); err != nil {
 		return "", err
@@ -136,4 +177,30 @@ func socksRequest(conn io.Writer, in io.Reader) (string, error) {
 	}
 	addr, _ := netip.AddrFromSlice(b[:size])
 	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(b[size:])).String(), nil
+}
+
+// socksLogin is RFC 1929 §2.
+func socksLogin(conn io.Writer, in io.Reader, want string) error {
+	version := make([]byte, 1)
+	if _, err := io.ReadFull(in, version); err != nil {
+		return err
+	}
+	var said []string
+	for range 2 {
+		size := make([]byte, 1)
+		if _, err := io.ReadFull(in, size); err != nil {
+			return err
+		}
+		word := make([]byte, size[0])
+		if _, err := io.ReadFull(in, word); err != nil {
+			return err
+		}
+		said = append(said, string(word))
+	}
+	if version[0] != 1 || strings.Join(said, ":") != want {
+		_, err := conn.Write([]byte{1, 1})
+		return errors.Join(err, fmt.Errorf("version %d, login %q", version[0], said))
+	}
+	_, err := conn.Write([]byte{1, 0})
+	return err
 }
