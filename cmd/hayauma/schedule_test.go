@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestQueueSchedule(t *testing.T) {
@@ -30,12 +32,51 @@ func TestQueueSchedule(t *testing.T) {
 	s.fails("write at least one wait", "", "queue", "schedule", "set", "stream:x", "--retry", " ")
 	s.fails("write a time from 1s", "", "queue", "schedule", "set", "stream:x", "--lifetime", "soon")
 	s.do("", "queue", "schedule", "remove", "stream:news")
-	s.fails("nothing is set for this sender", "", "queue", "schedule", "remove", "stream:news")
+	s.fails("nothing is set for this", "", "queue", "schedule", "remove", "stream:news")
 	s.do("", "account", "remove", "alice@one.test")
-	if rows := s.rows("queue", "schedule", "list"); len(rows) != 1 || rows[0]["sender"] != "tenant:main" {
+	if rows := s.rows("queue", "schedule", "list"); len(rows) != 1 || rows[0]["for"] != "tenant:main" {
 		t.Errorf("%v", rows)
 	}
 	if got := s.try("", "queue", "schedule", "set", "stream:x"); got.code != exitUsage || !strings.Contains(got.stderr, "--retry, --lifetime or both") {
 		t.Errorf("exit %d, %q", got.code, got.stderr)
 	}
+}
+
+// TestScheduleOfADomain: it holds for what waits already, of a relay domain as well, and the
+// list tells of it.
+func TestScheduleOfADomain(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "[queue]\nhold = true\n")
+	s.house()
+	s.do("", "domain", "add", "branch.test", "--relay", "--to", "127.0.0.7:2526", "--recipients", "any")
+	s.do("Subject: one\n\nbody\n", "send", "-f", "alice@one.test", "x@branch.test", "y@deep.far.test", "z@far.test")
+	lives := func(want map[string]time.Duration) {
+		t.Helper()
+		for _, r := range s.rows("queue", "list") {
+			received, err := time.Parse(time.RFC3339, fmt.Sprint(r["received"]))
+			expires, err2 := time.Parse(time.RFC3339, fmt.Sprint(r["expires"]))
+			to := fmt.Sprint(r["recipient"])
+			if got := expires.Sub(received); err != nil || err2 != nil || got != want[to] {
+				t.Errorf("%s: lives for %v, want %v", to, got, want[to])
+			}
+		}
+	}
+	const day = 24 * time.Hour
+	lives(map[string]time.Duration{"x@branch.test": 5 * day, "y@deep.far.test": 5 * day, "z@far.test": 5 * day})
+	s.do("", "queue", "schedule", "set", "domain:BRANCH.test", "--lifetime", "14d", "--retry", "1h")
+	s.do("", "queue", "schedule", "set", "domain:*.far.test", "--lifetime", "2h")
+	want := map[string]time.Duration{"x@branch.test": 14 * day, "y@deep.far.test": 2 * time.Hour, "z@far.test": 5 * day}
+	lives(want)
+	s.do("", "queue", "schedule", "set", "tenant:main", "--lifetime", "3d") // of what comes later
+	lives(want)
+	told := strings.Join(strings.Fields(s.do("", "queue", "schedule", "list")), " ")
+	for _, want := range []string{"domain:branch.test 1h 14d 20", "domain:*.far.test - 2h 20"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("no %q in %s", want, told)
+		}
+	}
+	s.do("", "queue", "schedule", "remove", "domain:branch.test")
+	want["x@branch.test"] = 5 * day
+	lives(want)
+	s.fails("domain:a b: ", "", "queue", "schedule", "set", "domain:a b", "--lifetime", "1h")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/queue/retry"
@@ -63,10 +64,11 @@ func providedWaits(set shaping.Set) []time.Duration {
 	return set.Waits()
 }
 
-// schedule is how often and for how long a message is tried by its sender's wish.
-func (a *app) schedule(m *queue.Message) ([]time.Duration, time.Duration) {
-	s := a.retries.For(m.Account, m.Stream, m.Tenant)
-	return s.Waits, s.Lifetime
+// schedule is how often and for how long a message is tried, by what the operator has set
+// for its sender or the recipient's domain.
+func (a *app) schedule(m *queue.Message, to mail.Domain) (waits []time.Duration, lifetime time.Duration, there bool) {
+	s := a.retries.For(retry.Mail{Account: m.Account, Stream: m.Stream, Tenant: m.Tenant, To: to.ASCII})
+	return s.Waits, s.Lifetime, s.LifetimeOf.Scope == retry.Domain
 }
 
 // limitsFor remembers what holds for providers: it is asked several times for each

@@ -304,6 +304,36 @@ func TestDelayNoticeOnce(t *testing.T) {
 	}
 }
 
+// TestDelayNoticeSaysUntilWhen: each recipient is told until when it is tried, by what is
+// said of its domain.
+func TestDelayNoticeSaysUntilWhen(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), DelayNotice: time.Millisecond, Asleep: true,
+		Schedule: func(_ *queue.Message, to mail.Domain) ([]time.Duration, time.Duration, bool) {
+			if to.ASCII != "elsewhere.test" {
+				return nil, 0, false
+			}
+			return nil, 30 * 24 * time.Hour, true
+		}})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0), rcpt(s, "y@far.test", 0))
+	sent := time.Now()
+	s.WakeQueue()
+	settled(t, s, id, "accepted deferred deferred")
+	s.WakeReporter()
+	settled(t, s, id, "accepted deferred deferred delayed delayed")
+	r := read(t, s.Inbox("alice@hayauma.test")[0])
+	for domain, days := range map[string]int{"elsewhere.test": 30, "far.test": 5} {
+		_, told, _ := strings.Cut(r.status, "@"+domain)
+		_, told, _ = strings.Cut(told, "Will-Retry-Until: ")
+		told, _, _ = strings.Cut(told, "\r\n")
+		until, err := time.Parse(time.RFC1123Z, told)
+		if d := until.Sub(sent.AddDate(0, 0, days)).Abs(); err != nil || d > time.Hour || !strings.Contains(r.text, told) {
+			t.Errorf("%s: %q, %v", domain, told, err)
+		}
+	}
+}
+
 // overtaking is an engine where a statement overtakes the next write, once it is given.
 type overtaking struct {
 	db.DB

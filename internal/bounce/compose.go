@@ -48,13 +48,13 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 		report.DeliverBy = mail.FromMicros(m.By.At)
 	}
 	for _, rcpt := range c.recipients {
-		report.Recipients = append(report.Recipients, describe(m, rcpt, now, w))
+		report.Recipients = append(report.Recipients, r.describe(m, rcpt, now, w))
 	}
 	report.Text = r.text(c, original, report.Recipients, host)
 	return report.Bytes(), nil
 }
 
-func describe(m *queue.Message, rcpt queue.Recipient, now time.Time, w phrases) dsn.Recipient {
+func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Time, w phrases) dsn.Recipient {
 	d := dsn.Recipient{
 		Final: rcpt.Address.Header(), Original: rcpt.ORCPT, Action: dsn.Failed,
 		Status: status(rcpt), LastTry: now, Diagnostic: words(rcpt),
@@ -69,7 +69,7 @@ func describe(m *queue.Message, rcpt queue.Recipient, now time.Time, w phrases) 
 		return d
 	default:
 		d.Action, d.Explained = dsn.Delayed, w.NotYet
-		d.RetryUntil = mail.FromMicros(m.Expires)
+		d.RetryUntil = mail.FromMicros(r.o.Queue.Expires(m, &rcpt))
 		if m.By.At != 0 && m.By.At <= mail.Micros(now) {
 			// RFC 2852 §4.1.3
 			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), w.Late

@@ -91,9 +91,9 @@ var (
 	QueueDelete  = Call[QueueFilter, Touched]{"queue/delete"}
 	QueueReroute = Call[QueueWay, Touched]{"queue/reroute"}
 
-	ScheduleSet    = Call[SenderSchedule, Empty]{"queue/schedule/set"}
-	ScheduleRemove = Call[SenderName, Empty]{"queue/schedule/remove"}
-	ScheduleList   = Call[Empty, []SenderSchedule]{"queue/schedule/list"}
+	ScheduleSet    = Call[MailSchedule, Empty]{"queue/schedule/set"}
+	ScheduleRemove = Call[MailName, Empty]{"queue/schedule/remove"}
+	ScheduleList   = Call[Empty, []MailSchedule]{"queue/schedule/list"}
 
 	OutboundExplain = Call[Destination, Explained]{"outbound/explain"}
 	OutboundLimit   = Call[ProviderLimits, []SiteLimit]{"outbound/limit"}

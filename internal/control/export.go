@@ -26,7 +26,7 @@ type Exported struct {
 	Recipients []ExportedRecipient `json:"recipients"`
 	Size       int64               `json:"size"`
 	Received   string              `json:"received"` // RFC 3339
-	Expires    string              `json:"expires"`
+	Expires    string              `json:"expires"`  // the last of them
 	EightBit   bool                `json:"8bitmime,omitempty"`
 	UTF8       bool                `json:"smtputf8,omitempty"`
 	Ret        string              `json:"ret,omitempty"`
@@ -120,7 +120,7 @@ func (s *Service) queueExport(w http.ResponseWriter, r *http.Request) {
 	begun := false
 	err = s.Queue.Each(r.Context(), f, func(m *queue.Message) error {
 		begun = true
-		return enc.Encode(exportLine{Message: exported(m)})
+		return enc.Encode(exportLine{Message: s.exported(m)})
 	})
 	if err != nil && !begun {
 		reply(w, nil, err)
@@ -133,9 +133,9 @@ func (s *Service) queueExport(w http.ResponseWriter, r *http.Request) {
 	_ = enc.Encode(last) // without it the asker knows that it is not all
 }
 
-func exported(m *queue.Message) *Exported {
+func (s *Service) exported(m *queue.Message) *Exported {
 	e := &Exported{
-		Message: m.ID.String(), From: m.From.String(), Size: m.Size, Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
+		Message: m.ID.String(), From: m.From.String(), Size: m.Size, Received: rfc3339(m.Received),
 		EightBit: m.EightBit, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
 		By: whenSet(m.By.At), ByReturn: m.By.Return, ByTrace: m.By.Trace, Priority: int(m.Priority), RequireTLS: m.RequireTLS,
 		Stream: m.Stream, Tags: m.Tags,
@@ -143,7 +143,9 @@ func exported(m *queue.Message) *Exported {
 	if m.From.IsNull() {
 		e.From = ""
 	}
+	last := int64(0)
 	for _, r := range m.Recipients {
+		last = max(last, s.Queue.Expires(m, &r))
 		if r.NotBefore > m.Received {
 			e.HoldUntil = whenSet(r.NotBefore)
 		}
@@ -151,6 +153,7 @@ func exported(m *queue.Message) *Exported {
 			ID: r.ID.String(), Address: r.Address.String(), Notify: notifyWords(r.Notify), ORCPT: r.ORCPT, State: r.State.String(),
 		})
 	}
+	e.Expires = rfc3339(last)
 	return e
 }
 

@@ -237,10 +237,12 @@ type look struct {
 	full  string             // what keeps back all that is due
 	sites func(site string) (waits, busy string)
 	class func(*queue.Recipient) classify.Class
+	// expires is when the lifetime is over, in microseconds.
+	expires func(*queue.Message, *queue.Recipient) int64
 }
 
 func (s *Service) look(held map[mail.ID]string) *look {
-	return &look{held: held, full: s.Queue.Full(), sites: s.siteWaits(), class: s.class}
+	return &look{held: held, full: s.Queue.Full(), sites: s.siteWaits(), class: s.class, expires: s.Queue.Expires}
 }
 
 // why tells why a recipient is not moving, where its last reply does not.
@@ -320,7 +322,7 @@ func (l *look) entries(m *queue.Message) []QueueEntry {
 		e := QueueEntry{
 			Message: m.ID.String(), ID: r.ID.String(), State: r.State.String(),
 			Sender: m.From.String(), Recipient: r.Address.String(), Size: m.Size,
-			Received: rfc3339(m.Received), Expires: rfc3339(m.Expires),
+			Received: rfc3339(m.Received), Expires: rfc3339(l.expires(m, &r)),
 			Why: l.why(m, &r), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
 			Class: string(l.class(&r)),
 		}

@@ -14,16 +14,16 @@ import (
 	"github.com/hayauma/hayauma/internal/queue/retry"
 )
 
-// SenderName names whose mail is meant: an account by its address, "stream:NAME" or
-// "tenant:NAME".
-type SenderName struct {
-	Sender string `json:"sender"`
+// MailName names which mail is meant: an account's by its address, that for a domain as
+// "domain:NAME", for all below one as "domain:*.NAME", "stream:NAME" or "tenant:NAME".
+type MailName struct {
+	For string `json:"for"`
 }
 
-// SenderSchedule is how often and for how long the mail of a sender is tried; what is
-// empty is as for everybody.
-type SenderSchedule struct {
-	SenderName
+// MailSchedule is how often and for how long mail is tried; what is empty is as for all
+// other.
+type MailSchedule struct {
+	MailName
 	Retry    string `json:"retry,omitempty"`    // waits between attempts: 5m 1h
 	Lifetime string `json:"lifetime,omitempty"` // 2d
 	Changed  string `json:"changed,omitempty"`
@@ -35,8 +35,8 @@ func (s *Service) handleSchedules(mux *http.ServeMux) {
 	handle(mux, ScheduleList, s.scheduleList)
 }
 
-func (s *Service) scheduleSet(ctx context.Context, in SenderSchedule) (Empty, error) {
-	who, err := s.sender(ctx, in.Sender)
+func (s *Service) scheduleSet(ctx context.Context, in MailSchedule) (Empty, error) {
+	which, err := s.which(ctx, in.For)
 	if err != nil {
 		return Empty{}, err
 	}
@@ -51,36 +51,40 @@ func (s *Service) scheduleSet(ctx context.Context, in SenderSchedule) (Empty, er
 			return Empty{}, fmt.Errorf("lifetime = %q: write a time from 1s to 365d", in.Lifetime)
 		}
 	}
-	return Empty{}, s.Schedules.Set(ctx, who, set)
+	return Empty{}, s.Schedules.Set(ctx, which, set)
 }
 
-func (s *Service) scheduleRemove(ctx context.Context, in SenderName) (Empty, error) {
-	who, err := s.sender(ctx, in.Sender)
+func (s *Service) scheduleRemove(ctx context.Context, in MailName) (Empty, error) {
+	which, err := s.which(ctx, in.For)
 	if err != nil {
 		return Empty{}, err
 	}
-	return Empty{}, named(in.Sender, s.Schedules.Remove(ctx, who))
+	return Empty{}, named(in.For, s.Schedules.Remove(ctx, which))
 }
 
-// sender finds who is meant.
-func (s *Service) sender(ctx context.Context, name string) (retry.Sender, error) {
+// which finds what is meant.
+func (s *Service) which(ctx context.Context, name string) (retry.Which, error) {
 	if stream, ok := strings.CutPrefix(name, "stream:"); ok && stream != "" {
-		return retry.Sender{Scope: retry.Stream, Name: stream}, nil
+		return retry.Which{Scope: retry.Stream, Name: stream}, nil
+	}
+	if domain, ok := strings.CutPrefix(name, "domain:"); ok {
+		which, err := retry.ForDomain(domain)
+		return which, named(name, err)
 	}
 	if tenant, ok := strings.CutPrefix(name, "tenant:"); ok {
 		id, err := s.tenant(ctx, tenant)
 		return retry.ForTenant(id), err
 	}
-	var who retry.Sender
+	var which retry.Which
 	_, err := s.onAccount(name, func(a mail.Address) error {
 		acc, err := s.Directory.Find(ctx, a)
-		who = retry.ForAccount(acc.ID)
+		which = retry.ForAccount(acc.ID)
 		return err
 	})
-	return who, err
+	return which, err
 }
 
-func (s *Service) scheduleList(ctx context.Context, _ Empty) ([]SenderSchedule, error) {
+func (s *Service) scheduleList(ctx context.Context, _ Empty) ([]MailSchedule, error) {
 	rows, err := s.Schedules.Rows(ctx)
 	if err != nil {
 		return nil, err
@@ -89,25 +93,34 @@ func (s *Service) scheduleList(ctx context.Context, _ Empty) ([]SenderSchedule, 
 	if err != nil {
 		return nil, err
 	}
-	out := make([]SenderSchedule, 0, len(rows))
+	out := make([]MailSchedule, 0, len(rows))
 	for _, r := range rows {
-		one := SenderSchedule{SenderName: SenderName{string(r.Scope) + ":" + r.Name}, Retry: retry.FormatWaits(r.Waits), Changed: stamp(mail.FromMicros(r.Changed))}
+		one := MailSchedule{Retry: retry.FormatWaits(r.Waits), Changed: stamp(mail.FromMicros(r.Changed))}
 		if r.Lifetime > 0 {
 			one.Lifetime = config.FormatDuration(r.Lifetime)
 		}
-		id, err := mail.ParseID(r.Name)
-		switch {
-		case r.Scope == retry.Account && err == nil:
-			acc, err := s.Directory.Get(ctx, id)
-			if err == nil {
-				one.Sender = acc.Address.String()
-			} else if !errors.Is(err, account.ErrNoAccount) {
-				return nil, err
-			}
-		case r.Scope == retry.Tenant && err == nil:
-			one.Sender = string(retry.Tenant) + ":" + tenants[id]
+		if one.For, err = s.nameOf(ctx, r.Which, tenants); err != nil {
+			return nil, err
 		}
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// nameOf is the inverse of which; an account that is gone stays an id.
+func (s *Service) nameOf(ctx context.Context, w retry.Which, tenants map[mail.ID]string) (string, error) {
+	name := string(w.Scope) + ":" + w.Name
+	id, err := mail.ParseID(w.Name)
+	switch {
+	case w.Scope == retry.Account && err == nil:
+		acc, err := s.Directory.Get(ctx, id)
+		if err == nil {
+			name = acc.Address.String()
+		} else if !errors.Is(err, account.ErrNoAccount) {
+			return "", err
+		}
+	case w.Scope == retry.Tenant && err == nil:
+		name = string(retry.Tenant) + ":" + tenants[id]
+	}
+	return name, nil
 }

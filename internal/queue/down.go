@@ -155,15 +155,14 @@ func (q *Queue) share(s *site) {
 	o, now := s.down.finding, micros()
 	o.Shared, o.Also = true, nil
 	for l := s.ready.pop(); l != nil; l = s.ready.pop() {
-		o.Again = 0
-		if now >= l.job.Message.Expires {
-			// The next attempt decides on it, if not this one.
-			o.Again = time.Duration(s.down.until-now) * time.Microsecond
-		}
 		q.outlive(l)
 		q.withdraw(l)
 		for _, r := range l.job.Recipients {
-			o.Recipient = r.ID
+			o.Recipient, o.Again = r.ID, 0
+			if now >= q.Expires(l.job.Message, &r) {
+				// The next attempt decides on it, if not this one.
+				o.Again = time.Duration(s.down.until-now) * time.Microsecond
+			}
 			q.collect(&item{lease: l, r: r, outcome: o, stopping: q.ending()})
 		}
 	}

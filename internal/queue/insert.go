@@ -109,6 +109,7 @@ func (b *birth) add(given *Message) {
 		for i := range d.recipients {
 			r := &d.recipients[i]
 			r.State, r.Next, r.Holder = state, max(b.now, m.Release), HeldBySetting
+			r.NotBefore = max(m.Received, m.Release)
 			b.recipients = append(b.recipients, recipientRow(&m, r, owner))
 		}
 		if state == Leased {

@@ -53,9 +53,11 @@ type Options struct {
 	Provider func(ctx context.Context, site string) string
 	Limits   func(provider string) Limits // nil = none but Settings.PerSite
 	// Schedule says how often and for how long a message is tried, of which Account,
-	// Stream and Tenant are looked at: nil waits and a lifetime of 0 are as Settings say.
-	// It is asked in commits, and must not ask the database. nil = for nobody.
-	Schedule func(*Message) (waits []time.Duration, lifetime time.Duration)
+	// Stream and Tenant are looked at, for a recipient of a domain, or without one as far
+	// as it is the same for all: nil waits and a lifetime of 0 are as Settings say. There
+	// says that the lifetime is the domain's. It is asked in commits and with the queue's
+	// lock held, and must not ask the database. nil = for nobody.
+	Schedule func(m *Message, to mail.Domain) (waits []time.Duration, lifetime time.Duration, there bool)
 	// Advise says what follows for a provider from a reply that was no success.
 	Advise func(provider string, o *Outcome) Advice // nil = nothing
 	// Changed hears of what changes with providers. It is called with the queue's lock

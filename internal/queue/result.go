@@ -180,10 +180,10 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 			}
 			m, set := it.lease.job.Message, set
 			if it.outcome.Result == TryLater {
-				set.Retry = q.retry(m, it.lease.site, set.Retry)
+				set.Retry = q.retry(m, &it.r, it.lease.site, set.Retry)
 			}
 			it.v = apply(it.r, it.outcome, circumstances{
-				now: now, expires: m.Expires, wish: row.wish, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
+				now: now, expires: q.Expires(m, &it.r), wish: row.wish, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
 			})
 			if !may(Leased, it.v.r.State, byResult) {
 				return fmt.Errorf("a result may not lead from %v to %v", Leased, it.v.r.State)

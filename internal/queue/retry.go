@@ -36,17 +36,18 @@ func next(now, expires int64, wait time.Duration) int64 {
 	return due
 }
 
-// retry returns the waits between attempts of a message for a site: its sender's, the
-// site's or, where both have some, the longer one of each two; set is for all others.
-func (q *Queue) retry(m *Message, site string, set []time.Duration) []time.Duration {
+// retry returns the waits between attempts of a message for a recipient: those of its
+// schedule, the site's or, where both have some, the longer one of each two; set is for all
+// others.
+func (q *Queue) retry(m *Message, r *Recipient, site string, set []time.Duration) []time.Duration {
 	there := q.provided(site)
 	var own []time.Duration
 	if q.o.Schedule != nil {
-		own, _ = q.o.Schedule(m)
+		own, _, _ = q.o.Schedule(m, r.Address.Domain)
 	}
 	switch {
 	case there != nil && own != nil:
-		return longer(there, own)
+		return Longer(there, own)
 	case there != nil:
 		return there
 	case own != nil:
@@ -55,8 +56,8 @@ func (q *Queue) retry(m *Message, site string, set []time.Duration) []time.Durat
 	return set
 }
 
-// longer takes of two schedules the longer wait after each attempt.
-func longer(a, b []time.Duration) []time.Duration {
+// Longer takes of two schedules the longer wait after each attempt.
+func Longer(a, b []time.Duration) []time.Duration {
 	out := make([]time.Duration, max(len(a), len(b)))
 	for i := range out {
 		out[i] = max(wait(i+1, a), wait(i+1, b))
@@ -70,8 +71,25 @@ func (q *Queue) lifetime(m *Message, set time.Duration) time.Duration {
 	if q.o.Schedule == nil {
 		return set
 	}
-	if _, own := q.o.Schedule(m); own > 0 {
+	if _, own, _ := q.o.Schedule(m, mail.Domain{}); own > 0 {
 		return own
 	}
 	return set
+}
+
+// Expires is when the lifetime of a recipient is over, in microseconds: as the message
+// says since it was accepted, or as is said now of the recipient's domain.
+func (q *Queue) Expires(m *Message, r *Recipient) int64 {
+	if q.o.Schedule == nil {
+		return m.Expires
+	}
+	_, lifetime, there := q.o.Schedule(m, r.Address.Domain)
+	if !there {
+		return m.Expires
+	}
+	at := max(m.Received, r.NotBefore) + lifetime.Microseconds()
+	if m.By.Return && m.By.At != 0 {
+		at = min(at, m.By.At)
+	}
+	return at
 }

@@ -41,11 +41,11 @@ func TestScheduleOfASender(t *testing.T) {
 			lifetime.Store(int64(10 * minute))
 			w.q = New(Options{DB: w.db, IDs: w.ids, Settings: w.settings, Deliverer: f, Observer: w.obs,
 				Provider: f.provider, Limits: func(string) Limits { return Limits{Retry: c.provider} }, Logger: slog.New(slog.DiscardHandler),
-				Schedule: func(m *Message) ([]time.Duration, time.Duration) {
+				Schedule: func(m *Message, _ mail.Domain) ([]time.Duration, time.Duration, bool) {
 					if m.Account != 7 {
-						return nil, 0
+						return nil, 0, false
 					}
-					return []time.Duration{minute, minute, 2 * minute}, time.Duration(lifetime.Load())
+					return []time.Duration{minute, minute, 2 * minute}, time.Duration(lifetime.Load()), false
 				}})
 			w.run()
 			m := w.message("a@x.test")
@@ -71,11 +71,92 @@ func TestScheduleOfASender(t *testing.T) {
 	}
 }
 
+// TestScheduleOfADestination: the recipients there are tried as long as is said now, those
+// of the same message elsewhere as ever, and nobody beyond the time that the sender gave.
+func TestScheduleOfADestination(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		by            mail.DeliverBy // from the beginning on
+		then          time.Duration  // its lifetime two hours later
+		there, beside time.Duration  // the last attempts
+	}{
+		"kept":    {mail.DeliverBy{}, 6 * time.Hour, 6 * time.Hour, 4 * time.Hour},
+		"longer":  {mail.DeliverBy{}, 9 * time.Hour, 9 * time.Hour, 4 * time.Hour},
+		"shorter": {mail.DeliverBy{}, 3 * time.Hour, 3 * time.Hour, 4 * time.Hour},
+		"over":    {mail.DeliverBy{}, time.Hour, 2 * time.Hour, 4 * time.Hour}, // the next attempt is the last one
+		"removed": {mail.DeliverBy{}, 0, 4 * time.Hour, 4 * time.Hour},
+		"by time": {mail.DeliverBy{At: (90 * time.Minute).Microseconds(), Return: true}, 6 * time.Hour, time.Hour, time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			last := map[string]time.Time{}
+			f := &farm{}
+			f.takes = func(_ int, job *Job) Outcome {
+				last[job.Recipients[0].Address.Domain.ASCII] = time.Now()
+				return Outcome{Result: TryLater, Code: 450}
+			}
+			w := newBubble(t, f, func(s *Settings) { s.Lifetime, s.Retry = 4*time.Hour, []time.Duration{29 * time.Minute} })
+			var lifetime atomic.Int64
+			lifetime.Store(int64(6 * time.Hour))
+			w.q.o.Schedule = func(_ *Message, to mail.Domain) ([]time.Duration, time.Duration, bool) {
+				d := time.Duration(lifetime.Load())
+				if to.ASCII != "there.test" || d == 0 {
+					return nil, 0, false
+				}
+				return nil, d, true
+			}
+			w.run()
+			began := time.Now()
+			m := w.message("a@there.test", "b@beside.test")
+			if m.By = c.by; c.by.At != 0 {
+				m.By.At += mail.Micros(began)
+			}
+			w.insert(m)
+			time.Sleep(2*time.Hour - time.Minute)
+			lifetime.Store(int64(c.then))
+			time.Sleep(12 * time.Hour)
+			synctest.Wait()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for domain, want := range map[string]time.Duration{"there.test": c.there, "beside.test": c.beside} {
+				if d := last[domain].Sub(began); d < want-time.Minute || d > want+35*time.Minute {
+					t.Errorf("%s: the last attempt at %s came after %v, want %v", name, domain, d, want)
+				}
+			}
+		})
+	}
+}
+
+// TestScheduleOfADestinationThatIsDown: who only hears of the attempts of another message is
+// given up no later than that one, however long his own next wait is.
+func TestScheduleOfADestinationThatIsDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, new(gate), func(s *Settings) { s.Lifetime, s.Retry = 5*24*time.Hour, []time.Duration{4 * time.Hour} })
+		w.q.o.Schedule = func(_ *Message, to mail.Domain) ([]time.Duration, time.Duration, bool) {
+			if to.ASCII == "" {
+				return nil, 0, false
+			}
+			return nil, time.Hour, true
+		}
+		w.run()
+		for range 20 {
+			w.insert(w.message("a@x.test"))
+			time.Sleep(3 * time.Minute)
+		}
+		time.Sleep(time.Hour + 2*probeLongest)
+		synctest.Wait()
+		if s := w.stats(); s[Failed] != 20 {
+			t.Errorf("states: %v, want all failed", s)
+		}
+	})
+}
+
 // TestScheduleAndDeliverBy: what is worth nothing later is not tried longer for that.
 func TestScheduleAndDeliverBy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, always(delivered))
-	w.q.o.Schedule = func(*Message) ([]time.Duration, time.Duration) { return nil, 24 * time.Hour }
+	there := false
+	w.q.o.Schedule = func(*Message, mail.Domain) ([]time.Duration, time.Duration, bool) { return nil, 24 * time.Hour, there }
 	now := micros()
 	for _, c := range []struct {
 		by   mail.DeliverBy
@@ -92,5 +173,10 @@ func TestScheduleAndDeliverBy(t *testing.T) {
 		if !slices.Contains(b.messages[0], any(c.want)) {
 			t.Errorf("%+v: %v has no %d", c.by, b.messages[0], c.want)
 		}
+		there = true
+		if got := w.q.Expires(m, &m.Recipients[0]); got != c.want {
+			t.Errorf("%+v: there until %d, want %d", c.by, got, c.want)
+		}
+		there = false
 	}
 }

@@ -24,3 +24,20 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("tried %d times where the provider wants an hour between", tries)
 	}
 }
+
+// TestScheduleOfARelayDomain: what waits for the host of a relay domain is kept as long as is
+// said of the domain, and longer once that is said.
+func TestScheduleOfARelayDomain(t *testing.T) {
+	t.Parallel()
+	nowhere := testkit.FreePort(t)
+	n := node.Start(t, node.Options{})
+	n.Run("", "domain", "add", "branch.test", "--relay", "--to", nowhere, "--recipients", "any")
+	n.Run("", "queue", "schedule", "set", "domain:branch.test", "--retry", "2s", "--lifetime", "14d")
+	n.Run("", "queue", "schedule", "set", "stream:main", "--lifetime", "2s") // what is said of the domain goes first
+	begun := n.Submit("keep", "x@branch.test")
+	n.WaitEvents(begun, "accepted deferred deferred deferred")
+	n.Run("", "queue", "schedule", "set", "domain:branch.test", "--retry", "2s", "--lifetime", "1s")
+	testkit.Eventually(t, node.Patience, "the end of a shorter lifetime", func() bool {
+		return strings.HasSuffix(n.Events(begun), "deferred expired bounced")
+	})
+}

@@ -52,6 +52,7 @@ type Options struct {
 	Retry         []time.Duration // nil: an hour
 	Lifetime      time.Duration   // 0: five days
 	DelayNotice   time.Duration
+	Schedule      func(*queue.Message, mail.Domain) (waits []time.Duration, lifetime time.Duration, there bool)
 	Messages      func(*intake.Settings) // changes the limits of a transaction
 	RelayNetworks []netip.Prefix
 	LoginFailures int // per address; 0 = no limit
@@ -196,7 +197,7 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 	}
 	s.Queue = queue.New(queue.Options{
 		DB: s.DB, IDs: s.IDs, Deliverer: local{s: s, others: o.Deliverer},
-		Observer: s.Rates.Observer(event.NewRecorder(s.IDs, s.Classes, nil)), Logger: log,
+		Observer: s.Rates.Observer(event.NewRecorder(s.IDs, s.Classes, nil)), Logger: log, Schedule: o.Schedule,
 		Settings: func() queue.Settings {
 			return queue.Settings{
 				Hold: o.Deliverer == nil, Retry: o.Retry, Lifetime: o.Lifetime, DelayNotice: o.DelayNotice,

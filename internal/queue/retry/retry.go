@@ -1,5 +1,5 @@
-// Package retry knows how often, and for how long, the mail of a sender is tried: what
-// the operator has set for an account, a stream or a tenant.
+// Package retry knows how often, and for how long, mail is tried: what the operator has
+// set for an account, a destination, a stream or a tenant.
 package retry
 
 import (
@@ -15,27 +15,65 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// Scope is what a sender is known by.
+// Scope is what mail is known by.
 type Scope string
 
 // The scopes, the first before the next.
 const (
 	Account Scope = "account"
+	Domain  Scope = "domain" // of the recipient
 	Stream  Scope = "stream"
 	Tenant  Scope = "tenant"
 )
 
-// Sender is whose mail it is: an account or a tenant by its id, a stream by its name.
-type Sender struct {
+// Which names mail: of an account or a tenant by its id, of a stream by its name, to a
+// domain, or as "*.example.org" to all below one.
+type Which struct {
 	Scope Scope
 	Name  string
 }
 
-// ForAccount and ForTenant name a sender by an id.
-func ForAccount(id mail.ID) Sender { return Sender{Account, id.String()} }
+// ForAccount and ForTenant name mail by whose it is.
+func ForAccount(id mail.ID) Which { return Which{Account, id.String()} }
 
-// ForTenant names all of a tenant's senders.
-func ForTenant(id mail.ID) Sender { return Sender{Tenant, id.String()} }
+// ForTenant names all of a tenant's mail.
+func ForTenant(id mail.ID) Which { return Which{Tenant, id.String()} }
+
+// below begins the name of all domains below one.
+const below = "*."
+
+// ForDomain names the mail to a domain, or to all below one.
+func ForDomain(s string) (Which, error) {
+	name, all := strings.CutPrefix(s, below)
+	d, err := mail.ParseDomain(name)
+	if err != nil {
+		return Which{}, err
+	}
+	if all {
+		d.ASCII = below + d.ASCII
+	}
+	return Which{Domain, d.ASCII}, nil
+}
+
+// Mail is what is looked at of a message and one of its recipients.
+type Mail struct {
+	Account, Tenant mail.ID
+	Stream          string
+	To              string // the recipient's domain in ASCII; empty = nobody is looked at
+}
+
+// which lists what the mail is known by, the first before the next: of domains the
+// recipient's own, then those above it, the nearest first.
+func (m Mail) which() []Which {
+	list := []Which{ForAccount(m.Account)}
+	if m.To != "" {
+		list = append(list, Which{Domain, m.To})
+		for _, above, more := strings.Cut(m.To, "."); more; _, above, more = strings.Cut(above, ".") {
+			list = append(list, Which{Domain, below + above})
+		}
+	}
+	return append(list, Which{Stream, m.Stream}, ForTenant(m.Tenant))
+}
 
 // Schedule is how often and for how long; what is zero is as elsewhere.
 type Schedule struct {
@@ -43,9 +81,16 @@ type Schedule struct {
 	Lifetime time.Duration   // from acceptance
 }
 
+// Found is a schedule that holds, and for which mail each of both is set; the zero Which
+// = it is not set.
+type Found struct {
+	Schedule
+	WaitsOf, LifetimeOf Which
+}
+
 // Row is a schedule that the operator has set.
 type Row struct {
-	Sender
+	Which
 	Schedule
 	Changed int64 // microseconds
 }
@@ -85,7 +130,7 @@ func FormatWaits(list []time.Duration) string {
 	return strings.Join(out, " ")
 }
 
-// Schema is the table of this package: one row per sender; no waits are an empty text,
+// Schema is the table of this package: one row per Which; no waits are an empty text,
 // no lifetime is 0, else it is in seconds.
 func Schema() db.Schema {
 	return db.Schema{Package: "queue/retry", Steps: []db.Stmt{db.SQL(`
@@ -100,10 +145,10 @@ CREATE TABLE queue_retry (
 `)}}
 }
 
-// Store answers what holds for a sender, from memory. It may be used by many goroutines.
+// Store answers what holds for mail, from memory. It may be used by many goroutines.
 type Store struct {
 	db   db.DB
-	rows atomic.Pointer[map[Sender]Schedule]
+	rows atomic.Pointer[map[Which]Schedule]
 }
 
 // Open reads what is set.
@@ -117,28 +162,28 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows := make(map[Sender]Schedule, len(list))
+	rows := make(map[Which]Schedule, len(list))
 	for _, r := range list {
-		rows[r.Sender] = r.Schedule
+		rows[r.Which] = r.Schedule
 	}
 	s.rows.Store(&rows)
 	return nil
 }
 
-// For returns what holds for a message: of waits and lifetime each what is set for its
-// account, else for its stream, else for its tenant.
-func (s *Store) For(account mail.ID, stream string, tenant mail.ID) (out Schedule) {
+// For returns what holds for mail: of waits and lifetime each what is set for its account,
+// else for its recipient's domain, for its stream, for its tenant.
+func (s *Store) For(m Mail) (out Found) {
 	rows := *s.rows.Load()
 	if len(rows) == 0 {
 		return out
 	}
-	for _, who := range []Sender{ForAccount(account), {Stream, stream}, ForTenant(tenant)} {
-		set := rows[who]
-		if out.Waits == nil {
-			out.Waits = set.Waits
+	for _, which := range m.which() {
+		set := rows[which]
+		if out.Waits == nil && set.Waits != nil {
+			out.Waits, out.WaitsOf = set.Waits, which
 		}
-		if out.Lifetime == 0 {
-			out.Lifetime = set.Lifetime
+		if out.Lifetime == 0 && set.Lifetime != 0 {
+			out.Lifetime, out.LifetimeOf = set.Lifetime, which
 		}
 	}
 	return out
@@ -168,7 +213,7 @@ func (s *Store) Rows(ctx context.Context) (out []Row, err error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("retry times of senders: %w", err)
+		return nil, fmt.Errorf("retry times: %w", err)
 	}
 	return out, nil
 }
@@ -180,15 +225,15 @@ var (
 	countRows = db.SQL("SELECT COUNT(*) FROM queue_retry")
 )
 
-// ErrNotSet says that nothing is set for a sender.
-var ErrNotSet = errors.New("nothing is set for this sender: 'hayauma queue schedule list' shows for whom there is")
+// ErrNotSet says that nothing is set for some mail.
+var ErrNotSet = errors.New("nothing is set for this: 'hayauma queue schedule list' shows for what there is")
 
-// Set sets the schedule of a sender: the lifetime holds for what is accepted from now
-// on, the waits from the next attempt on.
-func (s *Store) Set(ctx context.Context, who Sender, set Schedule) error {
+// Set sets the schedule of mail. The waits hold from the next attempt on; the lifetime for
+// what is accepted from now on, that of a domain for what waits as well.
+func (s *Store) Set(ctx context.Context, which Which, set Schedule) error {
 	switch {
 	case len(set.Waits) == 0 && set.Lifetime == 0:
-		return errors.New("say what is other for this sender: the waits between attempts, the lifetime, or both")
+		return errors.New("say what is to be other: the waits between attempts, the lifetime, or both")
 	case set.Lifetime != 0 && (set.Lifetime < time.Second || set.Lifetime > longestLifetime):
 		return errors.New("lifetime: write a time from 1s to 365d")
 	}
@@ -199,7 +244,7 @@ func (s *Store) Set(ctx context.Context, who Sender, set Schedule) error {
 		}
 	}
 	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		err := tx.Insert(upsertRow, []any{string(who.Scope), who.Name, waits, int64(set.Lifetime / time.Second), mail.Micros(time.Now())})
+		err := tx.Insert(upsertRow, []any{string(which.Scope), which.Name, waits, int64(set.Lifetime / time.Second), mail.Micros(time.Now())})
 		if err != nil {
 			return err
 		}
@@ -208,7 +253,7 @@ func (s *Store) Set(ctx context.Context, who Sender, set Schedule) error {
 			return err
 		}
 		if n > maxRows {
-			return fmt.Errorf("%d senders have retry times of their own already: remove some first", maxRows)
+			return fmt.Errorf("there are %d schedules already: remove some first", maxRows)
 		}
 		return nil
 	})
@@ -218,10 +263,10 @@ func (s *Store) Set(ctx context.Context, who Sender, set Schedule) error {
 	return s.load(ctx)
 }
 
-// Remove takes back what is set for a sender.
-func (s *Store) Remove(ctx context.Context, who Sender) error {
+// Remove takes back what is set for mail.
+func (s *Store) Remove(ctx context.Context, which Which) error {
 	err := s.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(deleteRow, string(who.Scope), who.Name)
+		n, err := tx.Exec(deleteRow, string(which.Scope), which.Name)
 		if err == nil && n == 0 {
 			return ErrNotSet
 		}
@@ -236,7 +281,7 @@ func (s *Store) Remove(ctx context.Context, who Sender) error {
 // Erase takes back, in the commit that removes an account, what is set for it. Its id
 // is nobody's any more: what memory still holds of it until the next change is harmless.
 func (s *Store) Erase(tx *db.Tx, account mail.ID) error {
-	who := ForAccount(account)
-	_, err := tx.Exec(deleteRow, string(who.Scope), who.Name)
+	which := ForAccount(account)
+	_, err := tx.Exec(deleteRow, string(which.Scope), which.Name)
 	return err
 }
