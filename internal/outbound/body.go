@@ -96,20 +96,29 @@ func high(b []byte) bool {
 
 // transmit sends prefix and body with dots stuffed and the final dot behind
 // them, or, to a host that takes them, as one chunk (RFC 3030 §2). An error says
-// that the message was not sent whole. What follows goes out with its end.
+// that the message was not sent whole, an *unreadError that the fault is ours. What
+// follows goes out with its end.
 func (t *transaction) transmit(c *client, follows string) error {
-	out := t.w.o.chunks.get()
-	defer t.w.o.chunks.put(out)
-	write := func(d *stuffer, b []byte) error {
+	var broken error
+	err := t.pass(c, func(d *stuffer, b []byte) error {
 		if d.done {
 			b = append(b, follows...)
 		}
-		if err := c.within(c.times.DataBlock); err != nil {
-			return err
+		if broken = c.within(c.times.DataBlock); broken == nil {
+			_, broken = c.conn.Write(b)
 		}
-		_, err := c.conn.Write(b)
-		return err
+		return broken
+	})
+	if err != nil && broken == nil {
+		return &unreadError{err}
 	}
+	return err
+}
+
+// pass writes the message as it goes over the wire.
+func (t *transaction) pass(c *client, write func(*stuffer, []byte) error) error {
+	out := t.w.o.chunks.get()
+	defer t.w.o.chunks.put(out)
 	if !c.ext.chunking {
 		d := &stuffer{buf: out[:0], start: true, dots: true}
 		d.flush = func(b []byte) error { return write(d, b) }
@@ -139,6 +148,12 @@ func (t *transaction) transmit(c *client, follows string) error {
 	}
 	return nil
 }
+
+// unreadError says that it is not for the remote that the message was not sent whole.
+type unreadError struct{ err error }
+
+func (e *unreadError) Error() string { return e.err.Error() }
+func (e *unreadError) Unwrap() error { return e.err }
 
 // announced is the room for the line that tells of a chunk.
 const announced = 40

@@ -46,7 +46,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 				w.report(t, r, nil)
 			}
 			barred := finding(f)
-			barred.host, barred.addr = t.host, t.addr
+			barred.host, barred.addr, barred.aside = t.host, t.addr, r.aside
 			last = &barred
 			continue
 		}

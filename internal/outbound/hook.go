@@ -14,9 +14,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
+	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -46,25 +48,48 @@ type hookEnvelope struct {
 // its own answer.
 func (w *worker) post(t *transaction) []queue.Outcome {
 	if t.m.By.Over(mail.Micros(time.Now())) {
-		t.settle(finding(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
+		t.settle(aside(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
 	}
 	if t.m.RequireTLS && !t.m.From.IsNull() {
-		t.settle(finding(mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which a web hook does not promise (REQUIRETLS)")))
+		t.settle(aside(mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which a web hook does not promise (REQUIRETLS)")))
 	}
+	body := &noted{Reader: t.body}
+	t.body = body
 	for _, r := range t.pending {
 		if w.ctx.Err() != nil {
 			return t.untried()
 		}
-		t.note(r, w.postOne(t, r))
+		p := w.postOne(t, r)
+		if p.result == queue.TryLater && body.failed.Load() != nil {
+			t.unread(*body.failed.Load())
+			p = aside(mail.Temporary(mail.SystemError, unreadable))
+		}
+		t.note(r, p)
 	}
 	t.pending = nil
 	return t.outcomes()
 }
 
+// noted is a body of which is remembered that it could not be read: a request that ends
+// for that does not say so.
+type noted struct {
+	blob.Reader
+	failed atomic.Pointer[error]
+}
+
+// ReadAt implements io.ReaderAt.
+func (n *noted) ReadAt(p []byte, off int64) (int, error) {
+	count, err := n.Reader.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.failed.Store(&err)
+	}
+	return count, err
+}
+
 func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
 	from, _, err := w.o.o.From(w.ctx, t.m, r.Address)
 	if err != nil {
-		return finding(mail.Temporary(mail.SystemError, "The return path of the message cannot be made now").Because(err))
+		return aside(mail.Temporary(mail.SystemError, noReturnPath).Because(err))
 	}
 	// A server that stops lets a request end within its grace.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), hookTimeout)
@@ -73,7 +98,7 @@ func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
 	defer stop()
 	request, err := w.hookRequest(ctx, t, r, from)
 	if err != nil {
-		return finding(mail.Temporary(mail.SystemError, "The message could not be read here").Because(err))
+		return aside(mail.Temporary(mail.SystemError, unreadable).Because(err))
 	}
 	host := request.URL.Hostname()
 	answer, err := w.hooks().RoundTrip(request) // which follows nobody elsewhere

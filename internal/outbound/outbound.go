@@ -232,8 +232,8 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		return nil // the queue takes it back untried
 	}
 	if err := t.open(); err != nil {
-		w.o.o.Logger.Error("a queued message cannot be read", "message", job.Message.ID.String(), "error", err)
-		t.settle(finding(mail.Temporary(mail.SystemError, "The message could not be read here")))
+		t.unread(err)
+		t.settle(aside(mail.Temporary(mail.SystemError, unreadable)))
 		return t.outcomes()
 	}
 	defer t.close()
@@ -326,7 +326,7 @@ type problem struct {
 	after    time.Duration // it asked to be left alone for so long
 	reports  bool          // the remote tells the sender of success itself
 	watches  bool          // the remote keeps to the sender's time itself
-	aside    bool          // it is about us, and says nothing of the site
+	aside    bool          // it is about us or the message, and says nothing of the site
 	wait     time.Duration // when an attempt is worth it again; 0 = it is not known
 }
 
@@ -339,6 +339,16 @@ func (p problem) again(attempts int) time.Duration {
 		return p.wait
 	}
 	return again(p.code, p.enhanced, p.text, attempts)
+}
+
+// unreadable is what people are told of a message that our disk or database keeps back.
+const unreadable = "The message could not be read here"
+
+// aside is a finding that says nothing of the site: it would be the same for any other.
+func aside(f *mail.Fault) problem {
+	p := finding(f)
+	p.aside = true
+	return p
 }
 
 // finding is a failure in our own words.

@@ -161,7 +161,7 @@ type plan struct {
 func (o *Outbound) plan(ctx context.Context, site string, set terms) plan {
 	hosts, fault := o.survey(ctx, site, set)
 	if fault != nil {
-		return plan{fault: fault}
+		return plan{fault: fault, aside: set.lost != nil}
 	}
 	return planOf(site, hosts)
 }

@@ -35,6 +35,7 @@ type rule struct {
 	must bool // what follows decides; if not, it is only reported
 	// unnamed says that the policy, or what keeps us from it, bars the host.
 	unnamed *mail.Fault
+	aside   bool // unnamed is about us, and says nothing of the host
 	// verify tells whether a handshake proves the host; nil = nobody asks for that.
 	verify func(tls.ConnectionState) error
 	// asks names what verify asks for: what fulfils it once fulfils it again.
@@ -79,7 +80,7 @@ func (o *Outbound) stsRule(ctx context.Context, set terms, site, host string) ru
 	}
 	held, err := o.o.STS.Lookup(ctx, site)
 	if err != nil {
-		return rule{must: true, name: "the MTA-STS policy of " + site,
+		return rule{must: true, name: "the MTA-STS policy of " + site, aside: true,
 			unnamed: mail.Temporary(mail.SystemError, "It cannot be told here which TLS policy "+site+" has").Because(err)}
 	}
 	r := rule{failure: held.Failure, reason: held.Reason}

@@ -41,6 +41,14 @@ func newTransaction(w *worker, job *queue.Job) *transaction {
 	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), more: job.More, all: len(job.Recipients), pending: job.Recipients}
 }
 
+// noReturnPath is what people are told of a sender's address that cannot be made.
+const noReturnPath = "The return path of the message cannot be made now"
+
+// unread tells the operator that a body cannot be read.
+func (t *transaction) unread(err error) {
+	t.w.o.o.Logger.Error("a queued message cannot be read", "message", t.m.ID.String(), "error", err)
+}
+
 // open gets hold of the body before a remote is bothered.
 func (t *transaction) open() (err error) {
 	// A server that stops still reads what is under way.
@@ -111,7 +119,7 @@ func (t *transaction) run(c *client) (stale bool) {
 	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), c.ext.atOnce(), t.w.recipients)], reused: c.served > 0}
 	from, alone, err := t.w.o.o.From(t.w.ctx, t.m, e.batch[0].Address)
 	if err != nil {
-		t.settle(finding(mail.Temporary(mail.SystemError, "The return path of the message cannot be made now").Because(err)))
+		t.settle(aside(mail.Temporary(mail.SystemError, noReturnPath).Because(err)))
 		return false
 	}
 	if e.from = from; alone {
@@ -339,6 +347,11 @@ func (e *exchange) data() {
 	}
 	if err := e.t.transmit(e.c, follows); err != nil {
 		e.c.broken = true
+		if _, ours := errors.AsType[*unreadError](err); ours {
+			e.t.unread(err)
+			e.all(about(e.c, aside(mail.Temporary(mail.SystemError, unreadable).Because(err))))
+			return
+		}
 		e.lost(err, "sending the message to")
 		return
 	}
@@ -439,6 +452,7 @@ func (t *transaction) screen(c *client) *problem {
 	o := t.look(!c.ext.eightBit)
 	if f := t.convert(c, !c.ext.eightBit && (o.body || o.header)); f != nil {
 		p := finding(f)
+		p.aside = f.Class == mail.Transient // it could not be read
 		return &p
 	}
 	if c.ext.size && c.ext.maxSize > 0 && t.size() > c.ext.maxSize {
@@ -471,7 +485,7 @@ func (t *transaction) convert(c *client, eightBit bool) *mail.Fault {
 		return mail.Final(status, why+", and it cannot be converted: "+obstacle.Error())
 	}
 	if err != nil {
-		return mail.Temporary(mail.SystemError, "The message could not be read here").Because(err)
+		return mail.Temporary(mail.SystemError, unreadable).Because(err)
 	}
 	return nil
 }

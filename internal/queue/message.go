@@ -142,7 +142,7 @@ type Outcome struct {
 	Unreached      bool   // TryLater: no host of the site could be reached, for this message or any other
 	Strained       bool   // the host bears less than it was given
 	Shared         bool   // found by the attempt of another message
-	Aside          bool   // TryLater, for a reason of ours alone: it says nothing of the site
+	Aside          bool   // for a reason of ours or of the message alone: it says nothing of the site
 	Warming        string // Delivered: the provider by whom it counts in the warm-up of Source; empty = it does not
 	Rule           string // what a rule of the operator's made of the reply, in words; empty = nothing
 	Started, Ended int64  // microseconds
