@@ -522,3 +522,47 @@ func TestTransactionEndsOnce(t *testing.T) {
 	want(t, aborted.Commit(t.Context()), "451 4.3.0")
 	wantCopies(t, s, 1, "alice@hayauma.test")
 }
+
+// TestOurFaultsAtHome: what our disk or database does says nothing of the site "local", and
+// is not told as if the mailbox were full.
+func TestOurFaultsAtHome(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Asleep: true})
+	a := s.Account("full@hayauma.test", 1)
+	finish(t, begin(t, s, "a@elsewhere.test"), hello)
+	body := s.Queued()[0].Body
+	deliver := func(body mail.ID) (o queue.Outcome) {
+		t.Helper()
+		job := &queue.Job{Message: &queue.Message{ID: s.IDs.Next(), Body: body, Size: 100, Envelope: mail.Envelope{From: s.Address("a@b.test")}},
+			Recipients: []queue.Recipient{{ID: s.IDs.Next(), Recipient: mail.Recipient{Address: a.Address}}}}
+		jobs := []*queue.Job{job, nil}
+		intake.NewLocal(s.Intake).Deliver(t.Context(), queue.SiteLocal, func() *queue.Job {
+			next := jobs[0]
+			jobs = jobs[1:]
+			return next
+		}, func(_ *queue.Job, list []queue.Outcome) { o = list[0] })
+		return o
+	}
+	wants := func(o queue.Outcome, said string, aside bool) {
+		t.Helper()
+		if o.Result != queue.TryLater || !strings.Contains(o.Reply, said) || o.Aside != aside {
+			t.Errorf("%v, aside %v: %d %s %q", o.Result, o.Aside, o.Code, o.Enhanced, o.Reply)
+		}
+	}
+	change := func(sql string) {
+		t.Helper()
+		err := s.DB.Write(t.Context(), func(tx *db.Tx) error {
+			_, err := tx.Exec(db.SQL(sql))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants(deliver(body), "The mailbox is full", false)
+	wants(deliver(1), "could not be read here", true)
+	change("UPDATE mailbox_account SET erased = 1")
+	wants(deliver(body), "could not be read here", true)
+	change("ALTER TABLE account RENAME TO lost")
+	wants(deliver(body), "not available", true)
+}

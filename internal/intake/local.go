@@ -65,7 +65,7 @@ func (l *Local) serve(ctx context.Context, m *queue.Message, r queue.Recipient, 
 	now := mail.Micros(time.Now())
 	o := queue.Outcome{Recipient: r.ID, Result: queue.TryLater, Ours: true, Code: 451, Enhanced: "4.3.0", Started: now, Ended: now}
 	if s.err != nil {
-		o.Reply = "The message could not be read here"
+		o.Aside, o.Reply = true, "The message could not be read here"
 		if errors.Is(s.err, blob.ErrNotFound) {
 			l.in.o.Logger.Error("a queued message has no body", "message", m.ID.String(), "error", s.err)
 		}
@@ -77,10 +77,15 @@ func (l *Local) serve(ctx context.Context, m *queue.Message, r queue.Recipient, 
 		o.Result, o.Code, o.Enhanced, o.Reply = queue.Refused, 550, "5.1.1", "The account was removed before the message was filed"
 		return o
 	case err != nil:
-		o.Reply = "The directory of users is not available"
+		o.Aside, o.Reply = true, "The directory of users is not available"
 		return o
 	}
-	if full, err := l.full(ctx, acc, m); err != nil || full {
+	full, err := l.full(ctx, acc, m)
+	switch {
+	case err != nil:
+		o.Aside, o.Reply = true, "The size of the mailbox could not be read here"
+		return o
+	case full:
 		o.Code, o.Enhanced, o.Reply = 452, mail.MailboxFull.Enhanced(mail.Transient), "The mailbox is full"
 		return o
 	}
