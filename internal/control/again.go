@@ -1,11 +1,7 @@
 package control
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,23 +13,16 @@ import (
 	"github.com/hayauma/hayauma/internal/queue"
 )
 
-// maxEnvelope bounds the envelope of SendAgain in octets: some ten thousand
+// maxExported bounds the envelope of SendAgain in octets: some ten thousand
 // recipients.
-const maxEnvelope = 4 << 20
+const maxExported = 4 << 20
 
 // SendAgain hands a message over that was exported, with the envelope that it had:
 // to those recipients that have not had it. It is a new message, with a lifetime of
 // its own. The answer comes once it is durable.
 func SendAgain(ctx context.Context, c *Client, o Outgoing) (Sent, error) {
-	var sent Sent
-	envelope, err := json.Marshal(o.Envelope)
-	if err != nil {
-		return sent, err
-	}
 	q := url.Values{"user": {o.User}}
-	body := io.MultiReader(bytes.NewReader(append(envelope, '\n')), o.Message)
-	err = c.post(ctx, "/v1/send/again?"+q.Encode(), body, &sent)
-	return sent, err
+	return handOver(ctx, c, "/v1/send/again?"+q.Encode(), o.Envelope, o.Message)
 }
 
 func (s *Service) sendAgain(w http.ResponseWriter, r *http.Request) {
@@ -42,26 +31,16 @@ func (s *Service) sendAgain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) again(ctx context.Context, user string, body io.Reader) (Sent, error) {
-	in := bufio.NewReader(body)
-	var line []byte
-	for more := true; more; {
-		part, err := in.ReadSlice('\n')
-		if line = append(line, part...); len(line) > maxEnvelope {
-			return Sent{}, errors.New("the envelope is too long: export fewer recipients at once")
-		}
-		if more = errors.Is(err, bufio.ErrBufferFull); err != nil && !more {
-			return Sent{}, fmt.Errorf("read the envelope: %w", err)
-		}
-	}
 	var e Exported
-	if err := json.Unmarshal(line, &e); err != nil {
-		return Sent{}, fmt.Errorf("the envelope is not understood: %w", err)
+	message, err := takeEnvelope(body, maxExported, &e)
+	if err != nil {
+		return Sent{}, err
 	}
 	m, err := e.submission()
 	if err != nil {
 		return Sent{}, fmt.Errorf("the envelope: %w", err)
 	}
-	m.user, m.message = user, in
+	m.user, m.message = user, message
 	return s.submit(ctx, m)
 }
 

@@ -1,13 +1,14 @@
 package control
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -22,33 +23,86 @@ type Outgoing struct {
 	Envelope   *Exported // of SendAgain, instead of From and Recipients
 }
 
+// envelope is what stands before a message that Send hands over, in a line of its own:
+// in the address of a call there is no room for many recipients.
+type envelope struct {
+	From       string   `json:"from"`
+	Recipients []string `json:"recipients"`
+	User       string   `json:"user"`
+}
+
+// maxEnvelope bounds the line in octets: as many recipients as limits.recipients can
+// allow, each with the longest path.
+const maxEnvelope = 32 << 20
+
 // Send hands a message over as a stream. The answer comes once it is durable.
 func Send(ctx context.Context, c *Client, o Outgoing) (Sent, error) {
-	q := url.Values{"from": {o.From}, "rcpt": o.Recipients, "user": {o.User}}
+	// An address that is no text would become another one on its way.
+	if _, err := sender(o.From); err != nil {
+		return Sent{}, err
+	}
+	for _, text := range o.Recipients {
+		if _, err := recipient(text); err != nil {
+			return Sent{}, err
+		}
+	}
+	return handOver(ctx, c, "/v1/send", envelope{From: o.From, Recipients: o.Recipients, User: o.User}, o.Message)
+}
+
+func handOver(ctx context.Context, c *Client, path string, envelope any, message io.Reader) (Sent, error) {
 	var sent Sent
-	err := c.post(ctx, "/v1/send?"+q.Encode(), o.Message, &sent)
+	line, err := json.Marshal(envelope)
+	if err != nil {
+		return sent, err
+	}
+	err = c.post(ctx, path, io.MultiReader(bytes.NewReader(append(line, '\n')), message), &sent)
 	return sent, err
 }
 
+// takeEnvelope reads the line before a message, of so many octets at most, and returns
+// what stands behind it.
+func takeEnvelope(body io.Reader, most int, into any) (message io.Reader, err error) {
+	in := bufio.NewReader(body)
+	var line []byte
+	for more := true; more; {
+		part, err := in.ReadSlice('\n')
+		if line = append(line, part...); len(line) > most {
+			return nil, errors.New("the envelope is too long: take fewer recipients at once")
+		}
+		if more = errors.Is(err, bufio.ErrBufferFull); err != nil && !more {
+			return nil, fmt.Errorf("read the envelope: %w", err)
+		}
+	}
+	if err := json.Unmarshal(line, into); err != nil {
+		return nil, fmt.Errorf("the envelope is not understood: %w", err)
+	}
+	return in, nil
+}
+
 func (s *Service) send(w http.ResponseWriter, r *http.Request) {
-	sent, err := s.fromQuery(r.Context(), r.URL.Query(), r.Body)
+	sent, err := s.fromBody(r.Context(), r.Body)
 	reply(w, sent, err)
 }
 
-func (s *Service) fromQuery(ctx context.Context, q url.Values, message io.Reader) (Sent, error) {
-	from, err := sender(q.Get("from"))
+func (s *Service) fromBody(ctx context.Context, body io.Reader) (Sent, error) {
+	var e envelope
+	message, err := takeEnvelope(body, maxEnvelope, &e)
 	if err != nil {
 		return Sent{}, err
 	}
-	list := make([]mail.Recipient, 0, len(q["rcpt"]))
-	for _, text := range q["rcpt"] {
+	from, err := sender(e.From)
+	if err != nil {
+		return Sent{}, err
+	}
+	list := make([]mail.Recipient, 0, len(e.Recipients))
+	for _, text := range e.Recipients {
 		r, err := recipient(text)
 		if err != nil {
 			return Sent{}, err
 		}
 		list = append(list, r)
 	}
-	return s.submit(ctx, submission{Envelope: mail.Envelope{From: from}, recipients: list, user: q.Get("user"), message: message})
+	return s.submit(ctx, submission{Envelope: mail.Envelope{From: from}, recipients: list, user: e.User, message: message})
 }
 
 func sender(text string) (mail.Address, error) {

@@ -42,6 +42,40 @@ func TestSend(t *testing.T) {
 	})
 }
 
+// TestSendToMany: as many recipients as the settings allow come through, however long
+// they are, and whoever names more learns that.
+func TestSendToMany(t *testing.T) {
+	t.Parallel()
+	const many, most = 6000, 4500
+	o := options()
+	o.Messages = func(s *intake.Settings) { s.Recipients = most }
+	both(t, o, func(t *testing.T, w way) {
+		domain := strings.Repeat("a-rather-long-name.", 9) + "elsewhere.test"
+		var list []string
+		for i := range many {
+			list = append(list, fmt.Sprintf("%d+%s@%s", i, strings.Repeat("x", 50), domain))
+		}
+		send(t, w, control.Outgoing{Recipients: list[:most], Message: strings.NewReader(letter)})
+		q := w.stack.Queued()
+		if len(q) != 1 || len(q[0].Recipients) != most {
+			t.Fatalf("%d messages are queued", len(q))
+		}
+		got := map[string]bool{}
+		for _, r := range q[0].Recipients {
+			got[r.Address.String()] = true
+		}
+		for _, r := range list[:most] {
+			if !got[r] {
+				t.Fatalf("%s is not among them", r)
+			}
+		}
+		_, err := control.Send(t.Context(), w.Client, control.Outgoing{Recipients: list, Message: strings.NewReader(letter)})
+		if err == nil || !strings.Contains(err.Error(), "452 4.5.3 Too many recipients") {
+			t.Errorf("of %d recipients: %v", many, err)
+		}
+	})
+}
+
 func TestSendIsRefusedWithItsReason(t *testing.T) {
 	t.Parallel()
 	o := options()
@@ -50,8 +84,11 @@ func TestSendIsRefusedWithItsReason(t *testing.T) {
 		w.stack.Account("alice@hayauma.test", 0)
 		for reason, out := range map[string]control.Outgoing{
 			"the message has no recipients":                                       {},
+			"the envelope is too long: take fewer recipients at once":             {User: strings.Repeat("x", 33<<20)},
 			`sender "@": not a valid mail address`:                                {From: "@", Recipients: []string{"alice@hayauma.test"}},
 			`recipient "x y": not a valid mail address`:                           {Recipients: []string{"alice@hayauma.test", "x y"}},
+			`sender "caf\xe9@a.test": not a valid mail address`:                   {From: "caf\xe9@a.test", Recipients: []string{"alice@hayauma.test"}},
+			`recipient "caf\xe9@a.test": not a valid mail address`:                {Recipients: []string{"caf\xe9@a.test"}},
 			"recipient bob@hayauma.test: 550 5.1.1 There is no such mailbox here": {Recipients: []string{"bob@hayauma.test"}},
 			"552 5.3.4": {Recipients: []string{"alice@hayauma.test"}},
 		} {
@@ -168,10 +205,12 @@ func TestClientsThatVanish(t *testing.T) {
 		t.Errorf("the sender learned %v", err)
 	}
 
+	const envelope = `{"recipients": ["alice@hayauma.test"]}` + "\n"
 	for _, said := range []string{
 		"", "\x00\xff\r\n\r\n",
+		"POST /v1/send HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"recipients\": [\"alice@hayauma.test\"]",
 		"POST /v1/domain/add HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"domain\"",
-		fmt.Sprintf("POST /v1/send?rcpt=alice@hayauma.test HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(letter)+1, letter),
+		fmt.Sprintf("POST /v1/send HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s%s", len(envelope)+len(letter)+1, envelope, letter),
 		"POST /v1/account/list HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", // does not wait for the answer
 	} {
 		var d net.Dialer
