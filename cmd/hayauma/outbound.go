@@ -208,8 +208,8 @@ func (c *cli) outboundLimit() *cobra.Command {
 			"all that have no limit of their own. What is set holds from the next message on, and\n" +
 			"outlives restarts.\n\n" +
 			"--tls is for mail exchangers: routes, the smart host and the next hosts of relay\n" +
-			"domains have settings of their own. It may be set for a domain of recipients as well,\n" +
-			"which goes before its provider:\n" +
+			"domains have settings of their own, and it is refused for them. It may be set for a\n" +
+			"domain of recipients as well, which goes before its provider:\n" +
 			"  opportunistic  if the host offers TLS; its certificate is not verified\n" +
 			"  required       no mail without TLS\n" +
 			"  verified       no mail unless the certificate names the host\n" +

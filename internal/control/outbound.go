@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,12 +175,48 @@ func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteL
 	for name, value := range in.Set {
 		change.Set[shaping.Key(name)] = value
 	}
+	name, err := shaping.ProviderName(in.Provider)
+	if err != nil {
+		return nil, err
+	}
+	tls, err := s.ownTLS(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, set := change.Set[shaping.TLS]; set && tls != "" {
+		return nil, fmt.Errorf("tls of %s: a TLS rule is for mail exchangers, and %s", name, tls)
+	}
 	if len(in.Set)+len(in.Unset) > 0 {
-		if err := s.Shaping.Change(ctx, in.Provider, change); err != nil {
+		if err := s.Shaping.Change(ctx, name, change); err != nil {
 			return nil, err
 		}
 	}
-	return s.providerLimits(in.Provider), nil
+	limits := s.providerLimits(name)
+	if _, ok := route.OfSite(name); ok { // which no rule is about, for everyone either
+		limits = slices.DeleteFunc(limits, func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
+	}
+	return limits, nil
+}
+
+// ownTLS says why a TLS rule of a name would do nothing, and where the TLS of what it
+// names is set; empty = it is for exchangers.
+func (s *Service) ownTLS(ctx context.Context, name string) (string, error) {
+	if name == shaping.Everyone {
+		return "", nil
+	}
+	if r, ok := route.OfSite(name); ok {
+		return fmt.Sprintf("a route has a TLS of its own: make it again with 'hayauma route set %s --host ... --tls ...', or a web hook with another --url", r), nil
+	}
+	switch by, err := s.Outbound.Appointed(ctx, name); {
+	case err != nil:
+		return "", err
+	case by == "next host":
+		return fmt.Sprintf("the mail of this relay domain goes to next hosts: 'hayauma domain set %s --tls verify' has them prove who they are; "+
+			"if it is the provider of other domains too, set the rule for each of those", name), nil
+	case by == "smart host" && strings.EqualFold(s.Outbound.Provider(ctx, name), name):
+		return "this is the smart host: what is asked of it is outbound.smart_host_tls in the settings", nil
+	}
+	return "", nil
 }
 
 // outboundList tells of the providers that have mail under way or are waited for.

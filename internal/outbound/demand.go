@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 )
 
@@ -21,6 +22,19 @@ func (o *Outbound) demand(set terms, site, provider string) Demand {
 		return Demand{}
 	}
 	return o.o.Demand(site, cmp.Or(provider, site))
+}
+
+// Appointed names what the operator himself has mail for a site go to, where no Demand
+// counts: "route NAME", "smart host" or "next host" (of a relay domain). Empty = its mail
+// exchangers. The error is temporary.
+func (o *Outbound) Appointed(ctx context.Context, site string) (string, error) {
+	switch t := o.terms(ctx, site); {
+	case t.lost != nil:
+		return "", t.lost
+	case t.via != nil:
+		return t.via.words(), nil
+	}
+	return "", nil
 }
 
 // on is a rule as the operator wants it. What he asks for besides a policy never makes

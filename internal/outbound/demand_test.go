@@ -1,12 +1,14 @@
 package outbound_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -173,6 +175,40 @@ func TestDemandAndKeptConnections(t *testing.T) {
 	secured("y@b.test", true, 2)
 	delete(rules, "a.test")
 	secured("u@a.test", true, 2)
+}
+
+// TestAppointed: whom the operator names himself is asked nothing else, and everybody
+// else is.
+func TestAppointed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	asked := ""
+	w.options.Demand = func(site, _ string) outbound.Demand { asked = site; return outbound.Demand{} }
+	w.o = outbound.New(w.options)
+	w.ways["r"] = route.Route{Name: "r", Kind: route.SMTP, TLS: "none", Hosts: []route.Host{{Name: "10.0.0.9", Port: 25}}}
+	w.relays = map[string]*outbound.Relay{"next.test": hops(route.Host{Name: "10.0.0.9"}), "by-mx.test": {}}
+	for _, c := range []struct{ site, smart, want string }{
+		{"x.test", "", ""},
+		{"[10.0.0.1]", "", ""},
+		{"by-mx.test", "", ""},
+		{"by-mx.test", "10.0.0.9", ""}, // it would bring the mail back
+		{"next.test", "", "next host"},
+		{"next.test", "10.0.0.9", "next host"},
+		{"x.test", "10.0.0.9", "smart host"},
+		{"route:r", "", "route r"},
+		{"route:gone", "", "route gone"},
+	} {
+		w.set.SmartHost, asked = outbound.SmartHost{Host: c.smart, Port: 25}, ""
+		got, err := w.o.Appointed(t.Context(), c.site)
+		w.o.Explain(t.Context(), mail.Domain{ASCII: c.site})
+		if want := map[bool]string{true: c.site}[c.want == ""]; err != nil || got != c.want || asked != want {
+			t.Errorf("%s with the smart host %q: %q, %v, want %q; asked about %q", c.site, c.smart, got, err, c.want, asked)
+		}
+	}
+	w.lost = errors.New("the database is down")
+	if got, err := w.o.Appointed(t.Context(), "x.test"); err == nil {
+		t.Errorf("%q, though it cannot be told", got)
+	}
 }
 
 // TestDemandOfASmartHost: it has settings of its own.

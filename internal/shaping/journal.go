@@ -220,7 +220,7 @@ var selectEvents = db.SQL(`SELECT id, provider, kind, about, first, last, times,
 // with "" to all.
 func (j *Journal) Events(ctx context.Context, provider string, since time.Time, limit int) (out []Event, err error) {
 	if provider != "" {
-		if provider, err = providerName(provider); err != nil {
+		if provider, err = ProviderName(provider); err != nil {
 			return nil, err
 		}
 	}

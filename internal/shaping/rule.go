@@ -173,7 +173,7 @@ func (s *Store) Judge(provider string, said Said) Ruling {
 
 // Try says which rule would decide on a reply, and counts nothing; ok = there is one.
 func (s *Store) Try(provider string, code int, enhanced, text string) (r Rule, ok bool, err error) {
-	name, err := providerName(provider)
+	name, err := ProviderName(provider)
 	if err != nil {
 		return r, false, err
 	}

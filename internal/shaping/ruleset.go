@@ -52,7 +52,7 @@ func set(changed int64, provider string) string {
 
 // RulesFor are the rules that a provider's replies are held against, in their order.
 func (s *Store) RulesFor(provider string) ([]Rule, error) {
-	name, err := providerName(provider)
+	name, err := ProviderName(provider)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (s *Store) RulesFor(provider string) ([]Rule, error) {
 // AddRule adds a rule of the operator, which gets a number; it holds from the next
 // reply on.
 func (s *Store) AddRule(ctx context.Context, r Rule) (Rule, error) {
-	name, err := providerName(r.Provider)
+	name, err := ProviderName(r.Provider)
 	if err == nil {
 		err = r.read()
 	}

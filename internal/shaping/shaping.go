@@ -213,7 +213,7 @@ func (c Change) check() error {
 
 // Change makes a change as a whole or not at all; it holds from the next message on.
 func (s *Store) Change(ctx context.Context, provider string, c Change) error {
-	name, err := providerName(provider)
+	name, err := ProviderName(provider)
 	if err == nil {
 		err = c.check()
 	}
@@ -254,8 +254,9 @@ func (s *Store) Set(ctx context.Context, provider string, k Key, value string) e
 	return s.Change(ctx, provider, Change{Set: map[Key]string{k: value}})
 }
 
-// providerName is the name of a provider as sites have it.
-func providerName(s string) (string, error) {
+// ProviderName is the name of a provider as sites have it. Its error says what may be
+// written.
+func ProviderName(s string) (string, error) {
 	if s == Everyone {
 		return s, nil
 	}

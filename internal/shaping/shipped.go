@@ -79,7 +79,7 @@ func shippedLimits() (map[string]Set, map[string]string, error) {
 	}
 	sets, titles := map[string]Set{}, map[string]string{}
 	for i, r := range rows {
-		name, err := providerName(r.Provider)
+		name, err := ProviderName(r.Provider)
 		if err == nil && name != r.Provider {
 			err = errors.New("the provider is not written as sites have it")
 		}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestTLSRulesThatWouldDoNothing are refused with where it is set instead; all other
+// limits of the same names hold, and what was set once can be taken back.
+func TestTLSRulesThatWouldDoNothing(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "[outbound]\nsmart_host = \"Smart.hub.test:2526\"\nsmart_host_tls = \"none\"\n")
+	s.do("", "domain", "add", "next.test", "--relay", "--to", "192.0.2.1:26")
+	s.do("", "domain", "add", "mx.test", "--relay")
+	limits := func(args ...string) string {
+		return strings.Join(strings.Fields(s.do("", append([]string{"outbound"}, args...)...)), " ")
+	}
+	for name, instead := range map[string]string{
+		"route:hub":      "'hayauma route set hub --host ... --tls ...'",
+		"Next.Test":      "'hayauma domain set next.test --tls verify'",
+		"smart.hub.test": "outbound.smart_host_tls",
+	} {
+		for _, rule := range []string{"none", "opportunistic", "required", "verified"} {
+			s.fails(instead, "", "outbound", "limit", name, "--tls", rule, "--rate", "1/s")
+		}
+		s.fails(instead, "", "outbound", "limit", name, "--tls", "none", "--despite-policy")
+		got := limits("limit", name, "--connections", "3", "--unset", "tls")
+		if !strings.Contains(got, "connections 3 ") || strings.Contains(got, "1/s") {
+			t.Errorf("%s:\n%s", name, got)
+		}
+		if tls := strings.Contains(got, "tls"); tls == strings.HasPrefix(name, "route:") {
+			t.Errorf("%s, the limits of TLS:\n%s", name, got)
+		}
+	}
+	s.do("", "domain", "set", "next.test", "--to", "")
+	for _, name := range []string{"*", "x.test", "mx.test", "next.test", "hub.test", "[192.0.2.1]"} {
+		if got := limits("limit", name, "--tls", "required"); !strings.Contains(got, "tls required set on ") {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+	s.do("", "domain", "set", "next.test", "--to", "192.0.2.1")
+	if got := limits("limit", "NEXT.test"); !strings.HasSuffix(got, " for next.test") {
+		t.Errorf("what was set before:\n%s", got)
+	}
+	if got := limits("limit", "NEXT.test", "--unset", "tls"); !strings.HasSuffix(got, " for *") {
+		t.Errorf("what has no effect any more cannot be taken back:\n%s", got)
+	}
+}
