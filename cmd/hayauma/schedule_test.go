@@ -80,3 +80,41 @@ func TestScheduleOfADomain(t *testing.T) {
 	lives(want)
 	s.fails("domain:a b: ", "", "queue", "schedule", "set", "domain:a b", "--lifetime", "1h")
 }
+
+// TestExplainedSchedule: what is told of an address is what holds for mail that goes there
+// from the one who asks.
+func TestExplainedSchedule(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "[outbound]\nsmart_host = \"127.0.0.7:2526\"\nsmart_host_tls = \"none\"\n")
+	s.house()
+	s.do("", "domain", "add", "branch.test", "--relay", "--to", "127.0.0.8:2526", "--recipients", "any")
+	for _, args := range [][]string{
+		{"domain:branch.test", "--lifetime", "14d"}, {"domain:*.test", "--retry", "10m 20m"}, {"stream:news", "--lifetime", "3d"},
+		{"tenant:main", "--lifetime", "4d", "--retry", "9m"}, {"alice@one.test", "--lifetime", "2h"},
+	} {
+		s.do("", append([]string{"queue", "schedule", "set"}, args...)...)
+	}
+	const below = "retry: 10m 20m (queue schedule domain:*.test)"
+	for _, c := range []struct {
+		args   []string
+		wanted []string
+	}{
+		{[]string{"x@branch.test"}, []string{"given up after: 14d (queue schedule domain:branch.test)", below}},
+		{[]string{"branch.test", "--from", "x@far.example"}, []string{"given up after: 14d (queue schedule domain:branch.test)", below}},
+		{[]string{"branch.test", "--from", "alice@one.test"}, []string{"given up after: 2h (queue schedule alice@one.test)", below}},
+		{[]string{"branch.test", "--account", "alice@one.test"}, []string{"given up after: 2h (queue schedule alice@one.test)", below}},
+		{[]string{"x@far.test", "--stream", "news"}, []string{"given up after: 3d (queue schedule stream:news)", below}},
+		{[]string{"x@far.example"}, []string{"given up after: 4d (queue schedule tenant:main)", "retry: 9m (queue schedule tenant:main)"}},
+	} {
+		got := s.do("", append([]string{"outbound", "explain"}, c.args...)...)
+		for _, want := range c.wanted {
+			if !strings.Contains(got, want) {
+				t.Errorf("%v: no %q in\n%s", c.args, want, got)
+			}
+		}
+	}
+	s.do("", "outbound", "limit", "127.0.0.7", "--retry", "15m")
+	if got := s.do("", "outbound", "explain", "x@far.test"); !strings.Contains(got, "retry: 15m 20m (the longer ones of 15m, set on ") || !strings.Contains(got, ", and of queue schedule domain:*.test)") {
+		t.Errorf("%s", got)
+	}
+}

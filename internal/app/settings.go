@@ -144,7 +144,7 @@ func (a *app) reportSettings() tlsreport.Settings {
 func (a *app) retryLimits() []control.SiteLimit {
 	c := a.cfg.Load()
 	return []control.SiteLimit{
-		{Limit: "given up after", Value: config.FormatDuration(c.Queue.Lifetime), From: "queue.lifetime"},
+		{Limit: control.GivenUpAfter, Value: config.FormatDuration(c.Queue.Lifetime), From: "queue.lifetime"},
 	}
 }
 

@@ -46,19 +46,16 @@ func (a *app) shapingDefaults() shaping.Set {
 	return shaping.Set{
 		shaping.Connections: {Key: shaping.Connections, Value: strconv.Itoa(o.PerDestination), From: "outbound.per_destination"},
 		shaping.Messages:    {Key: shaping.Messages, Value: strconv.Itoa(o.MessagesPerConnection), From: "outbound.messages_per_connection"},
-		shaping.Retry:       {Key: shaping.Retry, Value: retry.FormatWaits(a.cfg.Load().Queue.Retry), From: retrySetting},
+		shaping.Retry:       {Key: shaping.Retry, Value: retry.FormatWaits(a.cfg.Load().Queue.Retry), From: retry.Setting},
 		shaping.TLS:         {Key: shaping.TLS, Value: "opportunistic", From: "RFC 7435"},
 		shaping.Recipients:  {Key: shaping.Recipients, Value: "100", From: "RFC 5321 §4.5.3.1.8"},
 	}
 }
 
-// retrySetting is where the waits of those come from who have none of their own.
-const retrySetting = "queue.retry"
-
 // providedWaits are the waits that a provider asks for, nil if it has those of everybody,
 // which a sender's own may shorten.
 func providedWaits(set shaping.Set) []time.Duration {
-	if set[shaping.Retry].From == retrySetting {
+	if set[shaping.Retry].From == retry.Setting {
 		return nil
 	}
 	return set.Waits()

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/config"
+	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
 )
@@ -49,6 +52,12 @@ type SiteLimit struct {
 	Value string `json:"value"`
 	From  string `json:"from"` // a setting, a source, or who has set it
 }
+
+// GivenUpAfter is the limit that is a lifetime.
+const GivenUpAfter = "given up after"
+
+// schedule begins where a limit stands that is set for some mail.
+const schedule = "queue schedule "
 
 // SiteDown is a destination that cannot be reached.
 type SiteDown struct {
@@ -120,8 +129,46 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	}
 	// What is asked of TLS stands with the route, whoever asks.
 	limits := slices.DeleteFunc(s.providerLimits(state.Name), func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
-	out.Limits = append(limits, s.Retry()...)
-	return out, nil
+	out.Limits, err = s.scheduled(ctx, in, d, append(limits, s.Retry()...))
+	return out, err
+}
+
+// scheduled are limits with the waits and the lifetime of a schedule that is set for the mail.
+func (s *Service) scheduled(ctx context.Context, in Destination, to mail.Domain, limits []SiteLimit) ([]SiteLimit, error) {
+	m := retry.Mail{Tenant: account.MainTenant, Stream: cmp.Or(in.Stream, intake.StreamMain), To: to.ASCII}
+	if name := cmp.Or(in.Account, in.Sender); name != "" {
+		a, err := mail.ParseAddress(name)
+		if err != nil {
+			return nil, named(name, err)
+		}
+		acc, err := s.Directory.Find(ctx, a)
+		switch {
+		case err == nil:
+			m.Account, m.Tenant = acc.ID, acc.Tenant
+		case in.Account != "" || !errors.Is(err, account.ErrNoAccount):
+			return nil, named(name, err)
+		}
+	}
+	found := s.Schedules.For(m)
+	tenants, err := s.Directory.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waitsOf, err := s.nameOf(ctx, found.WaitsOf, tenants)
+	lifetimeOf, err2 := s.nameOf(ctx, found.LifetimeOf, tenants)
+	for i := range limits {
+		switch l := &limits[i]; {
+		case l.Limit == GivenUpAfter && found.Lifetime > 0:
+			l.Value, l.From = config.FormatDuration(found.Lifetime), schedule+lifetimeOf
+		case l.Limit != string(shaping.Retry) || found.Waits == nil:
+		case l.From == retry.Setting:
+			l.Value, l.From = retry.FormatWaits(found.Waits), schedule+waitsOf
+		default: // the provider has waits of its own
+			there, _ := retry.ParseWaits(l.Value) // it was checked when it was set
+			l.Value, l.From = retry.FormatWaits(queue.Longer(there, found.Waits)), "the longer ones of "+l.Value+", "+l.From+", and of "+schedule+waitsOf
+		}
+	}
+	return limits, errors.Join(err, err2)
 }
 
 // explainRecipient tells whether an address of a relay domain is here, or nowhere.

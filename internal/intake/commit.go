@@ -78,7 +78,7 @@ func (t *Transaction) queued(ctx context.Context, local []copyFor, reports bool)
 		return nil
 	}
 	m := &queue.Message{
-		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
+		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: StreamMain,
 		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, LongLines: t.content.ruler.long, Envelope: t.env, Received: mail.Micros(t.started),
 		Recipients: make([]queue.Recipient, 0, len(t.remote)+len(local)),
 	}
@@ -102,8 +102,8 @@ func (t *Transaction) queued(ctx context.Context, local []copyFor, reports bool)
 	return m
 }
 
-// streamMain is the stream of mail that named none.
-const streamMain = "main"
+// StreamMain is the stream of mail that named none.
+const StreamMain = "main"
 
 // maxShown bounds the recipients that one event names.
 const maxShown = 100
@@ -129,7 +129,7 @@ func (t *Transaction) acceptedEvent() event.Event {
 		d.Recipients = append(d.Recipients, r.Address.String())
 	}
 	return event.Event{
-		Message: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: streamMain,
+		Message: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: StreamMain,
 		Kind: event.Accepted, Key: event.KeyOf(id), Detail: d,
 	}
 }

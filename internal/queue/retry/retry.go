@@ -95,6 +95,9 @@ type Row struct {
 	Changed int64 // microseconds
 }
 
+// Setting is where the waits of mail and providers come from that have none of their own.
+const Setting = "queue.retry"
+
 // Bounds of a schedule.
 const (
 	maxWaits        = 50
