@@ -224,6 +224,7 @@ func (a *app) buildWayIn() {
 	s := a.store
 	a.ahead = callahead.New(callahead.Options{
 		DB: s.db, Ask: a.askRecipient, Timeout: func() time.Duration { return a.cfg.Load().Relay.AskTimeout }, Logger: a.log,
+		Metrics: callahead.NewMetrics(a.metrics),
 	})
 	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
 	a.policy = policy.New(policy.Options{

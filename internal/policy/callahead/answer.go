@@ -11,6 +11,19 @@ const (
 	Later                  // it takes none for it now
 )
 
+// String is the verdict's name as it stands in metrics.
+func (v Verdict) String() string {
+	switch v {
+	case Taken:
+		return "taken"
+	case Refused:
+		return "refused"
+	case Later:
+		return "later"
+	}
+	return "silent"
+}
+
 // Answer is what came of a question.
 type Answer struct {
 	Verdict Verdict

@@ -49,6 +49,7 @@ type Options struct {
 	Ask     func(context.Context, mail.Address) Answer // asks the host of the domain; ends with its context
 	Timeout func() time.Duration                       // for one question
 	Logger  *slog.Logger
+	Metrics *Metrics // nil = none
 }
 
 // Book holds the answers. It may be used by many goroutines.
@@ -95,16 +96,22 @@ func everybody(d mail.Domain) string { return "*@" + d.ASCII }
 // Check tells whether a recipient of a relay domain is there: nil if it is, or is known
 // to have been and nobody can be asked. What cannot be told is temporary.
 func (b *Book) Check(ctx context.Context, a mail.Address) *mail.Fault {
+	by, f := b.check(ctx, a)
+	b.o.Metrics.checked(by, f)
+	return f
+}
+
+func (b *Book) check(ctx context.Context, a mail.Address) (source, *mail.Fault) {
 	known, err := b.find(ctx, a.Key(), everybody(a.Domain))
 	if err != nil {
-		return mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
+		return byNone, mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
 	}
 	all, knows := known[everybody(a.Domain)]
 	if !knows || all.age() > probed {
 		b.probe(a.Domain)
 	}
 	if knows && all.verdict == Taken && all.age() <= 2*probed {
-		return nil // its answers tell nothing
+		return byAll, nil // its answers tell nothing
 	}
 	row, knows := known[a.Key()]
 	switch {
@@ -112,12 +119,16 @@ func (b *Book) Check(ctx context.Context, a mail.Address) *mail.Fault {
 		if row.age() > fresh {
 			b.begin(a, false)
 		}
-		return nil
+		return byMemory, nil
 	case knows && row.verdict == Refused && row.age() <= refused:
-		return nobody()
+		return byMemory, nobody()
 	}
 	was := knows && row.verdict == Taken && row.age() <= remembered
-	return b.say(b.ask(ctx, a), was)
+	answer, by := b.ask(ctx, a), byHost
+	if answer.Verdict == Silent {
+		by = byNone
+	}
+	return by, say(answer, was)
 }
 
 func nobody() *mail.Fault {
@@ -126,7 +137,7 @@ func nobody() *mail.Fault {
 
 // say makes a reply of an answer. was = the recipient was there when the host could
 // be asked last.
-func (b *Book) say(a Answer, was bool) *mail.Fault {
+func say(a Answer, was bool) *mail.Fault {
 	switch {
 	case a.Verdict == Taken:
 		return nil
@@ -225,6 +236,7 @@ func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Ans
 		to.Local = "hayauma-" + strings.ToLower(rand.Text())
 	}
 	answer := b.o.Ask(ctx, to)
+	b.o.Metrics.asked(answer.Verdict)
 	if answer.Verdict == Silent && b.ctx.Err() == nil {
 		b.o.Logger.Warn("the host of a relay domain cannot be asked for a recipient", "domain", d, "reason", answer.Reply)
 		b.mu.Lock()

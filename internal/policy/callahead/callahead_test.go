@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -34,6 +35,8 @@ type world struct {
 	probes int
 	now    int // questions under way
 	most   int
+
+	metrics *prometheus.Registry
 }
 
 func newWorld(t *testing.T, d db.DB) *world {
@@ -49,8 +52,10 @@ func (w *world) restart() {
 	if w.Book != nil {
 		w.Close()
 	}
+	w.metrics = prometheus.NewRegistry()
 	w.Book = callahead.New(callahead.Options{
-		DB: w.db, Ask: w.ask, Timeout: func() time.Duration { return 10 * time.Second }, Logger: slog.New(slog.DiscardHandler),
+		Metrics: callahead.NewMetrics(w.metrics),
+		DB:      w.db, Ask: w.ask, Timeout: func() time.Duration { return 10 * time.Second }, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -305,6 +310,65 @@ func TestAnswersAreKept(t *testing.T) {
 	if err := w.Forget(t.Context(), address("").Domain); err != nil || w.check("a") != unknown {
 		t.Errorf("a after its domain was forgotten: %s, %v", w.check("a"), err)
 	}
+}
+
+// counts are all counters that are not 0.
+func (w *world) counts() string {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if n := m.GetCounter().GetValue(); n > 0 {
+				name := strings.TrimSuffix(strings.TrimPrefix(f.GetName(), "hayauma_callahead_"), "_total")
+				for _, l := range m.GetLabel() {
+					name += " " + l.GetValue()
+				}
+				out = append(out, fmt.Sprintf("%s %v", name, n))
+			}
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// TestMetrics: each recipient counts once, by what decided; each question that is put to a
+// host counts, the one for nobody as well, and those that are not put do not.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		check := func(want string, locals ...string) {
+			t.Helper()
+			for _, l := range locals {
+				w.check(l)
+				synctest.Wait()
+			}
+			// The one for nobody is put before the host is found silent, or not.
+			if got := strings.Replace(w.counts(), "silent 2", "silent 1", 1); got != want {
+				t.Errorf("%v:\n%s, want\n%s", locals, got, want)
+			}
+			w.restart() // which counts from 0
+		}
+		w.answers("a", callahead.Taken)
+		w.answers("l", callahead.Later)
+		check("questions later 1, questions refused 2, questions taken 1, recipients host later 1, recipients host refused 1, recipients host taken 1", "a", "n", "l")
+		check("recipients memory refused 1, recipients memory taken 2", "a", "n", "a")
+		<-time.After(8 * 24 * time.Hour)
+		w.otherwise(callahead.Later)
+		check("questions later 2, recipients host taken 1", "a") // he was there, and is believed to be
+		w.otherwise(callahead.Silent)
+		<-time.After(time.Hour)
+		check("questions silent 1, recipients none later 1, recipients none taken 1", "a", "b")
+		w.otherwise(callahead.Taken)
+		<-time.After(time.Hour)
+		w.check("b") // and it is found to take everybody
+		synctest.Wait()
+		w.restart()
+		check("recipients all taken 1", "c")
+	})
 }
 
 func TestJudge(t *testing.T) {
