@@ -84,8 +84,8 @@ type app struct {
 	policies  *sts.Store         // of the domains that mail goes to
 	reports   *tlsreport.Reports // to those domains
 	resolver  *dnsx.Resolver
-	smartHost atomic.Pointer[outbound.SmartHost] // nil = mail goes to the MX
-	clientCAs atomic.Pointer[x509.CertPool]      // nil = nobody logs in with a certificate
+	outward   atomic.Pointer[outward]
+	clientCAs atomic.Pointer[x509.CertPool] // nil = nobody logs in with a certificate
 	policy    *policy.Policy
 	ahead     *callahead.Book
 	rules     *rule.Store
@@ -172,14 +172,14 @@ func (a *app) postmaster() mail.Address {
 // buildWayOut makes the queue and what empties it.
 func (a *app) buildWayOut() error {
 	cfg := a.cfg.Load()
-	host, err := smartHostOf(cfg)
+	out, err := outwardOf(cfg)
 	if err != nil {
 		return err
 	}
 	if a.classes, err = classify.New(); err != nil {
 		return err
 	}
-	a.smartHost.Store(host)
+	a.outward.Store(out)
 	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
 	own := func() []netip.Prefix { return a.cfg.Load().DNS.OwnNetworks }
 	a.policies = sts.New(sts.Options{

@@ -107,6 +107,7 @@ func TestReloadOfABadFile(t *testing.T) {
 		"another data_dir": strings.Replace(good, h.data, h.data+"2", 1),
 		"a taken port":     strings.Replace(good, h.imap, taken, 1),
 		"no certificate":   good + "[tls]\ncert_file = \"none.pem\"\nkey_file = \"none.pem\"\n",
+		"no proxy login":   good + "[outbound]\nproxy = \"socks5://u@127.0.0.1:1080\"\nproxy_password_file = \"none\"\n",
 		"no password":      good + "[outbound]\nsmart_host = \"mx.test:25\"\nsmart_host_user = \"u\"\nsmart_host_password_file = \"none\"\n",
 	} {
 		h.put(text)

@@ -91,7 +91,7 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 		return fmt.Errorf("these settings need a restart: %v", changes.Restart)
 	}
 	// What can fail comes first and changes nothing if it does.
-	host, err := smartHostOf(cfg)
+	out, err := outwardOf(cfg)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 		return err
 	}
 	useCertificate()
-	a.smartHost.Store(host)
+	a.outward.Store(out)
 	a.clientCAs.Store(authorities)
 	a.resolver.Use(cfg.DNS.Resolver)
 	a.cfg.Store(cfg)

@@ -104,9 +104,8 @@ func (a *app) outboundSettings() outbound.Settings {
 		MTASTS:         c.Outbound.MTASTS,
 		ConnectTimeout: c.Outbound.ConnectTimeout, IdleTimeout: c.Outbound.IdleTimeout, Grace: c.Timeouts.ShutdownGrace,
 	}
-	if h := a.smartHost.Load(); h != nil {
-		s.SmartHost = *h
-	}
+	out := a.outward.Load()
+	s.SmartHost, s.ProxyPassword = out.smartHost, out.proxyPassword
 	return s
 }
 
@@ -148,11 +147,21 @@ func (a *app) retryLimits() []control.SiteLimit {
 	}
 }
 
-// smartHostOf reads the smart host's settings and its password.
-func smartHostOf(c *config.Config) (*outbound.SmartHost, error) {
-	o := c.Outbound
+// outward is what is read of the way out once, with the passwords that files hold.
+type outward struct {
+	smartHost     outbound.SmartHost // zero = mail goes to the MX
+	proxyPassword string
+}
+
+// outwardOf reads smart host and proxy.
+func outwardOf(c *config.Config) (*outward, error) {
+	o, out := c.Outbound, new(outward)
+	var err error
+	if out.proxyPassword, err = o.ProxyPassword(); err != nil {
+		return nil, fmt.Errorf("outbound.proxy_password_file: %w", err)
+	}
 	if o.SmartHost == "" {
-		return nil, nil
+		return out, nil
 	}
 	host, text, err := net.SplitHostPort(o.SmartHost)
 	if err != nil {
@@ -162,9 +171,9 @@ func smartHostOf(c *config.Config) (*outbound.SmartHost, error) {
 	if err != nil {
 		return nil, fmt.Errorf("outbound.smart_host: %w", err)
 	}
-	h := &outbound.SmartHost{Host: host, Port: port, User: o.SmartHostUser, TLS: o.SmartHostTLS}
+	out.smartHost = outbound.SmartHost{Host: host, Port: port, User: o.SmartHostUser, TLS: o.SmartHostTLS}
 	if o.SmartHostPasswordFile != "" {
-		h.Password, err = o.SmartHostPassword()
+		out.smartHost.Password, err = o.SmartHostPassword()
 	}
-	return h, err
+	return out, err
 }

@@ -285,9 +285,13 @@ type Outbound struct {
 	// implicit, since a password must not cross the network in the clear.
 	SmartHostTLS string `toml:"smart_host_tls" oneof:"starttls,implicit,opportunistic,none"`
 	// A proxy through which all mail without a route leaves, as
-	// "socks5://host:port" or, for one that knows CONNECT, "http://host:port".
+	// "socks5://host:port" or, for one that knows CONNECT, "http://host:port";
+	// its user, if it wants a login, as "socks5://user@host:port".
 	// Empty: none. Needed where this machine must not connect to others itself.
 	Proxy string `toml:"proxy"`
+	// The file whose first line is the password of the proxy's user. It goes to
+	// the proxy in the clear. Empty: no login.
+	ProxyPasswordFile string `toml:"proxy_password_file"`
 	// Attempts at once in all. It bounds sockets and memory, which only the
 	// operator of the machine can weigh.
 	Concurrency int `toml:"concurrency" min:"1" max:"100000"`

@@ -67,7 +67,7 @@ func (c *Config) finish(form []error, meaning []*Problem) (*Config, error) {
 
 // resolve makes relative file names absolute, starting at dir.
 func (c *Config) resolve(dir string) {
-	for _, p := range []*string{&c.DataDir, &c.TLS.CertFile, &c.TLS.KeyFile, &c.Outbound.SmartHostPasswordFile,
+	for _, p := range []*string{&c.DataDir, &c.TLS.CertFile, &c.TLS.KeyFile, &c.Outbound.SmartHostPasswordFile, &c.Outbound.ProxyPasswordFile,
 		&c.Storage.DatabasePasswordFile, &c.Storage.BodiesKeyFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -124,6 +124,18 @@ func (o Outbound) SmartHostPassword() (string, error) {
 		return "", fmt.Errorf("smart host password: the first line of %s is empty", o.SmartHostPasswordFile)
 	}
 	return line, nil
+}
+
+// ProxyPassword reads the first line of proxy_password_file, "" if there is none.
+func (o Outbound) ProxyPassword() (string, error) {
+	if o.ProxyPasswordFile == "" {
+		return "", nil
+	}
+	lines, err := secretLines(o.ProxyPasswordFile, 1)
+	if err != nil {
+		return "", fmt.Errorf("password of the proxy: %w", err)
+	}
+	return lines[0], nil
 }
 
 // SlogLevel is the level as log/slog knows it. Load has checked its name.

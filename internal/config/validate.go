@@ -207,14 +207,32 @@ func withPort(s, port string) string {
 	return s
 }
 
-// proxy checks how the proxy is written.
+// proxy checks how the proxy is written, and that it has a password if it has a user.
 func (k *checker) proxy() {
-	_, err := dnsx.ParseProxy(k.Outbound.Proxy, "")
+	o := k.Outbound
+	password := ""
+	if o.ProxyPasswordFile != "" {
+		password = "some"
+	}
+	_, err := dnsx.ParseProxy(o.Proxy, password)
 	switch {
+	case o.Proxy == "" && password != "":
+		k.bad("outbound.proxy_password_file", o.ProxyPasswordFile, "there is no proxy to log in to; set outbound.proxy, or remove the file")
 	case errors.Is(err, dnsx.ErrProxyPassword):
-		k.bad("outbound.proxy", k.Outbound.Proxy, "only the proxy of a route has a login; remove the user, or make a route for all mail (hayauma route set)")
+		k.bad("outbound.proxy", o.Proxy, "the user of a proxy and proxy_password_file go together; set both, or none for no login")
 	case err != nil:
-		k.bad("outbound.proxy", shownURL(k.Outbound.Proxy), err.Error())
+		k.bad("outbound.proxy", shownURL(o.Proxy), err.Error())
+	}
+}
+
+// proxyFile checks that the proxy can have the password that the file holds.
+func (k *checker) proxyFile() {
+	password, err := k.Outbound.ProxyPassword()
+	if err == nil && password != "" {
+		_, err = dnsx.ParseProxy(k.Outbound.Proxy, password)
+	}
+	if err != nil {
+		k.bad("outbound.proxy_password_file", k.Outbound.ProxyPasswordFile, err.Error())
 	}
 }
 
@@ -258,6 +276,7 @@ func (c *Config) checkFiles() []*Problem {
 			k.bad("outbound.smart_host_password_file", c.Outbound.SmartHostPasswordFile, err.Error())
 		}
 	}
+	k.proxyFile()
 	if _, err := c.Auth.ClientCAs(); err != nil {
 		k.bad("auth.client_ca", c.Auth.ClientCA, err.Error())
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"path/filepath"
@@ -71,7 +72,7 @@ func TestValidate(t *testing.T) {
 		"smart host":           {func(c *Config) { c.Outbound.SmartHost = "h.test" }, `outbound.smart_host = "h.test": must be "host:port"`},
 		"smart host IP":        {func(c *Config) { c.Outbound.SmartHost = "[::1]:25" }, ""},
 		"smart host port":      {func(c *Config) { c.Outbound.SmartHost = "h.test:0" }, `outbound.smart_host = "h.test:0"`},
-		"proxy with a user":    {func(c *Config) { c.Outbound.Proxy = "socks5://u@h.test:1" }, `outbound.proxy = "socks5://u@h.test:1": only the proxy of a route has a login; remove the user`},
+		"proxy with a user":    {func(c *Config) { c.Outbound.Proxy = "socks5://u@h.test:1" }, `outbound.proxy = "socks5://u@h.test:1": the user of a proxy and proxy_password_file go together; set both`},
 		"proxy and password":   {func(c *Config) { c.Outbound.Proxy = "socks5://u:secret@h.test:1" }, `outbound.proxy = "socks5://u:...@h.test:1": write`},
 		"proxy":                {func(c *Config) { c.Outbound.Proxy = "https://h.test:1" }, `outbound.proxy = "https://h.test:1": write a proxy like`},
 		"user without host":    {func(c *Config) { c.Outbound.SmartHostUser = "u" }, `outbound.smart_host_user = "u": there is no smart_host`},
@@ -121,6 +122,31 @@ func TestSmartHostPasswordNeedsTLS(t *testing.T) {
 		c.Outbound.SmartHostTLS = word
 		if err := c.Validate(); (err == nil) != ok {
 			t.Errorf("%s: %v", word, err)
+		}
+	}
+}
+
+func TestProxyPassword(t *testing.T) {
+	t.Parallel()
+	pw := filepath.Join(t.TempDir(), "pw")
+	for want, c := range map[string]struct{ proxy, file, password string }{
+		"":                           {"socks5://us@h.test:1080", pw, "hunter2 \nmore"},
+		"there is no proxy":          {"", pw, "hunter2"},
+		"go together":                {"socks5://h.test:1080", pw, "hunter2"},
+		"line 1 of " + pw:            {"http://us@h.test:3128", pw, "\nhunter2"},
+		"up to 255 octets":           {"http://us@h.test:3128", pw, strings.Repeat("hunter2", 50)},
+		"no such file":               {"http://us@h.test:3128", pw + "2", ""},
+		`"socks5://us:...@h.test:1"`: {"socks5://us:hunter2@h.test:1", pw, "hunter2"},
+	} {
+		writeFile(t, pw, c.password+"\n")
+		o := valid()
+		o.Outbound.Proxy, o.Outbound.ProxyPasswordFile = c.proxy, c.file
+		err := o.Validate()
+		if got := fmt.Sprint(err); (err == nil) != (want == "") || !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: %v", want, err)
+		}
+		if got, _ := o.Outbound.ProxyPassword(); want == "" && got != "hunter2 " {
+			t.Errorf("%q", got)
 		}
 	}
 }

@@ -36,7 +36,8 @@ type SmartHost struct {
 type Settings struct {
 	Port                  int // on the destination's MX
 	SmartHost             SmartHost
-	Proxy                 string // through which mail without a route leaves; empty = none
+	Proxy                 string // through which mail without a route leaves, with its user; empty = none
+	ProxyPassword         string // of its user; empty = no login
 	MessagesPerConnection int
 	ByData                bool          // CHUNKING is not used
 	MTASTS                bool          // MTA-STS policies are obeyed

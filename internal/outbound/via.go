@@ -158,7 +158,7 @@ func (t terms) egress() (dnsx.Proxy, error) {
 	if t.via != nil && t.via.route != "" {
 		return dnsx.ParseProxy(t.via.proxy, t.via.proxyPassword)
 	}
-	return dnsx.ParseProxy(t.Proxy, "")
+	return dnsx.ParseProxy(t.Proxy, t.ProxyPassword)
 }
 
 // locked is what is found where the proxy does not let us in, nil if err says something
@@ -169,12 +169,12 @@ func (w *worker) locked(err error) *problem {
 	}
 	by := w.set.proxy()
 	w.o.o.Logger.Error("the proxy refuses our login", "proxy", by, "error", err)
-	said, mend := " wants a login: ", "name one that wants none (outbound.proxy)"
+	said, mend, login := " wants a login: ", "set its user in outbound.proxy, and outbound.proxy_password_file", w.set.ProxyPassword
 	if v := w.set.via; v != nil && v.route != "" {
-		mend = "give its user and password with 'hayauma route set " + v.route + " ... --proxy-password-stdin'"
-		if v.proxyPassword != "" {
-			said = " refuses our login: "
-		}
+		mend, login = "give its user and password with 'hayauma route set "+v.route+" ... --proxy-password-stdin'", v.proxyPassword
+	}
+	if login != "" {
+		said = " refuses our login: "
 	}
 	p := finding(mail.Temporary(mail.AuthCredentials, "The proxy "+by+said+mend))
 	return &p

@@ -320,11 +320,20 @@ func TestProxyLogin(t *testing.T) {
 				}
 			}
 		}
-		w.set.Proxy = scheme + p.Addr
 		w.dns.Add("x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 A 10.0.0.1")
-		if got := w.send("a@x.test")[0]; got.Result != queue.TryLater || !strings.HasSuffix(got.Reply, " wants a login: name one that wants none (outbound.proxy)") {
-			t.Errorf("%+v", got)
+		for password, said := range map[string]string{"": " wants a login", "wrong": " refuses our login"} {
+			user := ""
+			if password != "" {
+				user = "us@"
+			}
+			w.set.Proxy, w.set.ProxyPassword = scheme+user+p.Addr, password
+			got := w.send("a@x.test")[0]
+			if want := "The proxy " + w.set.Proxy + said + ": set its user in outbound.proxy, and outbound.proxy_password_file"; got.Result != queue.TryLater || got.Reply != want {
+				t.Errorf("%+v, want %q", got, want)
+			}
 		}
+		w.set.Proxy, w.set.ProxyPassword = scheme+"us@"+p.Addr, "right"
+		w.want(w.send("a@x.test"), good)
 	}
 }
 

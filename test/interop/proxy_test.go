@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -48,7 +49,12 @@ func TestProxiesWithLogin(t *testing.T) {
 	}
 	startProgram(t, connect, "tinyproxy", "-d", "-c", settings)
 	m := testkit.StartMX(t, testkit.MXOptions{})
-	n := node.Start(t, node.Options{Queue: `retry = ["4h"]`})
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("right\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := node.Start(t, node.Options{Queue: `retry = ["4h"]`, Way: fmt.Sprintf("smart_host = %q\nsmart_host_tls = \"none\"\nproxy = \"socks5://us@%s\"\nproxy_password_file = %q",
+		m.Addr, socks, password)})
 	for name, proxy := range map[string]string{"socks": "socks5://us@" + socks, "connect": "http://us@" + connect} {
 		set := func(password string) {
 			n.Run(password+"\n", "route", "set", name, "--host", m.Addr, "--tls", "none", "--proxy", proxy, "--proxy-password-stdin")
@@ -64,7 +70,10 @@ func TestProxiesWithLogin(t *testing.T) {
 		n.Run("", "queue", "retry", "--all")
 		n.WaitQueue("")
 	}
-	if got := m.Messages(); len(got) != 2 || got[0].Conn == got[1].Conn {
+	n.Submit("by the proxy of the settings", "x@far.test")
+	m.WaitMessages(3, node.Patience)
+	n.WaitQueue("")
+	if got := m.Messages(); len(got) != 3 || got[0].Conn == got[1].Conn {
 		t.Errorf("%+v", got)
 	}
 }
