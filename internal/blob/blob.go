@@ -89,6 +89,24 @@ type Writer interface {
 	Abort()
 }
 
+// Settler is a Store that can make bodies durable while the rows that refer to them are
+// written. Its Writers are Preparers.
+type Settler interface {
+	Store
+	// Settle writes bodies that were prepared and fills in their places: Record takes
+	// them from then on. Its transaction must not commit before durable has returned
+	// nil, which may be called any number of times. They share one sync.
+	Settle(bodies []*Body) (durable func() error, err error)
+}
+
+// Preparer is a Writer of a Settler.
+type Preparer interface {
+	Writer
+	// Prepare ends the body as Commit does, and leaves it to Settle to make it durable;
+	// one that will not be settled is dropped.
+	Prepare(m Meta) (Body, error)
+}
+
 // Reader reads one body.
 type Reader interface {
 	io.ReaderAt

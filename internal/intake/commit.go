@@ -158,14 +158,17 @@ func wishes(env mail.Envelope) string {
 func (in *Intake) commitGroup(group []*entry) {
 	started := time.Now()
 	lift := in.takeConfirmed()
-	err := in.write(group, lift)
+	durable, err := in.settleBodies(group)
+	if err == nil {
+		err = in.write(group, lift, durable)
+	}
 	if err != nil {
 		in.confirm(lift...)
 	}
-	if err != nil && (len(group) > 1 || errors.Is(err, db.ErrConflict)) && !db.RefusesAll(err) {
+	if err != nil && durable() == nil && (len(group) > 1 || errors.Is(err, db.ErrConflict)) && !db.RefusesAll(err) {
 		in.o.Logger.Warn("a group of messages did not commit, trying each by itself", "messages", len(group), "error", err)
 		for _, e := range group {
-			in.settle([]*entry{e}, in.alone(e))
+			in.settle([]*entry{e}, in.alone(e, durable))
 		}
 	} else {
 		in.settle(group, err)
@@ -175,9 +178,9 @@ func (in *Intake) commitGroup(group []*entry) {
 
 // alone commits an entry by itself. Where groups commit side by side, its twin
 // in another one may leave the same fingerprint first: the next try finds it.
-func (in *Intake) alone(e *entry) (err error) {
+func (in *Intake) alone(e *entry, durable func() error) (err error) {
 	for range maxTwins {
-		if err = in.write([]*entry{e}, nil); !errors.Is(err, db.ErrConflict) {
+		if err = in.write([]*entry{e}, nil, durable); !errors.Is(err, db.ErrConflict) {
 			return err
 		}
 	}
@@ -203,11 +206,13 @@ func (in *Intake) settle(group []*entry, err error) {
 	}
 }
 
-func (in *Intake) write(group []*entry, lift []Receipt) error {
+func (in *Intake) write(group []*entry, lift []Receipt, durable func() error) error {
 	var first map[*entry]mail.ID
 	err := in.o.DB.Write(context.Background(), func(tx *db.Tx) (err error) {
-		first, err = in.commit(tx, group, lift)
-		return err
+		if first, err = in.commit(tx, group, lift); err != nil {
+			return err
+		}
+		return durable()
 	})
 	if err == nil {
 		for e, id := range first {

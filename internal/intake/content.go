@@ -246,7 +246,7 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	if len(t.accounts) > 0 {
 		meta.Account = t.accounts[0].account.ID
 	}
-	body, err := c.writer.Commit(ctx, meta)
+	body, err := t.in.end(ctx, c.writer, meta)
 	if err != nil {
 		return storeFault(err)
 	}

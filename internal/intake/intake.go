@@ -43,6 +43,7 @@ type Options struct {
 // Intake takes messages. It may be used by many goroutines.
 type Intake struct {
 	o       Options
+	settler blob.Settler // nil = Options.Blobs is none
 	waiting chan *entry
 
 	mu        sync.Mutex
@@ -68,7 +69,8 @@ func New(o Options) *Intake {
 	if o.Site == nil {
 		o.Site = func(_ context.Context, _ mail.Origin, _ mail.Envelope, d mail.Domain) string { return d.ASCII }
 	}
-	return &Intake{o: o, waiting: make(chan *entry, 4*maxGroup)}
+	settler, _ := o.Blobs.(blob.Settler)
+	return &Intake{o: o, settler: settler, waiting: make(chan *entry, 4*maxGroup)}
 }
 
 // Run commits groups until ctx ends and the doors are done: the app ends ctx

@@ -15,7 +15,7 @@ const (
 	groupBytes = 4 << 20
 	groupJobs  = 1024
 	// writeLen is how much is written with one system call.
-	writeLen = 512 << 10
+	writeLen = 256 << 10
 )
 
 // job is a body that waits for the committer. Whoever sends it gives the memory
@@ -73,40 +73,28 @@ func (j *job) release() {
 	}
 }
 
-const (
-	// Where so many bodies shared a sync, the next one begins no sooner than syncEvery
-	// behind it: the machine is busy then, a sync costs as much as a message, and who
-	// waits for it waits for the database next.
-	manyShare = 4
-	syncEvery = time.Millisecond
-)
-
 // commitLoop is the committer. While one group is being synced the next one
 // gathers in the queue.
 func (s *Store) commitLoop() {
 	defer close(s.gone)
 	w := &groupWriter{buf: make([]byte, 0, writeLen)}
 	group := make([]*job, 0, groupJobs)
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	var began time.Time // of the group before
 	for {
 		select {
 		case j := <-s.queue:
-			if d := time.Until(began.Add(syncEvery)); d > 0 && len(group) >= manyShare {
-				pause.Reset(d)
-				<-pause.C
-			}
-			began = time.Now()
 			group = s.gather(append(group[:0], j))
 			s.commitGroup(w, group)
 			clear(group)
+		case b := <-s.batches:
+			s.commitBatch(w, b)
 		case <-s.stop:
 			for {
 				select {
 				case j := <-s.queue:
 					j.release()
 					j.done <- result{err: errClosed}
+				case b := <-s.batches:
+					b.written <- errClosed
 				default:
 					return
 				}
@@ -130,7 +118,7 @@ func (s *Store) gather(group []*job) []*job {
 }
 
 func (s *Store) commitGroup(w *groupWriter, group []*job) {
-	err := s.writeGroup(w, group)
+	err := s.writeGroup(w, group, nil)
 	for _, j := range group {
 		j.release()
 		if err == nil && !j.roll && !j.abandoned.Load() {
@@ -140,15 +128,19 @@ func (s *Store) commitGroup(w *groupWriter, group []*job) {
 	for _, j := range group {
 		r := result{err: err}
 		if err == nil && !j.roll {
-			r.place = place{pack: j.head.Pack, start: j.head.Offset, length: entryLen + j.head.Stored, size: j.head.Size}
+			r.place = j.place()
 		}
 		j.done <- r
 	}
 }
 
-// writeGroup writes all bodies of a group and syncs once. After a failed sync
-// nothing can be said about the bytes, so the store is sealed.
-func (s *Store) writeGroup(w *groupWriter, group []*job) error {
+func (j *job) place() place {
+	return place{pack: j.head.Pack, start: j.head.Offset, length: entryLen + j.head.Stored, size: j.head.Size}
+}
+
+// writeGroup writes all bodies of a group, calls written unless it is nil, and syncs
+// once. After a failed sync nothing can be said about the bytes, so the store is sealed.
+func (s *Store) writeGroup(w *groupWriter, group []*job, written func()) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
@@ -180,6 +172,9 @@ func (s *Store) writeGroup(w *groupWriter, group []*job) error {
 	}
 	if err := w.flush(); err != nil {
 		return s.writeFailed(err)
+	}
+	if written != nil {
+		written()
 	}
 	if err := p.f.Datasync(); err != nil {
 		return s.fail(err)

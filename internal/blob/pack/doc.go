@@ -16,6 +16,8 @@
 //
 //	create a pack   create, header (and zeros), fsync, sync of packs/, row, only then bodies
 //	commit          write the group, fdatasync, answer everyone
+//	settle          write the group, tell the places; fdatasync while the rows are
+//	                written, which are committed only behind it
 //	commit (large)  write, fsync, sync of large/, answer
 //	record          the row, in the caller's transaction
 //	sweep           rows deleted and committed, then large files unlinked

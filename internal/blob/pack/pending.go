@@ -7,7 +7,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// pending knows the bodies that are durable but not recorded yet. No pack that
+// pending knows the bodies that are written but not recorded yet. No pack that
 // holds one is compacted.
 type pending struct {
 	mu     sync.Mutex

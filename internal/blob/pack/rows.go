@@ -115,6 +115,9 @@ func (s *Store) Record(tx *db.Tx, bodies ...blob.Body) error {
 func (s *Store) Drop(bodies ...blob.Body) {
 	var large []mail.ID
 	for _, b := range bodies {
+		if j := s.prepared.take(b.ID); j != nil {
+			j.release()
+		}
 		if p, err := parsePlace(b.Place, b.Size); err == nil && s.pending.touch(b.ID) {
 			s.pending.done(b.ID)
 			if p.pack == 0 {

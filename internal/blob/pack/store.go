@@ -83,15 +83,17 @@ type Store struct {
 	wg     sync.WaitGroup
 	once   sync.Once
 
-	queue   chan *job
-	failed  atomic.Pointer[error] // why the store takes no more bodies
-	keep    keeper
-	space   space
-	area    staging.Area // bodies being written
-	pools   pools        // bodies being read
-	files   handles
-	places  blob.Places[place]
-	pending pending
+	queue    chan *job
+	batches  chan *batch
+	failed   atomic.Pointer[error] // why the store takes no more bodies
+	keep     keeper
+	space    space
+	area     staging.Area // bodies being written
+	pools    pools        // bodies being read
+	files    handles
+	places   blob.Places[place]
+	prepared prepared
+	pending  pending
 
 	sweepMu sync.Mutex // one Sweep or Check at a time
 	cursor  mail.ID    // how far the running sweep has come
@@ -100,7 +102,7 @@ type Store struct {
 	born    mail.ID      // larger than the id of any body of earlier runs
 }
 
-var _ blob.Store = (*Store)(nil)
+var _ blob.Settler = (*Store)(nil)
 
 // Open recovers the store in a folder and makes it ready. It refuses, without
 // changing anything, when rows and files do not fit together.
@@ -108,7 +110,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	opt.setDefaults()
 	s := &Store{
 		opt: opt, db: opt.DB, log: opt.Logger, disk: opt.disk,
-		stop: make(chan struct{}), gone: make(chan struct{}), queue: make(chan *job, 256),
+		stop: make(chan struct{}), gone: make(chan struct{}), queue: make(chan *job, 256), batches: make(chan *batch),
 		unfit: map[int64]bool{}, born: opt.IDs.Next(),
 	}
 	s.area.Memory = opt.Memory
