@@ -14,6 +14,10 @@ import (
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
+// noKeepAlive has no probes of the kernel's on a connection: whatever is waited for has a
+// deadline, and to set the probes up takes four system calls.
+const noKeepAlive = -1
+
 // client is one connection to a remote. It belongs to one goroutine at a time.
 type client struct {
 	conn   net.Conn

@@ -101,7 +101,7 @@ var _ queue.Deliverer = (*Outbound)(nil)
 // New returns an Outbound. Close ends the connections that it keeps.
 func New(o Options) *Outbound {
 	if o.Dial == nil {
-		o.Dial = new(net.Dialer).DialContext
+		o.Dial = (&net.Dialer{KeepAlive: noKeepAlive}).DialContext
 	}
 	if o.DialFrom == nil {
 		o.DialFrom = dialFrom

@@ -21,7 +21,7 @@ func localOf(conn net.Conn) netip.Addr {
 }
 
 func dialFrom(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Control: addressOnly}
+	d := net.Dialer{KeepAlive: noKeepAlive, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Control: addressOnly}
 	return d.DialContext(ctx, network, addr)
 }
 

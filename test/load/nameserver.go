@@ -23,7 +23,7 @@ const nameserverPort53 = "127.0.0.153:53"
 // own, and nothing else.
 type nameserver struct {
 	addr string
-	udp  net.PacketConn
+	udp  *net.UDPConn
 	tcp  *dns.Server
 	wg   sync.WaitGroup
 }
@@ -36,7 +36,11 @@ func startNameserver(ctx context.Context, addr string) (*nameserver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name server: %w", err)
 	}
-	n := &nameserver{addr: pc.LocalAddr().String(), udp: pc}
+	udp, ok := pc.(*net.UDPConn)
+	if !ok {
+		return nil, errors.Join(errors.ErrUnsupported, pc.Close(), ln.Close())
+	}
+	n := &nameserver{addr: udp.LocalAddr().String(), udp: udp}
 	started := make(chan struct{})
 	n.tcp = &dns.Server{Listener: ln, NotifyStartedFunc: func() { close(started) },
 		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
@@ -63,7 +67,7 @@ func startNameserver(ctx context.Context, addr string) (*nameserver, error) {
 func (n *nameserver) datagrams() {
 	var in, out [dns.MinMsgSize]byte
 	for {
-		size, from, err := n.udp.ReadFrom(in[:])
+		size, from, err := n.udp.ReadFromUDPAddrPort(in[:])
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -72,7 +76,7 @@ func (n *nameserver) datagrams() {
 			continue
 		}
 		if reply, err := answer(q).PackBuffer(out[:]); err == nil {
-			_, _ = n.udp.WriteTo(reply, from) // the asker will ask again
+			_, _ = n.udp.WriteToUDPAddrPort(reply, from) // the asker will ask again
 		}
 	}
 }

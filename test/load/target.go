@@ -85,7 +85,7 @@ func (t Target) Dial(ctx context.Context, timeout time.Duration) (net.Conn, erro
 
 // Listen opens a listener there; port 0 takes a free one.
 func (t Target) Listen(ctx context.Context) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // four system calls for each connection
 	return lc.Listen(ctx, t.Network, t.Address)
 }
 

@@ -46,7 +46,7 @@ const (
 	// maxDomains is of how many domains results are kept on one day.
 	maxDomains = 10_000
 	// together is how many domains are stored in one transaction.
-	together = 50
+	together = 200
 
 	// Reports go out between these times after the end of their day (RFC 8460 §4.1).
 	firstSend = 5 * time.Minute
