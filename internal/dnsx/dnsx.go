@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/hayauma/hayauma/internal/stackroom"
 )
@@ -63,12 +62,12 @@ type Options struct {
 
 // Resolver may be used by many goroutines.
 type Resolver struct {
-	o       Options
-	system  system
-	flights singleflight.Group
+	o      Options
+	system system
 
-	mu    sync.Mutex
-	cache map[key]entry
+	mu      sync.Mutex
+	cache   map[key]entry
+	flights map[key]*flight
 }
 
 type key struct {
@@ -99,7 +98,7 @@ func New(o Options) *Resolver {
 	if o.Exchange == nil {
 		o.Exchange = new(sockets).exchange
 	}
-	return &Resolver{o: o, cache: map[key]entry{}}
+	return &Resolver{o: o, cache: map[key]entry{}, flights: map[key]*flight{}}
 }
 
 // Use asks another server from now on, as Options.Server says it, and forgets
@@ -237,7 +236,13 @@ func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) entry 
 type inquiry struct {
 	key    key
 	answer entry
-	flight <-chan singleflight.Result // nil = answer is known
+	flight *flight // nil = answer is known
+}
+
+// flight is a question under way.
+type flight struct {
+	done   chan struct{} // closed once answer is there
+	answer entry
 }
 
 // begin asks what memory does not answer; equal questions at the same time are asked
@@ -247,52 +252,49 @@ func (r *Resolver) begin(ctx context.Context, name string, qtype uint16) inquiry
 	if _, ok := dns.IsDomainName(k.name); !ok || k.name == "" {
 		return inquiry{answer: entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}}}
 	}
-	if e, ok := r.remembered(k); ok {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e, ok := r.cache[k]; ok && time.Now().Before(e.until) {
 		return inquiry{answer: e}
 	}
-	// The question goes on for the others if one asker gives up.
-	return inquiry{key: k, flight: r.flights.DoChan(k.name+" "+dns.TypeToString[qtype], func() (any, error) {
-		stackroom.Reserve()
-		e := r.ask(context.WithoutCancel(ctx), k)
-		r.remember(k, e)
-		return e, nil
-	})}
+	f := r.flights[k]
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		r.flights[k] = f
+		// The question goes on for the others if one asker gives up.
+		go r.fly(context.WithoutCancel(ctx), k, f)
+	}
+	return inquiry{key: k, flight: f}
+}
+
+func (r *Resolver) fly(ctx context.Context, k key, f *flight) {
+	stackroom.Reserve()
+	f.answer = r.ask(ctx, k)
+	r.mu.Lock()
+	if len(r.cache) >= r.o.Entries {
+		r.evict()
+	}
+	r.cache[k] = f.answer
+	delete(r.flights, k)
+	r.mu.Unlock()
+	close(f.done)
 }
 
 func (q inquiry) wait(ctx context.Context) entry {
 	if q.flight == nil {
 		return q.answer
 	}
-	var got singleflight.Result
 	select {
-	case got = <-q.flight:
+	case <-q.flight.done:
+		return q.flight.answer
 	default: // an answer that is here counts, even if the asker has given up meanwhile
-		select {
-		case got = <-q.flight:
-		case <-ctx.Done():
-			got.Err = context.Cause(ctx)
-		}
 	}
-	if e, ok := got.Val.(entry); ok {
-		return e
+	select {
+	case <-q.flight.done:
+		return q.flight.answer
+	case <-ctx.Done():
+		return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}}
 	}
-	return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: got.Err}}
-}
-
-func (r *Resolver) remembered(k key) (entry, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e, ok := r.cache[k]
-	return e, ok && time.Now().Before(e.until)
-}
-
-func (r *Resolver) remember(k key, e entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.cache) >= r.o.Entries {
-		r.evict()
-	}
-	r.cache[k] = e
 }
 
 // evict makes room: what is over goes, and if nothing is, any few do.

@@ -58,8 +58,13 @@ func (r Reply) String() string {
 // alone, since nothing depends on it here.
 type ReplyReader struct{ in *bufio.Reader }
 
+// replyBuffer is for the replies that come at once: that to EHLO is the longest.
+const replyBuffer = 1 << 10
+
 // NewReplyReader reads from src.
-func NewReplyReader(src io.Reader) *ReplyReader { return &ReplyReader{in: bufio.NewReader(src)} }
+func NewReplyReader(src io.Reader) *ReplyReader {
+	return &ReplyReader{in: bufio.NewReaderSize(src, replyBuffer)}
+}
 
 // Buffered is how many octets were read ahead.
 func (r *ReplyReader) Buffered() int { return r.in.Buffered() }
@@ -97,6 +102,9 @@ func (r *ReplyReader) line(limit int) (string, int, error) {
 	for {
 		part, err := r.in.ReadSlice('\n')
 		n += len(part)
+		if err == nil && line == nil { // as nearly always
+			return strings.TrimRight(string(part[:min(len(part), maxReplyLine)]), "\r\n"), n, nil
+		}
 		line = append(line, part[:min(len(part), maxReplyLine-len(line))]...)
 		switch {
 		case err == nil:
