@@ -188,8 +188,13 @@ func (d *Directory) standing(ctx context.Context, dom mail.Domain) (standing, er
 	if known {
 		return of, nil
 	}
+	return d.readStanding(ctx, dom, list, version)
+}
+
+// readStanding asks the database, for the list of all our domains where that pays.
+func (d *Directory) readStanding(ctx context.Context, dom mail.Domain, list bool, version uint64) (of standing, err error) {
 	var all map[string]standing
-	err := d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+	err = d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
 		if list {
 			all, err = allStandings(tx)
 			of = all[dom.ASCII]

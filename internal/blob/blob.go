@@ -94,8 +94,8 @@ type Writer interface {
 type Settler interface {
 	Store
 	// Settle writes bodies that were prepared and fills in their places: Record takes
-	// them from then on. Its transaction must not commit before durable has returned
-	// nil, which may be called any number of times. They share one sync.
+	// them from then on. The transaction that records them must not commit before
+	// durable has returned nil; durable may be called any number of times.
 	Settle(bodies []*Body) (durable func() error, err error)
 }
 

@@ -54,6 +54,9 @@ const (
 	// maxGroup bounds the messages of one commit, which keeps a write near the
 	// 20 ms that db asks for.
 	maxGroup = 100
+	// groupOctets is from when on a group takes no more: the sync of its bodies is
+	// waited for where its rows are written.
+	groupOctets = 4 << 20
 	// maxConfirmed bounds the fingerprints waiting to be lifted; those beyond
 	// stay until they are too old.
 	maxConfirmed = 10000
@@ -116,10 +119,11 @@ func (in *Intake) committer(ctx context.Context) {
 // before it is being synced.
 func (in *Intake) gather(first *entry) []*entry {
 	group := []*entry{first}
-	for len(group) < maxGroup {
+	for octets := first.body.Size; len(group) < maxGroup && octets < groupOctets; {
 		select {
 		case e := <-in.waiting:
 			group = append(group, e)
+			octets += e.body.Size
 		default:
 			return group
 		}
