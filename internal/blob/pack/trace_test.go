@@ -176,7 +176,8 @@ datasync packs/0000000001.pack`)
 	blobtest.Commit(t, s, blobtest.Bytes(700_001, 1))
 	got, _ = d.since(n)
 	wantTrace(t, got, `
-write packs/0000000001.pack 1184+524288
+write packs/0000000001.pack 1184+262144
+write packs/0000000001.pack 263328+262144
 write packs/0000000001.pack 525472+175840
 datasync packs/0000000001.pack`)
 }
@@ -223,7 +224,8 @@ func TestTraceOfACompaction(t *testing.T) {
 	}
 	got, _ := d.since(n)
 	wantTrace(t, got, `
-write packs/0000000002.pack 64+300120
+write packs/0000000002.pack 64+262144
+write packs/0000000002.pack 262208+37976
 datasync packs/0000000002.pack
 remove packs/0000000001.pack
 syncdir packs/`)
