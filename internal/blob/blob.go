@@ -30,7 +30,7 @@ type Meta struct {
 	Time                              int64 // microseconds
 }
 
-// Body is a body whose bytes are durable. It is not findable until Record has
+// Body is a body whose bytes are durable, or will be once a Settler says so. It is not findable until Record has
 // committed; without that the store drops it again.
 type Body struct {
 	ID    mail.ID

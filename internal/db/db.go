@@ -15,7 +15,8 @@ type DB interface {
 	// savepoint of its own, so an error from fn undoes only fn's rows and is
 	// returned as it is. fn may run more than once, so it touches nothing
 	// outside its Tx; side effects go through Tx.OnCommit. It must be short
-	// (about 20 ms), do no I/O of its own, not call the engine again, and return
+	// (about 20 ms), do no I/O of its own (package intake waits in it for the sync of
+	// the bodies that its rows name), not call the engine again, and return
 	// the first error that a statement gives it. ctx governs only the wait for a
 	// place in a group, never a running statement. ErrOverloaded says that too
 	// many wait, ErrFull that there is no space (see WithReserve).
