@@ -60,9 +60,6 @@ func (c *conn) open(o connOptions) error {
 	// A reader opens for writing too, because it takes part in the log's index;
 	// query_only keeps it from changing anything.
 	flags := int32(lib.SQLITE_OPEN_READWRITE | lib.SQLITE_OPEN_CREATE | lib.SQLITE_OPEN_NOMUTEX)
-	if err := useWALBuffer(c.tls); err != nil {
-		return err
-	}
 	vfs, err := cString(c.tls, walVFS)
 	if err != nil {
 		return err

@@ -85,8 +85,10 @@ type DB struct {
 
 var _ db.DB = (*DB)(nil)
 
-// pageKiB is SQLite's default page size.
-const pageKiB = 4
+const (
+	pageKiB   = 4   // SQLite's default page size
+	copierKiB = 256 // page cache of the connection that copies the log
+)
 
 // Open opens the database and creates it if there is none. It returns
 // db.ErrInUse if another process has it and db.ErrCorrupt if it is damaged, in
@@ -118,6 +120,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 }
 
 func (d *DB) open(o Options) (err error) {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	if err := setUp(tls, o.WriterKiB+o.Readers*o.ReaderKiB+copierKiB); err != nil {
+		return err
+	}
 	co := connOptions{path: o.Path, cacheKiB: o.WriterKiB, statements: 128, busyMillis: 10_000}
 	c, err := openWriter(co)
 	if err != nil {
@@ -128,7 +135,7 @@ func (d *DB) open(o Options) (err error) {
 		_ = c.close() // the error that matters is err
 		return err
 	}
-	co.cacheKiB, co.statements = 256, 1
+	co.cacheKiB, co.statements = copierKiB, 1
 	copier, err := openConn(co)
 	if err != nil {
 		_, _ = d.readers.close(), c.close() // the error that matters is err
