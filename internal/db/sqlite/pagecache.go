@@ -6,22 +6,17 @@ import (
 )
 
 // SQLite takes memory for each page that it caches, and for the 4.3 KiB of a page and
-// what belongs to it the library's allocator has only places of 8 KiB. Here the pages
-// of all connections come from one piece instead, cut to size: half the memory for
-// the same caches, all of it in use from the start.
+// what belongs to it the library's allocator has only places of 8 KiB. Here pages come
+// from one piece instead, cut to size. It is all in use from the start, so that it is
+// no larger than what the writer soon needs anyway; pages beyond it are taken one by one.
 
-// spareKiB is for pages above the caches' sizes: SQLite goes beyond them while all
-// that it holds is in use, and keeps a few places for that.
-const spareKiB = 128
-
-// setUp prepares the library, once in a process: later calls find it prepared. Pages
-// for which the first database's memory is too little are taken one by one.
-func setUp(tls *libc.TLS, cachesKiB int) error {
+// setUp prepares the library, once in a process: later calls find it prepared.
+func setUp(tls *libc.TLS, pages int) error {
 	// This mutex can be had before the library is initialized.
 	first := lib.Xsqlite3_mutex_alloc(tls, lib.SQLITE_MUTEX_STATIC_APP1)
 	lib.Xsqlite3_mutex_enter(tls, first)
 	defer lib.Xsqlite3_mutex_leave(tls, first)
-	if err := setPagesAside(tls, (cachesKiB+spareKiB)/pageKiB); err != nil {
+	if err := setPagesAside(tls, pages); err != nil {
 		return err
 	}
 	return useWALBuffer(tls) // initializes the library

@@ -27,8 +27,8 @@ type Options struct {
 	Logger *slog.Logger // nil = none
 
 	Readers   int // reads at the same time: 4
-	WriterKiB int // page cache of the writer: 4096
-	ReaderKiB int // page cache of each reader: 512
+	WriterKiB int // page cache of the writer: 2048
+	ReaderKiB int // page cache of each reader: 256
 
 	GroupSize  int           // functions in one transaction: 256
 	GroupTime  time.Duration // after which a group takes no more functions: 20 ms
@@ -54,8 +54,8 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	def(&o.Readers, 4)
-	def(&o.WriterKiB, 4096)
-	def(&o.ReaderKiB, 512)
+	def(&o.WriterKiB, 2048)
+	def(&o.ReaderKiB, 256)
 	def(&o.GroupSize, 256)
 	def(&o.MaxWaiting, 10000)
 	def(&o.LogKiB, 32768)
@@ -85,10 +85,8 @@ type DB struct {
 
 var _ db.DB = (*DB)(nil)
 
-const (
-	pageKiB   = 4   // SQLite's default page size
-	copierKiB = 256 // page cache of the connection that copies the log
-)
+// pageKiB is SQLite's default page size.
+const pageKiB = 4
 
 // Open opens the database and creates it if there is none. It returns
 // db.ErrInUse if another process has it and db.ErrCorrupt if it is damaged, in
@@ -122,7 +120,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 func (d *DB) open(o Options) (err error) {
 	tls := libc.NewTLS()
 	defer tls.Close()
-	if err := setUp(tls, o.WriterKiB+o.Readers*o.ReaderKiB+copierKiB); err != nil {
+	if err := setUp(tls, o.WriterKiB/pageKiB); err != nil {
 		return err
 	}
 	co := connOptions{path: o.Path, cacheKiB: o.WriterKiB, statements: 128, busyMillis: 10_000}
@@ -135,7 +133,7 @@ func (d *DB) open(o Options) (err error) {
 		_ = c.close() // the error that matters is err
 		return err
 	}
-	co.cacheKiB, co.statements = copierKiB, 1
+	co.cacheKiB, co.statements = 256, 1
 	copier, err := openConn(co)
 	if err != nil {
 		_, _ = d.readers.close(), c.close() // the error that matters is err
