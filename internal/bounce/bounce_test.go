@@ -169,12 +169,17 @@ func TestTurnedReplies(t *testing.T) {
 		words := strings.Join(strings.Fields(strconv.Itoa(code)+" "+test.enhanced+" "+test.reply), " ")
 		t.Run(test.name+", final", func(t *testing.T) {
 			t.Parallel()
-			s := stack.New(t, stack.Options{Deliverer: said(queue.Refused)})
+			explain := func(string, string) string { return "It is explained." }
+			s := stack.New(t, stack.Options{Deliverer: said(queue.Refused), Explain: explain})
 			s.Account("alice@hayauma.test", 0)
 			settled(t, s, send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0)), "accepted failed bounced")
+			meaning := "What that means: It is explained."
+			if code == 450 {
+				meaning = "here a rule says that such a reply is final."
+			}
 			r := read(t, s.Inbox("alice@hayauma.test")[0])
 			wantAll(t, "status", r.status, "Action: failed\r\nStatus: "+test.final+"\r\n", "Diagnostic-Code: smtp; "+words+"\r\n")
-			wantAll(t, "text", r.text, "refused by mx.elsewhere.test:\r\n    "+words)
+			wantAll(t, "text", r.text, "refused by mx.elsewhere.test:\r\n    "+words, meaning)
 		})
 		t.Run(test.name+", temporary", func(t *testing.T) {
 			t.Parallel()

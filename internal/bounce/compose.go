@@ -155,10 +155,8 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 			b.WriteString(":\n    " + indented(rcpt.Diagnostic))
 		}
 		b.WriteString("\n")
-		if told := c.recipients[i]; r.o.Explain != nil && rcpt.Action == dsn.Failed && !told.Ours {
-			if meaning := r.o.Explain(rcpt.Diagnostic, c.language); meaning != "" {
-				b.WriteString("    " + w.Means + indented(meaning) + "\n")
-			}
+		if meaning := r.meaning(c.recipients[i], rcpt.Diagnostic, c.language); meaning != "" {
+			b.WriteString("    " + indented(meaning) + "\n")
 		}
 		if rcpt.Action == dsn.Delayed {
 			b.WriteString("    " + fmt.Sprintf(w.Until, rcpt.RetryUntil.Format(w.Time)) + "\n")
@@ -172,6 +170,23 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 	}
 	b.WriteString("    " + w.ID + c.message.ID.String() + "\n")
 	return b.String()
+}
+
+// meaning explains why a host refused a recipient; empty where nothing is known of it.
+func (r *Reporter) meaning(rcpt queue.Recipient, said, language string) string {
+	w := phrasesIn(language)
+	switch {
+	case rcpt.State != queue.Failed || rcpt.Ours:
+		return ""
+	case rcpt.Code/100 == 4 && !rcpt.Expired:
+		return w.Ruled // what such a reply means elsewhere is that we try again
+	case r.o.Explain == nil:
+		return ""
+	}
+	if meaning := r.o.Explain(said, language); meaning != "" {
+		return w.Means + meaning
+	}
+	return ""
 }
 
 func indented(s string) string {

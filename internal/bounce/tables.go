@@ -48,6 +48,7 @@ type phrases struct {
 	GoesOn   string // a host that keeps to the sender's time
 	Taken    string // a host that does not tell of success
 	Means    string // before the explanation of a reply
+	Ruled    string // instead of it: a rule of ours made the reply final
 	Until    string // when we stop trying
 	Time     string // how that is written
 	Original string
@@ -92,6 +93,7 @@ var english = phrases{
 	GoesOn:   "taken by %s, which goes on with it",
 	Taken:    "taken by %s, which does not tell what becomes of it",
 	Means:    "What that means: ",
+	Ruled:    "By its code this is for now; here a rule says that such a reply is final.",
 	Until:    "We try until %s.",
 	Time:     time.RFC1123Z,
 	Original: "The message was:",
@@ -114,6 +116,7 @@ var japanese = phrases{
 	GoesOn:   "%s が受け取り、配送を続けます",
 	Taken:    "%s が受け取りました。この先の結果は通知されません",
 	Means:    "意味: ",
+	Ruled:    "応答コードは一時的な拒否ですが、当システムの規則により再送は行いません。",
 	Until:    "%s まで再送します。",
 	Time:     "2006年1月2日 15:04 (-0700)",
 	Original: "お送りになったメール:",
