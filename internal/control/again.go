@@ -11,6 +11,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
 // maxExported bounds the envelope of SendAgain in octets: some ten thousand
@@ -60,6 +61,11 @@ func (e *Exported) submission() (m submission, err error) {
 	if e.Ret != "" && e.Ret != "FULL" && e.Ret != "HDRS" {
 		return m, fmt.Errorf("%q is not FULL or HDRS", e.Ret)
 	}
+	if e.EnvID != "" {
+		if _, err := smtp.ParseEnvID(smtp.EncodeXtext(e.EnvID)); err != nil {
+			return m, fmt.Errorf("%.40q is no ENVID: write up to 100 characters of ASCII (RFC 3461)", e.EnvID)
+		}
+	}
 	if e.Priority < int(mail.LowestPriority) || e.Priority > int(mail.HighestPriority) {
 		return m, fmt.Errorf("a priority of %d: write one from %d to %d", e.Priority, mail.LowestPriority, mail.HighestPriority)
 	}
@@ -75,7 +81,11 @@ func (e *Exported) submission() (m submission, err error) {
 		if r.Notify, err = notifyOf(to.Notify); err != nil {
 			return m, err
 		}
-		r.ORCPT = to.ORCPT
+		if to.ORCPT != "" {
+			if r.ORCPT, err = smtp.ParseORCPT(smtp.FormatORCPT(to.ORCPT)); err != nil {
+				return m, fmt.Errorf("%.40q is no ORCPT: write rfc822;USER@DOMAIN (RFC 3461)", to.ORCPT)
+			}
+		}
 		m.recipients = append(m.recipients, r)
 	}
 	return m, nil

@@ -175,6 +175,8 @@ func TestSendAgainRefuses(t *testing.T) {
 			"a priority":    {Priority: 10, Recipients: to},
 			"NOTIFY is":     {Recipients: []control.ExportedRecipient{{Address: "x@a.test", Notify: []string{"often"}}}},
 			"too long":      {EnvID: strings.Repeat("x", 5<<20), Recipients: to},
+			"no ENVID":      {EnvID: strings.Repeat("x", 101), Recipients: to},
+			"no ORCPT":      {Recipients: []control.ExportedRecipient{{Address: "x@a.test", ORCPT: "x@a.test"}}},
 		} {
 			_, err := control.SendAgain(t.Context(), w.Client, control.Outgoing{Envelope: &e, Message: strings.NewReader(letter)})
 			if err == nil || !strings.Contains(err.Error(), want) {
