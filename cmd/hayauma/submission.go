@@ -22,6 +22,7 @@ type submission struct {
 	user       string
 	from       string // empty = the null path
 	recipients []string
+	named      map[string]bool // those in recipients
 }
 
 // field is one header field with its folded lines, without the last line end.
@@ -106,27 +107,21 @@ func (s *submission) recipientsOf(head []field) error {
 
 // addRecipients adds the addresses of a list, each once.
 func (s *submission) addRecipients(text string) error {
+	if s.named == nil {
+		s.named = map[string]bool{}
+	}
 	for _, part := range splitList(text) {
 		addresses, err := parseList(part, s.home)
 		if err != nil {
 			return fmt.Errorf("%q: %w", part, err)
 		}
 		for _, a := range addresses {
-			if !contains(s.recipients, a) {
-				s.recipients = append(s.recipients, a)
+			if !s.named[a] {
+				s.recipients, s.named[a] = append(s.recipients, a), true
 			}
 		}
 	}
 	return nil
-}
-
-func contains(list []string, address string) bool {
-	for _, have := range list {
-		if have == address {
-			return true
-		}
-	}
-	return false
 }
 
 // splitList cuts an address list at its commas, but not inside of quotes,
