@@ -1,35 +1,47 @@
 package outbound
 
 import (
-	"encoding/base64"
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
+
+// loginError says that it is not the connection that failed.
+type loginError struct{ error }
+
+// loginSteps bounds the challenges of a host: LOGIN and SCRAM have two.
+const loginSteps = 4
 
 // login proves who we are to a smart host, or a host of a route. Every failure is
 // temporary: a wrong password delays mail until somebody mends it, and never bounces it.
 func (w *worker) login(c *client) *problem {
 	smart := w.set.via
-	if kindOf(c) != "tls" {
+	secured, isTLS := c.conn.(*tls.Conn)
+	if !isTLS {
 		return about(c, finding(mail.Temporary(mail.EncryptionNeeded, "The login needs TLS, which the host does not offer")))
 	}
-	var reply smtp.Reply
-	var err error
+	credentials := sasl.ClientCredentials{User: smart.user, Password: smart.password, Offered: c.ext.auth, Binding: bind(secured)}
+	mechanism, ok := mechanismFor(credentials)
+	if !ok {
+		return about(c, finding(mail.Temporary(mail.AuthMechanism, "The host offers no AUTH mechanism that we know: PLAIN, LOGIN, SCRAM-SHA-256")))
+	}
+	reply, err := w.authenticate(c, mechanism, credentials)
+	failed, isLogin := errors.AsType[loginError](err)
 	switch {
-	case slices.Contains(c.ext.auth, "PLAIN"):
-		reply, err = c.ask(w.set.Timeouts.Greeting, "AUTH PLAIN "+encode("\x00"+smart.user+"\x00"+smart.password))
-	case slices.Contains(c.ext.auth, "LOGIN"):
-		reply, err = w.loginMechanism(c, smart)
-	default:
-		return about(c, finding(mail.Temporary(mail.AuthMechanism, "The host offers neither AUTH PLAIN nor AUTH LOGIN")))
-	}
-	if err != nil {
+	case isLogin:
+		w.o.o.Logger.Error("no login", "host", c.host, "mechanism", mechanism, "error", err)
+		return about(c, finding(mail.Temporary(mail.AuthTemporary, "The login by "+mechanism+" did not work: "+failed.Error())))
+	case err != nil:
 		return trouble(c.target(), "AUTH to", err)
-	}
-	if reply.Code != 235 {
+	case reply.Code != 235:
 		w.o.o.Logger.Error("the host refuses our login", "host", c.host, "code", reply.Code, "reply", reply.Text())
 		p := refusal(c, reply)
 		p.result = queue.TryLater
@@ -38,19 +50,70 @@ func (w *worker) login(c *client) *problem {
 	return nil
 }
 
-// loginMechanism is the mechanism without a standard: two questions.
-func (w *worker) loginMechanism(c *client, smart *via) (smtp.Reply, error) {
-	reply, err := c.ask(w.set.Timeouts.Greeting, "AUTH LOGIN")
-	for _, answer := range []string{smart.user, smart.password} {
-		if err != nil || reply.Code != 334 {
-			return reply, err
+// mechanismFor is how we log in. The password itself comes first, which TLS protects
+// and every host can check: many offer SCRAM of which they have nothing stored for
+// some users, and count what fails.
+func mechanismFor(c sasl.ClientCredentials) (string, bool) {
+	for _, name := range []string{"PLAIN", "LOGIN"} {
+		if slices.ContainsFunc(c.Offered, func(o string) bool { return strings.EqualFold(o, name) }) {
+			return name, true
 		}
-		reply, err = c.ask(w.set.Timeouts.Greeting, encode(answer))
+	}
+	return c.Choose()
+}
+
+// authenticate runs a mechanism (RFC 4954 §4) and returns the last reply.
+func (w *worker) authenticate(c *client, mechanism string, credentials sasl.ClientCredentials) (reply smtp.Reply, err error) {
+	run, ok := sasl.NewClient(mechanism, credentials)
+	if !ok {
+		return reply, loginError{sasl.ErrUnusable}
+	}
+	answer, done, err := run.Next(nil)
+	if err != nil {
+		return reply, loginError{err}
+	}
+	line := "AUTH " + mechanism
+	if answer != nil {
+		line += " " + cmp.Or(sasl.Encode(answer), "=")
+	}
+	reply, err = c.ask(w.set.Timeouts.Greeting, line)
+	for step := 0; err == nil && reply.Code == 334; step++ {
+		if answer, done, err = next(run, mechanism, reply, step); err != nil {
+			// The reply to this says no more than that it has ended.
+			_, _ = c.ask(w.set.Timeouts.Greeting, "*")
+			return reply, loginError{err}
+		}
+		reply, err = c.ask(w.set.Timeouts.Greeting, sasl.Encode(answer))
+	}
+	if err == nil && reply.Code == 235 && !done {
+		err = loginError{sasl.ErrServer} // anybody can say 235
 	}
 	return reply, err
 }
 
-func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+// next answers a challenge. Those of LOGIN are questions for people.
+func next(run sasl.Client, mechanism string, reply smtp.Reply, step int) (answer []byte, done bool, err error) {
+	if step == loginSteps {
+		return nil, false, sasl.ErrChallenge
+	}
+	var challenge []byte
+	if mechanism != "LOGIN" {
+		if challenge, err = sasl.Decode(reply.Text()); err != nil {
+			return nil, false, sasl.ErrChallenge
+		}
+	}
+	return run.Next(challenge)
+}
+
+// bind is what ties a login to its connection.
+func bind(c *tls.Conn) sasl.Binding {
+	state := c.ConnectionState()
+	var server *x509.Certificate
+	if len(state.PeerCertificates) > 0 {
+		server = state.PeerCertificates[0]
+	}
+	return sasl.Bind(&state, server)
+}
 
 // about adds whom a finding is about.
 func about(c *client, p problem) *problem {

@@ -12,6 +12,7 @@ import (
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/testkit"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 const good = "delivered 250 2.0.0 theirs"
@@ -273,6 +274,16 @@ func TestTLS(t *testing.T) {
 	})
 }
 
+// knows is a host that has a password stored for SCRAM.
+func knows(t *testing.T, password string) *sasl.Server {
+	t.Helper()
+	v, err := sasl.Derive(password, sasl.NewSalt(), sasl.Iterations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sasl.Server{Secret: []byte("s"), Verifiers: func(string) ([]sasl.Verifier, error) { return []sasl.Verifier{v}, nil }}
+}
+
 func TestSmartHost(t *testing.T) {
 	t.Parallel()
 	ca := testkit.NewCA(t)
@@ -293,6 +304,18 @@ func TestSmartHost(t *testing.T) {
 		{name: "a wrong password delays", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{Auth: true},
 			rules: []testkit.MXRule{{Command: "AUTH", Reply: "535 5.7.8 no"}}, want: "deferred 535 5.7.8 theirs"},
 		{name: "no login", mode: "none", want: good},
+		{name: "SCRAM", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{SASL: knows(t, "p")},
+			keywords: []string{"AUTH SCRAM-SHA-256"}, want: good, login: "me"},
+		{name: "SCRAM, bound to the connection", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{SASL: knows(t, "p")},
+			keywords: []string{"AUTH SCRAM-SHA-1 SCRAM-SHA-256-PLUS"}, want: good, login: "me"},
+		{name: "the password, where both are offered", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{Auth: true, SASL: knows(t, "else")},
+			keywords: []string{"AUTH SCRAM-SHA-256"}, want: good, login: "me"},
+		{name: "SCRAM with another password", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{SASL: knows(t, "else")},
+			keywords: []string{"AUTH SCRAM-SHA-256"}, want: "deferred 535 5.7.8 theirs"},
+		{name: "a host that does not know the password, and says 235", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{SASL: knows(t, "else")},
+			keywords: []string{"AUTH SCRAM-SHA-256"}, rules: []testkit.MXRule{{Command: "AUTH", Reply: "235 2.7.0 yes"}}, want: "deferred 454 4.7.0 ours"},
+		{name: "SCRAM with challenges that are none", mode: "starttls", password: "p", cert: "smart.test", o: testkit.MXOptions{SASL: knows(t, "p")},
+			keywords: []string{"AUTH SCRAM-SHA-256"}, rules: []testkit.MXRule{{Command: "AUTH", Reply: "334 what?"}}, want: "deferred 454 4.7.0 ours"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

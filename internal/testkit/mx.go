@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 // MXOptions describe a fake mail exchanger. The zero value is a polite server
@@ -19,7 +21,9 @@ type MXOptions struct {
 	TLS      *tls.Config // not nil: STARTTLS is offered
 	Keywords []string    // EHLO keywords; nil = PIPELINING SIZE 8BITMIME ENHANCEDSTATUSCODES SMTPUTF8
 	Auth     bool        // AUTH PLAIN LOGIN is offered; any password is right
-	LMTP     bool        // LHLO instead of EHLO, one reply per recipient after the data
+	// SASL knows more mechanisms. Keywords announce them.
+	SASL *sasl.Server
+	LMTP bool // LHLO instead of EHLO, one reply per recipient after the data
 }
 
 // MXRule replaces the polite reply to a command. The first rule that matches

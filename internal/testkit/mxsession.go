@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 // errHangup ends a session on purpose.
@@ -163,9 +165,15 @@ func (s *mxSession) auth(argument string) error {
 			return err
 		}
 		login = decode64(answer)
+	default:
+		proven, err := s.prove(mechanism, initial)
+		if err != nil {
+			return err
+		}
+		login = proven
 	}
 	polite := "235 2.7.0 Welcome"
-	if login == "" || !s.mx.opts.Auth {
+	if login == "" || !s.mx.opts.Auth && s.mx.opts.SASL == nil {
 		polite = "535 5.7.8 No"
 	}
 	got, err := s.reply("AUTH", argument, polite)
@@ -173,6 +181,36 @@ func (s *mxSession) auth(argument string) error {
 		s.msg.Login = login
 	}
 	return err
+}
+
+// prove runs another mechanism and returns who is proven, if somebody is.
+func (s *mxSession) prove(mechanism, initial string) (string, error) {
+	if s.mx.opts.SASL == nil {
+		return "", nil
+	}
+	server := *s.mx.opts.SASL
+	if c, ok := s.conn.(*tls.Conn); ok && strings.HasSuffix(mechanism, "-PLUS") {
+		state := c.ConnectionState()
+		server.Binding = sasl.Bind(&state, nil)
+	}
+	run, ok := server.Begin(mechanism)
+	if !ok {
+		return "", nil
+	}
+	for answer := decode64(initial); ; {
+		challenge, done, err := run.Next([]byte(answer))
+		if err != nil {
+			return "", nil //nolint:nilerr // it is refused
+		}
+		if done {
+			return run.Claimed(), nil
+		}
+		line, err := s.ask(string(challenge))
+		if err != nil {
+			return "", err
+		}
+		answer = decode64(line)
+	}
 }
 
 // ask sends a SASL challenge and returns the line that answers it.

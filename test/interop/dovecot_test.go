@@ -12,9 +12,8 @@ import (
 	"github.com/hayauma/hayauma/test/node"
 )
 
-// dovecotConf is a mail store whose users stand in a file.
-const dovecotConf = `protocols = lmtp
-base_dir = %[1]s/run
+// dovecotConf is what an instance has apart from its work.
+const dovecotConf = `base_dir = %[1]s/run
 state_dir = %[1]s/state
 log_path = %[1]s/log
 ssl = no
@@ -22,6 +21,10 @@ mail_location = maildir:~/Maildir
 default_internal_user = nobody
 default_internal_group = nogroup
 default_login_user = nobody
+`
+
+// dovecotStore is a mail store whose users stand in a file.
+const dovecotStore = `protocols = lmtp
 passdb {
   driver = static
   args = nopassword=y
@@ -37,14 +40,26 @@ service lmtp {
 }
 `
 
-// TestDovecotTakesMailByLMTP: over its socket; who is not there is refused alone.
-func TestDovecotTakesMailByLMTP(t *testing.T) {
-	t.Parallel()
+// dovecotLogins checks logins for another server, by SCRAM alone.
+const dovecotLogins = `protocols =
+auth_mechanisms = scram-sha-256
+passdb {
+  driver = passwd-file
+  args = scheme=PLAIN %[1]s/users
+}
+service auth {
+  unix_listener %[1]s/auth {
+    mode = 0666
+  }
+}
+`
+
+// startDovecot runs an instance, with a file of users, that listens at a socket in its
+// folder.
+func startDovecot(t *testing.T, conf, users, socket string) (dir string) {
+	t.Helper()
 	dovecot := testkit.Require(t, "dovecot")
-	testkit.Require(t, "/usr/lib/dovecot/lmtp")
-	if os.Geteuid() != 0 {
-		t.Skip("Dovecot needs root")
-	}
+	testkit.RequireRoot(t)
 	dir, err := os.MkdirTemp("", "hm") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
@@ -53,17 +68,11 @@ func TestDovecotTakesMailByLMTP(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(write(t, dir, "users", fmt.Sprintf("carol::65534:65534::%s/carol::\n", dir)), 0o644); err != nil {
+	if err := os.Chmod(write(t, dir, "users", strings.ReplaceAll(users, "DIR", dir)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(dir, "carol"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(filepath.Join(dir, "carol"), 65534, 65534); err != nil {
-		t.Fatal(err)
-	}
-	conf := write(t, dir, "dovecot.conf", fmt.Sprintf(dovecotConf, dir))
-	cmd := exec.CommandContext(t.Context(), dovecot, "-F", "-c", conf)
+	file := write(t, dir, "dovecot.conf", fmt.Sprintf(dovecotConf+conf, dir))
+	cmd := exec.CommandContext(t.Context(), dovecot, "-F", "-c", file)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,13 +83,26 @@ func TestDovecotTakesMailByLMTP(t *testing.T) {
 			t.Logf("its log:\n%s", log)
 		}
 	})
-	socket := filepath.Join(dir, "lmtp")
 	testkit.Eventually(t, node.Patience, "Dovecot's socket", func() bool {
-		_, err := os.Stat(socket)
+		_, err := os.Stat(filepath.Join(dir, socket))
 		return err == nil
 	})
+	return dir
+}
+
+// TestDovecotTakesMailByLMTP: over its socket; who is not there is refused alone.
+func TestDovecotTakesMailByLMTP(t *testing.T) {
+	t.Parallel()
+	testkit.Require(t, "/usr/lib/dovecot/lmtp")
+	dir := startDovecot(t, dovecotStore, "carol::65534:65534::DIR/carol::\n", "lmtp")
+	if err := os.Mkdir(filepath.Join(dir, "carol"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(filepath.Join(dir, "carol"), 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
 	n := node.Start(t, node.Options{})
-	n.Run("", "route", "set", "store", "--kind", "lmtp", "--host", "unix:"+socket)
+	n.Run("", "route", "set", "store", "--kind", "lmtp", "--host", "unix:"+filepath.Join(dir, "lmtp"))
 	n.Run("", "route", "rule", "set", "--recipient", "store.test", "--to", "store")
 	id := n.Submit("for Dovecot", "carol@store.test", "nobody@store.test")
 	n.WaitQueue("")
@@ -97,5 +119,31 @@ func TestDovecotTakesMailByLMTP(t *testing.T) {
 	text, err := os.ReadFile(stored[0])
 	if err != nil || !strings.Contains(string(text), "Subject: for Dovecot") {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// TestWeLogInBySCRAM: to Postfix, whose logins Dovecot checks, and by nothing else.
+func TestWeLogInBySCRAM(t *testing.T) {
+	t.Parallel()
+	dir := startDovecot(t, dovecotLogins, "us:{PLAIN}a secret\n", "auth")
+	p := startPostfix(t, testkit.FreePort(t), `smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = `+dir+`/auth
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_recipient_restrictions = permit_sasl_authenticated, reject
+default_transport = discard`)
+	for password, want := range map[string]string{"a secret": "delivered", "another": "535"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			dns := testkit.StartDNS(t, "mx.postfix.test. 60 A 127.0.0.1")
+			n := node.Start(t, node.Options{DNS: dns, Env: []string{"SSL_CERT_FILE=" + p.certificate}, Queue: `retry = ["4h"]`,
+				Way: fmt.Sprintf("smart_host = \"mx.postfix.test:%s\"\nsmart_host_user = \"us\"\nsmart_host_password_file = %q",
+					node.PortOf(p.addr), write(t, t.TempDir(), "password", password+"\n"))})
+			id := n.Submit("by SCRAM", "x@elsewhere.test")
+			testkit.Eventually(t, node.Patience, "what became of it", func() bool { return strings.Contains(n.Trace(id), want) })
+			if log := p.log(); want == "delivered" && !strings.Contains(log, "sasl_method=SCRAM-SHA-256, sasl_username=us") {
+				t.Errorf("its log:\n%s", log)
+			}
+		})
 	}
 }
