@@ -25,12 +25,14 @@ type conn struct {
 	waited   time.Duration // for the peer, since its speed was looked at
 	since    int           // octets that came meanwhile
 	draining bool
+	armed    time.Time // the deadline of reads that is set
+	writeBy  time.Time // that of writes
 
 	pressed func() bool
 }
 
 const (
-	writeTimeout = 2 * time.Minute
+	writeTimeout = 2 * time.Minute // and at least half of it, since not every write sets it anew
 	// minRate is the slowest a content may come, in octets a second. What is sent
 	// faster saves up pauses, one time-out of them at the most: else an octet now
 	// and then holds a session, and a message in memory, for hours.
@@ -41,6 +43,9 @@ const (
 	// closeTimeout is how long a peer may take to close after QUIT while we
 	// want to know whether it saw our replies.
 	closeTimeout = 2 * time.Second
+	// armSlack is how much too early a read may end: to set its deadline costs as much
+	// as to look at what it brings.
+	armSlack = 20 * time.Millisecond
 )
 
 // past is a deadline that is over.
@@ -98,7 +103,8 @@ func (c *conn) drain() {
 	defer c.mu.Unlock()
 	c.draining = true
 	if !c.busy {
-		_ = c.SetReadDeadline(past()) // the read fails, or the connection is gone already
+		c.armed = past()
+		_ = c.SetReadDeadline(c.armed) // the read fails, or the connection is gone already
 	}
 }
 
@@ -122,7 +128,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		if err := c.arm(time.Time{}); err != nil {
 			return 0, err
 		}
-		return c.Conn.Read(p)
+		n, err := c.Conn.Read(p)
+		c.ran(err)
+		return n, err
 	}
 	for {
 		begun := time.Now()
@@ -130,6 +138,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		n, err := c.Conn.Read(p)
+		c.ran(err)
 		if c.count(n, begun) && c.pressed() {
 			c.cut()
 		}
@@ -148,7 +157,20 @@ func (c *conn) arm(now time.Time) error {
 	if c.holds {
 		at = earlier(at, now.Add(lookEvery-c.waited))
 	}
+	if early := at.Sub(c.armed); early >= 0 && early < armSlack {
+		return nil
+	}
+	c.armed = at
 	return c.SetReadDeadline(at)
+}
+
+// ran tells how a read ended: a deadline that is over holds for no other.
+func (c *conn) ran(err error) {
+	if err != nil {
+		c.mu.Lock()
+		c.armed = time.Time{}
+		c.mu.Unlock()
+	}
 }
 
 // late tells whether the time for what is read is over.
@@ -191,8 +213,11 @@ func (c *conn) deadline() time.Time {
 
 // Write implements io.Writer.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+	if now := time.Now(); c.writeBy.Sub(now) < writeTimeout/2 {
+		c.writeBy = now.Add(writeTimeout)
+		if err := c.SetWriteDeadline(c.writeBy); err != nil {
+			return 0, err
+		}
 	}
 	return c.Conn.Write(p)
 }
