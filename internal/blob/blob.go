@@ -30,8 +30,8 @@ type Meta struct {
 	Time                              int64 // microseconds
 }
 
-// Body is a body whose bytes are durable, or will be once a Settler says so. It is not findable until Record has
-// committed; without that the store drops it again.
+// Body is a body whose bytes are durable, or will be once a Settler says so. It is not
+// findable until Record has committed; without that the store drops it again.
 type Body struct {
 	ID    mail.ID
 	Size  int64  // octets as written

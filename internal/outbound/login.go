@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -28,7 +26,7 @@ func (w *worker) login(c *client) *problem {
 	if !isTLS {
 		return about(c, finding(mail.Temporary(mail.EncryptionNeeded, "The login needs TLS, which the host does not offer")))
 	}
-	credentials := sasl.ClientCredentials{User: smart.user, Password: smart.password, Offered: c.ext.auth, Binding: bind(secured)}
+	credentials := sasl.ClientCredentials{User: smart.user, Password: smart.password, Offered: c.ext.auth, Binding: bindingOf(secured)}
 	mechanism, ok := mechanismFor(credentials)
 	if !ok {
 		return about(c, finding(mail.Temporary(mail.AuthMechanism, "The host offers no AUTH mechanism that we know: PLAIN, LOGIN, SCRAM-SHA-256")))
@@ -55,7 +53,7 @@ func (w *worker) login(c *client) *problem {
 // some users, and count what fails.
 func mechanismFor(c sasl.ClientCredentials) (string, bool) {
 	for _, name := range []string{"PLAIN", "LOGIN"} {
-		if slices.ContainsFunc(c.Offered, func(o string) bool { return strings.EqualFold(o, name) }) {
+		if c.Offers(name) {
 			return name, true
 		}
 	}
@@ -78,7 +76,7 @@ func (w *worker) authenticate(c *client, mechanism string, credentials sasl.Clie
 	}
 	reply, err = c.ask(w.set.Timeouts.Greeting, line)
 	for step := 0; err == nil && reply.Code == 334; step++ {
-		if answer, done, err = next(run, mechanism, reply, step); err != nil {
+		if answer, done, err = answerTo(reply, run, mechanism, step); err != nil {
 			// The reply to this says no more than that it has ended.
 			_, _ = c.ask(w.set.Timeouts.Greeting, "*")
 			return reply, loginError{err}
@@ -91,8 +89,8 @@ func (w *worker) authenticate(c *client, mechanism string, credentials sasl.Clie
 	return reply, err
 }
 
-// next answers a challenge. Those of LOGIN are questions for people.
-func next(run sasl.Client, mechanism string, reply smtp.Reply, step int) (answer []byte, done bool, err error) {
+// answerTo answers a challenge. Those of LOGIN are questions for people.
+func answerTo(reply smtp.Reply, run sasl.Client, mechanism string, step int) (answer []byte, done bool, err error) {
 	if step == loginSteps {
 		return nil, false, sasl.ErrChallenge
 	}
@@ -105,8 +103,8 @@ func next(run sasl.Client, mechanism string, reply smtp.Reply, step int) (answer
 	return run.Next(challenge)
 }
 
-// bind is what ties a login to its connection.
-func bind(c *tls.Conn) sasl.Binding {
+// bindingOf is what ties a login to its connection.
+func bindingOf(c *tls.Conn) sasl.Binding {
 	state := c.ConnectionState()
 	var server *x509.Certificate
 	if len(state.PeerCertificates) > 0 {

@@ -10,18 +10,7 @@ import (
 // from one piece instead, cut to size. It is all in use from the start, so that it is
 // no larger than what the writer soon needs anyway; pages beyond it are taken one by one.
 
-// setUp prepares the library, once in a process: later calls find it prepared.
-func setUp(tls *libc.TLS, pages int) error {
-	// This mutex can be had before the library is initialized.
-	first := lib.Xsqlite3_mutex_alloc(tls, lib.SQLITE_MUTEX_STATIC_APP1)
-	lib.Xsqlite3_mutex_enter(tls, first)
-	defer lib.Xsqlite3_mutex_leave(tls, first)
-	if err := setPagesAside(tls, pages); err != nil {
-		return err
-	}
-	return useWALBuffer(tls) // initializes the library
-}
-
+// setPagesAside has effect for the first database of a process.
 func setPagesAside(tls *libc.TLS, pages int) error {
 	// Statistics of memory are off by default; the answer tells whether the library
 	// is initialized, which is when another database was here first.

@@ -154,6 +154,18 @@ func (d *DB) open(o Options) (err error) {
 	return nil
 }
 
+// setUp prepares the library, once in a process: later calls find it prepared.
+func setUp(tls *libc.TLS, pages int) error {
+	// This mutex can be had before the library is initialized.
+	first := lib.Xsqlite3_mutex_alloc(tls, lib.SQLITE_MUTEX_STATIC_APP1)
+	lib.Xsqlite3_mutex_enter(tls, first)
+	defer lib.Xsqlite3_mutex_leave(tls, first)
+	if err := setPagesAside(tls, pages); err != nil {
+		return err
+	}
+	return useWALBuffer(tls) // initializes the library
+}
+
 // openWriter opens the connection that writes and makes the file whole and
 // durable: the log that a crash left is copied into it.
 func openWriter(o connOptions) (c *conn, err error) {

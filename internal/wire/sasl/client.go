@@ -72,14 +72,15 @@ func (c ClientCredentials) table() []clientMechanism {
 // Choose is the best mechanism that the server offers for these credentials.
 func (c ClientCredentials) Choose() (string, bool) {
 	for _, m := range c.table() {
-		if m.fits && c.offers(m.name) {
+		if m.fits && c.Offers(m.name) {
 			return m.name, true
 		}
 	}
 	return "", false
 }
 
-func (c ClientCredentials) offers(name string) bool {
+// Offers tells whether the server announced a mechanism.
+func (c ClientCredentials) Offers(name string) bool {
 	return slices.ContainsFunc(c.Offered, func(o string) bool { return strings.EqualFold(o, name) })
 }
 

@@ -62,7 +62,7 @@ func (s *scramClient) gs2() gs2 {
 	case s.plus:
 		kind := s.c.Binding.best()
 		return gs2{raw: "p=" + kind + ",,", flag: 'p', binding: kind}
-	case s.c.Binding.present() && len(s.c.Offered) > 0 && !s.c.offers(scramPlus):
+	case s.c.Binding.present() && len(s.c.Offered) > 0 && !s.c.Offers(scramPlus):
 		return gs2{raw: "y,,", flag: 'y'}
 	}
 	return gs2{raw: "n,,", flag: 'n'}
