@@ -23,10 +23,11 @@ func (w *world) running() {
 	w.t.Cleanup(func() { stop(); <-ended })
 }
 
-// fares tells of n results, of which some were refusals.
+// fares tells of n results, of which some were refusals: the last ones, so that who
+// looks in between never sees a larger share of them.
 func (w *world) fares(id mail.ID, n, refused int) {
 	for i := range n {
-		w.Observe(id, i < refused)
+		w.Observe(id, i >= n-refused)
 	}
 }
 
