@@ -69,16 +69,14 @@ func (a *app) schedule(m *queue.Message, to mail.Domain) (waits []time.Duration,
 }
 
 // limitsFor remembers what holds for providers: it is asked several times for each
-// message, and changes when somebody changes it.
+// message, and changes when somebody changes it. Those that have limits of their own are
+// few.
 type limitsFor struct {
 	mu      sync.Mutex
 	cfg     *config.Config
 	version uint64
 	known   map[string]providerLimits
 }
-
-// maxLimits bounds the providers that are remembered.
-const maxLimits = 20_000
 
 type providerLimits struct {
 	queue    queue.Limits
@@ -90,8 +88,11 @@ func (a *app) limitsOf(provider string) providerLimits {
 	m := &a.limitsFor
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known == nil || m.cfg != cfg || m.version != version || len(m.known) >= maxLimits {
+	if m.known == nil || m.cfg != cfg || m.version != version {
 		m.cfg, m.version, m.known = cfg, version, map[string]providerLimits{}
+	}
+	if !a.shaping.Has(provider) {
+		provider = shaping.Everyone
 	}
 	if l, ok := m.known[provider]; ok {
 		return l

@@ -127,6 +127,13 @@ func (s *Store) For(provider string) Set {
 	return out
 }
 
+// Has tells whether a provider has limits of its own; those of all others are Everyone's.
+func (s *Store) Has(provider string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.rows[provider]) > 0 || len(s.shipped[provider]) > 0
+}
+
 // TLSRule is what the operator asks of connections to a site: what is set for it, for
 // its provider, for everyone. The rule is empty if nothing is.
 func (s *Store) TLSRule(site, provider string) (rule string, despite bool, from string) {

@@ -2,6 +2,7 @@ package shaping_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,6 +69,13 @@ func TestWhatHolds(t *testing.T) {
 	want(s, "orange.fr", shaping.Connections, "2", "postmaster.orange.fr")
 	if n := s.For("small.test").Number(shaping.Recipients); n != 0 {
 		t.Errorf("%d recipients that nobody has set", n)
+	}
+	if s.Has("small.test") || !maps.Equal(s.For("small.test"), s.For(shaping.Everyone)) {
+		t.Error("one that nothing is set for has limits of its own")
+	}
+	must(s.Set(t.Context(), "small.test", shaping.Connections, "4"))
+	if !s.Has("small.test") || !s.Has("orange.fr") {
+		t.Error("one that has limits of its own is as everyone")
 	}
 }
 

@@ -96,9 +96,10 @@ func failuresOf(t outbound.TLSResult) (out []failure) {
 		}
 		reason := inWords(f.Reason)
 		f.Reason = ""
-		id, _ := mark(f)
-		f.Reason = reason
-		_, body := mark(f)
+		id, body := mark(f)
+		if f.Reason = reason; reason != "" {
+			_, body = mark(f)
+		}
 		out = append(out, failure{id, body})
 	}
 	return out
