@@ -269,7 +269,8 @@ func (t *Transaction) mayRepeat() bool {
 }
 
 // fingerprint names the transaction as its sender sees it: login, reverse-path,
-// forward-paths, Message-ID and content.
+// forward-paths, Message-ID, content, and whether it is to wait or to be in time: until
+// when may be another time in a repeat.
 func (t *Transaction) fingerprint() Receipt {
 	h := t.content.sum
 	b := append(make([]byte, 0, 256), 0)
@@ -278,6 +279,12 @@ func (t *Transaction) fingerprint() Receipt {
 		b = r.Address.AppendASCII(append(b, 0))
 	}
 	b = append(append(b, 0), t.messageID()...)
+	if t.env.Release != 0 {
+		b = append(b, 0, 'R')
+	}
+	if t.env.By.At != 0 {
+		b = append(b, 0, 'B')
+	}
 	if t.origin.Account != 0 {
 		b = binary.BigEndian.AppendUint64(append(b, 0), uint64(t.origin.Account))
 	}

@@ -36,20 +36,13 @@ func (in *Intake) fingerprints(tx *db.Tx, group []*entry, lift []Receipt) (map[*
 	if _, err := tx.ExecIn(sqlLift, db.In{IDs: plain(lift)}); err != nil {
 		return nil, err
 	}
-	known := map[int64]mail.ID{}
 	marks := make([]int64, 0, len(group))
 	for _, e := range group {
 		if e.receipt != 0 {
 			marks = append(marks, int64(e.receipt))
 		}
 	}
-	err := tx.QueryIn(sqlKnown, db.In{IDs: marks}, func(r db.Rows) error {
-		var mark int64
-		var id mail.ID
-		err := r.Scan(&mark, &id)
-		known[mark] = id
-		return err
-	})
+	known, err := knownMarks(tx, marks)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +62,38 @@ func (in *Intake) fingerprints(tx *db.Tx, group []*entry, lift []Receipt) (map[*
 		rows = append(rows, []any{mark, int64(e.id), now})
 	}
 	return repeats, tx.Insert(insertNew, rows...)
+}
+
+// knownMarks returns the messages of marks that stand. Those of a message that somebody
+// did not get, and will not, are lifted: whoever was told of that, or took the message
+// back, means it when he sends it again.
+func knownMarks(tx *db.Tx, marks []int64) (map[int64]mail.ID, error) {
+	known := map[int64]mail.ID{}
+	var messages []int64
+	err := tx.QueryIn(sqlKnown, db.In{IDs: marks}, func(r db.Rows) error {
+		var mark int64
+		var id mail.ID
+		err := r.Scan(&mark, &id)
+		known[mark] = id
+		messages = append(messages, int64(id))
+		return err
+	})
+	if err != nil || len(messages) == 0 {
+		return known, err
+	}
+	missed, err := event.Missed(tx, messages)
+	if err != nil {
+		return nil, err
+	}
+	var over []int64
+	for mark, id := range known {
+		if missed[id] {
+			over = append(over, mark)
+			delete(known, mark)
+		}
+	}
+	_, err = tx.ExecIn(sqlLift, db.In{IDs: over})
+	return known, err
 }
 
 // Confirm tells that a sender was seen to know of our 250, so that it will not

@@ -192,7 +192,7 @@ func (m *model) take(s *sending, p *plan) (answer string, number int, l *letter)
 		return fmt.Sprintf("552 m%d", number), number, nil
 	}
 	print := s.print(p.accepted)
-	if first := m.prints[print]; first != nil {
+	if first := m.prints[print]; first != nil && !m.missed(first.message) {
 		m.event(first.message, "", fmt.Sprintf("duplicate from %q to %v", address(s.from), shown(p.accepted)))
 		return fmt.Sprintf("250 m%d", first.message), first.message, first
 	}
@@ -212,6 +212,18 @@ func (m *model) take(s *sending, p *plan) (answer string, number int, l *letter)
 	}
 	m.enqueueOwn(l, p)
 	return fmt.Sprintf("250 m%d", number), number, l
+}
+
+// missed tells whether somebody did not get a message and will not, by what is told of it.
+func (m *model) missed(message int) bool {
+	return slices.ContainsFunc(m.told[fmt.Sprintf("m%d", message)], func(line string) bool {
+		for _, kind := range []string{"failed", "expired", "recalled", "deleted"} {
+			if strings.Contains(" "+line+" ", " "+kind+" ") {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // shown are addresses as people see them.

@@ -125,6 +125,21 @@ func eventsOf(tx *db.Tx, query db.Stmt, args ...any) ([]Event, error) {
 	return out, err
 }
 
+var sqlMissed = db.SQL("SELECT DISTINCT message FROM event WHERE message IN (@ids) AND kind IN ('failed', 'expired', 'recalled', 'deleted')")
+
+// Missed returns those of some messages that somebody did not get and will not: an attempt
+// failed for good, the lifetime was over, or the message was taken out of the queue.
+func Missed(tx *db.Tx, messages []int64) (map[mail.ID]bool, error) {
+	out := map[mail.ID]bool{}
+	err := tx.QueryIn(sqlMissed, db.In{IDs: messages}, func(r db.Rows) error {
+		var id mail.ID
+		err := r.Scan(&id)
+		out[id] = true
+		return err
+	})
+	return out, err
+}
+
 // Time returns when the event happened.
 func (e Event) Time() time.Time { return mail.FromMicros(e.At) }
 
