@@ -101,6 +101,8 @@ func (l *Limiter) suspect(ctx context.Context, account mail.ID) error {
 			return
 		}
 		sent, fared := s.windows[Hour].sum(now), r.sum(now)
+		// What was sent long before, to be released now, shows in its results alone.
+		sent[Recipients] = max(sent[Recipients], fared[allResults])
 		if manyFailed(fared) && sudden(sent, s.usual.quiet(today-1)) {
 			s.held = true
 			l.sudden[account] = fmt.Sprintf("%d messages to %d recipients within an hour, where %d to %d are usual; %d of %d results were refusals",

@@ -45,13 +45,15 @@ func TestGuard(t *testing.T) {
 		messages, each  int
 		results, failed int
 		held            bool
+		later           time.Duration // the results come
 	}{
-		"sudden, and refused a lot":       {3, 101, 1, 100, 20, true},
-		"to many at once":                 {3, 2, 251, 100, 20, true},
-		"sudden, from one who was silent": {0, 101, 1, 20, 20, true},
-		"sudden, and all arrives":         {3, 300, 1, 300, 5, false},
-		"sudden, and little is refused":   {3, 300, 1, 300, 59, false},
-		"as usual, and refused a lot":     {3, 100, 1, 100, 100, false},
+		"sudden, and refused a lot":       {3, 101, 1, 100, 20, true, 0},
+		"to many at once":                 {3, 2, 251, 100, 20, true, 0},
+		"sudden, from one who was silent": {0, 101, 1, 20, 20, true, 0},
+		"sudden, and all arrives":         {3, 300, 1, 300, 5, false, 0},
+		"sudden, and little is refused":   {3, 300, 1, 300, 59, false, 0},
+		"as usual, and refused a lot":     {3, 100, 1, 100, 100, false, 0},
+		"released long after":             {3, 600, 1, 600, 120, true, 3 * time.Hour}, // RFC 4865
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,6 +64,7 @@ func TestGuard(t *testing.T) {
 			}
 			w.running()
 			w.burst(alice, c.messages, c.each)
+			w.hands.pass(c.later)
 			w.fares(alice, c.results, c.failed)
 			if !c.held {
 				// Whoever is held behind it shows that it was looked at.
