@@ -27,6 +27,12 @@ func (s *session) listenFirst(d time.Duration) error {
 	return err
 }
 
+// early tells whether the peer goes on although it has to wait for a reply, where that is
+// looked at.
+func (s *session) early() bool {
+	return s.settings().GreetingDelay > 0 && s.door == mail.DoorSMTP && (s.in.Buffered() > 0 || s.conn.waiting())
+}
+
 // tooMuchJunk counts since the last accepted message.
 func (s *session) tooMuchJunk(r reply) bool {
 	if r.enhanced == tooManyRecipients {

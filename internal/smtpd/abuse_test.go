@@ -49,6 +49,18 @@ func TestEarlyTalkers(t *testing.T) {
 	honest.expect("250")
 	honest.expect("250")
 
+	// RFC 2920 §3.1: DATA ends a group, and there are none without PIPELINING.
+	honest.send("DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n")
+	honest.expect("554 5.5.1")
+	honest.expectEnd()
+	old := begin("1", "")
+	old.expect("220")
+	old.say("HELO client.test", "250")
+	old.say("MAIL FROM:<a@b.test>", "250")
+	old.send("RCPT TO:<alice@hayauma.test>\r\nDATA\r\n")
+	old.expect("554 5.5.1")
+	old.expectEnd()
+
 	user := begin("2", "EHLO client.test\r\n") // no other server is on this port
 	user.expect("220")
 	user.expect("250")

@@ -31,9 +31,12 @@ func (t *tx) Write(p []byte) (int, error) {
 }
 
 // data serves DATA (RFC 5321 §4.1.1.4).
-func data(_ context.Context, s *session, arg string) reply {
-	if arg != "" {
+func data(ctx context.Context, s *session, arg string) reply {
+	switch {
+	case arg != "":
 		return refuse(mail.Final(mail.BadArguments, "DATA has no argument"))
+	case s.early():
+		return s.farewell(ctx, errEarly)
 	}
 	return reply{code: 354, lines: []string{"Send the message, end it with a dot on a line of its own"}, then: s.content}
 }

@@ -25,7 +25,7 @@ func ehlo(ctx context.Context, s *session, arg string) reply {
 func helo(ctx context.Context, s *session, arg string) reply { return s.hello(ctx, arg, false) }
 
 func (s *session) hello(ctx context.Context, arg string, extended bool) reply {
-	if s.settings().GreetingDelay > 0 && s.door == mail.DoorSMTP && (s.in.Buffered() > 0 || s.conn.waiting()) {
+	if s.early() {
 		return s.farewell(ctx, errEarly)
 	}
 	if arg == "" || len(arg) > maxHelo {

@@ -189,8 +189,13 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 		return reply{}, err
 	}
 	cmd, err := smtp.ParseCommand(line)
-	if err != nil {
+	switch {
+	case errors.Is(err, smtp.ErrEightBit):
+		return garbled(line, "Octets beyond ASCII stand in addresses alone"), nil
+	case err != nil:
 		return garbled(line, "Command not recognized"), nil
+	case !s.extended && s.early():
+		return reply{}, errEarly // PIPELINING was not announced
 	}
 	row, known := find(cmd.Verb, s.door)
 	if !known {
@@ -227,7 +232,7 @@ func (s *session) send(r reply) error {
 func (s *session) farewell(ctx context.Context, err error) reply {
 	switch {
 	case errors.Is(err, errEarly):
-		return reply{code: 554, enhanced: "5.5.1", lines: []string{"You spoke before your turn: wait for our greeting, and for the reply to EHLO"}, close: true}
+		return reply{code: 554, enhanced: "5.5.1", lines: []string{"You spoke before your turn: wait for our greeting and for each reply, but for what PIPELINING allows behind EHLO"}, close: true}
 	case ctx.Err() != nil:
 		return reply{code: 421, enhanced: "4.3.2", lines: []string{s.settings().Hostname + " is shutting down"}, close: true}
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -16,13 +16,18 @@ type Command struct {
 	Arg  string // without surrounding spaces
 }
 
-// ErrNotCommand says that a line begins with no verb.
-var ErrNotCommand = errors.New("not a command")
+var (
+	// ErrNotCommand says that a line begins with no verb.
+	ErrNotCommand = errors.New("not a command")
+	// ErrEightBit says that a command has octets beyond ASCII where they mean nothing.
+	ErrEightBit = errors.New("octets beyond ASCII")
+)
 
 // maxVerb bounds a verb; the longest that we know is STARTTLS.
 const maxVerb = 12
 
-// ParseCommand splits a line. Octets beyond ASCII are for arguments alone.
+// ParseCommand splits a line. Octets beyond ASCII are for arguments that are addresses
+// (RFC 6531 §3.4, §3.7.4).
 func ParseCommand(line []byte) (Command, error) {
 	end := 0
 	for end < len(line) && isAlpha(line[end]) {
@@ -36,7 +41,15 @@ func ParseCommand(line []byte) (Command, error) {
 			return Command{}, ErrNotCommand
 		}
 	}
-	return Command{Verb: strings.ToUpper(string(line[:end])), Arg: strings.Trim(string(line[end:]), " \t")}, nil
+	cmd := Command{Verb: strings.ToUpper(string(line[:end])), Arg: strings.Trim(string(line[end:]), " \t")}
+	switch cmd.Verb {
+	case "MAIL", "RCPT", "VRFY", "EXPN":
+	default:
+		if !isASCII(cmd.Arg) {
+			return Command{}, ErrEightBit
+		}
+	}
+	return cmd, nil
 }
 
 func isASCII(s string) bool {

@@ -14,30 +14,33 @@ func TestParseCommand(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		in, verb, arg string
-		ok            bool
+		err           error
 	}{
-		{"NOOP", "NOOP", "", true},
-		{"noop", "NOOP", "", true},
-		{"Mail FROM:<a@b.test>", "MAIL", "FROM:<a@b.test>", true},
-		{"EHLO   a b  ", "EHLO", "a b", true},
-		{"NOOP \t x", "NOOP", "x", true},
-		{"RCPT TO:<ü@b.test>", "RCPT", "TO:<ü@b.test>", true},
-		{"ABCDEFGHIJKL", "ABCDEFGHIJKL", "", true},
-		{"ABCDEFGHIJKLM", "", "", false},
-		{"", "", "", false},
-		{" NOOP", "", "", false},
-		{"250 OK", "", "", false},
-		{"NOOP\tx", "", "", false},
-		{"NO\x00OP", "", "", false},
-		{"NOOP a\x00b", "", "", false},
-		{"NOOP a\x7fb", "", "", false},
-		{"NÖOP", "", "", false},
-		{"MAIL:", "", "", false},
-		{"\x16\x03\x01\x02\x00\x01", "", "", false}, // the first octets of TLS
+		{"NOOP", "NOOP", "", nil},
+		{"noop", "NOOP", "", nil},
+		{"Mail FROM:<a@b.test>", "MAIL", "FROM:<a@b.test>", nil},
+		{"EHLO   a b  ", "EHLO", "a b", nil},
+		{"NOOP \t x", "NOOP", "x", nil},
+		{"RCPT TO:<ü@b.test>", "RCPT", "TO:<ü@b.test>", nil},
+		{"ABCDEFGHIJKL", "ABCDEFGHIJKL", "", nil},
+		{"ABCDEFGHIJKLM", "", "", smtp.ErrNotCommand},
+		{"", "", "", smtp.ErrNotCommand},
+		{" NOOP", "", "", smtp.ErrNotCommand},
+		{"250 OK", "", "", smtp.ErrNotCommand},
+		{"NOOP\tx", "", "", smtp.ErrNotCommand},
+		{"NO\x00OP", "", "", smtp.ErrNotCommand},
+		{"NOOP a\x00b", "", "", smtp.ErrNotCommand},
+		{"NOOP a\x7fb", "", "", smtp.ErrNotCommand},
+		{"NÖOP", "", "", smtp.ErrNotCommand},
+		{"vrfy ü", "VRFY", "ü", nil},
+		{"EHLO ü.test", "", "", smtp.ErrEightBit},
+		{"NOOP \xff", "", "", smtp.ErrEightBit},
+		{"MAIL:", "", "", smtp.ErrNotCommand},
+		{"\x16\x03\x01\x02\x00\x01", "", "", smtp.ErrNotCommand}, // the first octets of TLS
 	}
 	for _, test := range tests {
 		cmd, err := smtp.ParseCommand([]byte(test.in))
-		if cmd.Verb != test.verb || cmd.Arg != test.arg || (err == nil) != test.ok || err != nil && !errors.Is(err, smtp.ErrNotCommand) {
+		if cmd.Verb != test.verb || cmd.Arg != test.arg || !errors.Is(err, test.err) {
 			t.Errorf("%q: %+v, %v", test.in, cmd, err)
 		}
 	}

@@ -111,11 +111,15 @@ const beginning = 32
 // How a TLS record with a handshake begins (RFC 8446 §5.1).
 const tlsHandshake, tlsMajor = 0x16, 3
 
-// IsHTTP tells whether a line, or its beginning, asks a web server for something.
-// Its first word decides: what comes behind it is chosen by whoever makes a
-// browser send it.
+// IsHTTP tells whether a line, or its beginning, asks a web server for something. Of
+// what browsers send on others' behalf its first word decides: what comes behind it is
+// chosen by whoever makes them send it. Of the rest the form does (RFC 9112 §3).
 func IsHTTP(line []byte) bool {
-	word, _, _ := bytes.Cut(line, []byte(" "))
+	word, rest, _ := bytes.Cut(line, []byte(" "))
+	target, version, _ := bytes.Cut(rest, []byte(" "))
+	if bytes.HasPrefix(version, []byte("HTTP/")) && (bytes.HasPrefix(target, []byte("/")) || bytes.Equal(target, []byte("*"))) {
+		return true
+	}
 	switch strings.ToUpper(string(word[:min(len(word), 8)])) {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH":
 		return len(word) <= 8
