@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -195,16 +197,24 @@ func (q *Queue) probes(now int64) (names []string) {
 	return names
 }
 
-var selectProbe = db.SQL("SELECT id FROM queue_recipient WHERE site = ? AND level = ? AND state IN (1, 3) AND received <= ? ORDER BY flow, next, id LIMIT 1")
+var selectProbe = db.SQL(`SELECT id, flow FROM queue_recipient WHERE site = ? AND level = ? AND flow > ? AND state IN (1, 3) AND received <= ?
+	ORDER BY flow, next, id LIMIT 1`)
 
 // probe claims the message that tries a site which is down, whenever it is due
-// itself.
+// itself. The flows try it in turn: the mail of one may come from an address that the
+// site lets in where that of another does not.
 func (q *Queue) probe(ctx context.Context, name string, now int64) error {
+	q.mu.Lock()
+	tried := int64(-1)
+	if s := q.sites[name]; s != nil {
+		tried = s.tried
+	}
+	q.mu.Unlock()
 	var ids []int64
 	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		ids = ids[:0]
-		for level := 1; level >= -1 && len(ids) == 0 && err == nil; level-- {
-			ids, err = readIDs(tx, ids, selectProbe, name, level, now)
+		ids, err = probeBehind(tx, name, tried, now)
+		if err == nil && len(ids) == 0 && tried >= 0 {
+			ids, err = probeBehind(tx, name, -1, now)
 		}
 		return err
 	})
@@ -221,6 +231,24 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 		return nil
 	}
 	return q.claim(ctx, ids)
+}
+
+// probeBehind finds the first message of the first flow behind one, the more urgent
+// first; none if no flow is behind it.
+func probeBehind(tx *db.Tx, site string, flow, now int64) ([]int64, error) {
+	var ids []int64
+	least := int64(math.MaxInt64)
+	for level := 1; level >= -1; level-- {
+		var id, of int64
+		switch err := tx.Row(selectProbe, []any{site, level, flow, now}, &id, &of); {
+		case errors.Is(err, db.ErrNoRows):
+		case err != nil:
+			return nil, err
+		case of < least:
+			ids, least = []int64{id}, of
+		}
+	}
+	return ids, nil
 }
 
 // What waits since its site could not be reached has a finding of ours of the class

@@ -349,3 +349,54 @@ func (s lengthy) Deliver(ctx context.Context, site string, next func() *Job, don
 		done(job, all(job, delivered))
 	}
 }
+
+// choosy is a Deliverer for a host that lets in what one account sends, as those do that
+// know the address from which its mail comes.
+type choosy struct {
+	lets mail.ID
+	took atomic.Int64
+}
+
+func (c *choosy) Deliver(_ context.Context, _ string, next func() *Job, done func(*Job, []Outcome)) {
+	for job := next(); job != nil; job = next() {
+		o := Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Reply: "connection reset", Started: micros(), Ended: micros()}
+		if job.Message.Account == c.lets {
+			c.took.Add(1)
+			o = Outcome{Result: Delivered, Code: 250, Started: micros(), Ended: micros()}
+		}
+		done(job, all(job, o))
+	}
+}
+
+// TestEachFlowProbes: what comes from an address that a site does not let in keeps back
+// nothing that comes from another one.
+func TestEachFlowProbes(t *testing.T) {
+	t.Parallel()
+	for lets := mail.ID(1); lets <= 3; lets++ {
+		synctest.Test(t, func(t *testing.T) {
+			c := &choosy{lets: lets}
+			w := newBubble(t, c)
+			w.run()
+			send := func(account mail.ID) {
+				m := w.message("a@far.test")
+				m.Account = account
+				w.insert(m)
+			}
+			for range 5 {
+				for account := mail.ID(1); account <= 3; account++ {
+					send(account)
+				}
+				time.Sleep(time.Second)
+			}
+			time.Sleep(time.Hour)
+			if n := c.took.Load(); n != 5 {
+				t.Errorf("account %d: %d of 5 messages have gone", lets, n)
+			}
+			send(lets)
+			time.Sleep(time.Hour)
+			if n := c.took.Load(); n != 6 {
+				t.Errorf("account %d: one that came later has not gone", lets)
+			}
+		})
+	}
+}

@@ -119,6 +119,15 @@ func (l *line) pop() *lease {
 	return nil
 }
 
+// past gives a flow that is next its turn behind the others.
+func (l *line) past(flow int64) {
+	for i := range l.levels {
+		if order := l.levels[i].order; len(order) > 1 && order[0] == flow {
+			l.levels[i].order = append(order[1:], flow)
+		}
+	}
+}
+
 // next is the flow whose turn it is.
 func (l *line) next() int64 {
 	for i := range l.levels {

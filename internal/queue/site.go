@@ -37,6 +37,7 @@ type site struct {
 	more     bool     // the database holds due rows beyond those in ready
 	down     *down    // nil = not known to be
 	lastDown *down    // as it was when it ended
+	tried    int64    // the flow of the last job that a worker got
 }
 
 const (
@@ -212,7 +213,11 @@ func (w *worker) next() *Job {
 		if w.served >= jobsInTurn && q.turn.len() > 0 && q.active >= q.o.Settings().Concurrency {
 			return nil
 		}
+		if s.down != nil {
+			s.ready.past(s.tried)
+		}
 		l := s.ready.pop()
+		s.tried = l.flow
 		s.hold(-len(l.job.Recipients))
 		if s.more && s.rows < siteRows/4 {
 			signal(q.wake)
@@ -339,7 +344,11 @@ func (w *worker) end() {
 	defer q.mu.Unlock()
 	// A deliverer that asks for nothing must not be called again and again.
 	if !w.begun && s.ready.n > 0 && !q.ending() {
+		if s.down != nil {
+			s.ready.past(s.tried)
+		}
 		l := s.ready.pop()
+		s.tried = l.flow
 		s.hold(-len(l.job.Recipients))
 		q.giveBack(l)
 	}
