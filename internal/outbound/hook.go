@@ -56,7 +56,7 @@ func (w *worker) post(t *transaction) []queue.Outcome {
 	body := &noted{Reader: t.body}
 	t.body = body
 	for _, r := range t.pending {
-		if w.ctx.Err() != nil {
+		if w.ctx.Err() != nil || !t.mayBegin() {
 			return t.untried()
 		}
 		p := w.postOne(t, r)

@@ -242,7 +242,10 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		return w.post(t)
 	}
 	w.group = w.poolOf(t.m)
-	for len(t.pending) > 0 {
+	for stale := false; len(t.pending) > 0; {
+		if !stale && !t.mayBegin() {
+			return t.untried()
+		}
 		if problem := w.connected(t.m.Envelope); problem != nil {
 			if w.ctx.Err() != nil {
 				return t.untried()
@@ -250,7 +253,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 			t.settle(*problem)
 			break
 		}
-		if stale := t.run(w.c); stale {
+		if stale = t.run(w.c); stale {
 			// RFC 5321 does not say what an idle connection is worth: one found
 			// dead before MAIL was answered is replaced and is no attempt.
 			w.c.close()

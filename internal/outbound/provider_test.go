@@ -58,6 +58,23 @@ func TestLimitsOfAProvider(t *testing.T) {
 	}
 }
 
+// TestAnotherTransaction: a message takes no more transactions than its provider's rate
+// has room for, and what is left was not tried.
+func TestAnotherTransaction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.mx(testkit.MXOptions{})
+	w.limits = func(string) outbound.Limits { return outbound.Limits{Recipients: 2} }
+	job := w.job("a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test", "f@x.test")
+	asked := 0
+	job.Another = func() bool { asked++; return asked < 2 }
+	got := w.deliver(t.Context(), job)
+	w.want(got[0], good, good, good, good)
+	if n := len(m.Messages()); n != 2 || asked != 2 {
+		t.Errorf("%d transactions, asked %d times", n, asked)
+	}
+}
+
 // TestSitesShareConnections: what was opened for one domain serves another one whose
 // mail the same host takes, and no more are kept than the provider bears.
 func TestSitesShareConnections(t *testing.T) {

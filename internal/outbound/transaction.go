@@ -33,10 +33,19 @@ type transaction struct {
 	pending []queue.Recipient // without an outcome
 	done    []queue.Outcome
 	ruled   ruled
+	begun   bool        // the first one was
+	another func() bool // see queue.Job
 }
 
 func newTransaction(w *worker, job *queue.Job) *transaction {
-	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), more: job.More, all: len(job.Recipients), pending: job.Recipients}
+	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), more: job.More, all: len(job.Recipients), pending: job.Recipients, another: job.Another}
+}
+
+// mayBegin tells whether there may be one more.
+func (t *transaction) mayBegin() bool {
+	may := !t.begun || t.another == nil || t.another()
+	t.begun = true
+	return may
 }
 
 // noReturnPath is what people are told of a sender's address that cannot be made.

@@ -97,6 +97,10 @@ type Job struct {
 	Message    *Message // its Recipients are not used
 	Recipients []Recipient
 	More       bool // others wait for the same site
+	// Another is asked before each transaction but the first: false = there shall be
+	// none now, by the rate of the provider, and the recipients that are left were not
+	// tried. nil = there may be any number.
+	Another func() bool
 }
 
 // Result is what became of an attempt for one recipient.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// farm is a Deliverer whose sites are of one provider, which counts what it bears.
+// farm is a Deliverer whose sites are of one provider, which counts what it bears; each
+// recipient has a transaction of its own.
 type farm struct {
 	mu    sync.Mutex
 	now   int
@@ -27,23 +29,37 @@ func (f *farm) Deliver(_ context.Context, _ string, next func() *Job, done func(
 	f.most = max(f.most, f.now)
 	f.mu.Unlock()
 	for job := next(); job != nil; job = next() {
-		started := micros()
-		<-time.After(20 * time.Millisecond)
-		f.mu.Lock()
-		o := Outcome{Result: Delivered, Code: 250}
-		if f.takes != nil {
-			o = f.takes(f.now, job)
+		var outcomes []Outcome
+		for i, r := range job.Recipients {
+			if i > 0 && job.Another != nil && !job.Another() {
+				break
+			}
+			o := f.take(job)
+			o.Recipient = r.ID
+			outcomes = append(outcomes, o)
 		}
-		if o.Result == Delivered {
-			f.taken = append(f.taken, micros())
-		}
-		f.mu.Unlock()
-		o.Started, o.Ended = started, micros()
-		done(job, all(job, o))
+		done(job, outcomes)
 	}
 	f.mu.Lock()
 	f.now--
 	f.mu.Unlock()
+}
+
+// take is one transaction.
+func (f *farm) take(job *Job) Outcome {
+	started := micros()
+	<-time.After(20 * time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := Outcome{Result: Delivered, Code: 250}
+	if f.takes != nil {
+		o = f.takes(f.now, job)
+	}
+	if o.Result == Delivered {
+		f.taken = append(f.taken, micros())
+	}
+	o.Started, o.Ended = started, micros()
+	return o
 }
 
 // seen is how many workers there were at once, and how many look-ups.
@@ -116,22 +132,30 @@ func TestSitesShareTheirProvider(t *testing.T) {
 	})
 }
 
+// TestRate: a rate counts transactions, of many messages or of one.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		limits Limits
 		window time.Duration
 		most   int
+		large  bool // of one message to many
 	}{
-		{Limits{Connections: 10, Rate: 600, Per: time.Minute}, 10 * time.Second, 110},
-		{Limits{Connections: 10, Rate: 6, Per: time.Minute}, time.Minute, 7},
-		{Limits{Connections: 1, Rate: 1, Per: time.Hour}, time.Hour, 2},
+		{Limits{Connections: 10, Rate: 600, Per: time.Minute}, 10 * time.Second, 110, false},
+		{Limits{Connections: 10, Rate: 6, Per: time.Minute}, time.Minute, 7, false},
+		{Limits{Connections: 1, Rate: 1, Per: time.Hour}, time.Hour, 2, false},
+		{Limits{Connections: 10, Rate: 600, Per: time.Minute}, 10 * time.Second, 110, true},
+		{Limits{Connections: 10, Rate: 6, Per: time.Minute}, time.Minute, 7, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := &farm{}
 			w := farmWorld(t, f, c.limits)
 			w.run()
-			w.spread(500, 7)
+			if c.large {
+				w.insert(w.message(slices.Repeat([]string{"u@d.test"}, 500)...))
+			} else {
+				w.spread(500, 7)
+			}
 			time.Sleep(6 * c.window)
 			f.mu.Lock()
 			defer f.mu.Unlock()

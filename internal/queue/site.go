@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/stackroom"
@@ -228,12 +229,36 @@ func (w *worker) next() *Job {
 		if q.outlive(l); len(l.job.Recipients) > 0 {
 			q.withdraw(l)
 		}
+		if len(l.job.Recipients) > 1 && q.limits(w.p.name).Rate > 0 {
+			l.job.Another = w.another
+		}
 		if len(l.job.Recipients) > 0 {
 			w.open[&l.job] = l
 			return &l.job
 		}
 	}
 	return nil
+}
+
+// another takes one more transaction for the same message from the provider's rate. It
+// waits for that as long as to give the rest back would take.
+func (w *worker) another() bool {
+	q := w.q
+	for {
+		q.mu.Lock()
+		may, rest, ending := q.spend(w.p), w.p.rest-micros(), q.ending()
+		q.mu.Unlock()
+		switch {
+		case ending || !may && rest > giveBackMicros:
+			return false
+		case may:
+			return true
+		}
+		select {
+		case <-time.After(time.Duration(rest) * time.Microsecond):
+		case <-q.context().Done():
+		}
+	}
 }
 
 func (w *worker) begin() {
