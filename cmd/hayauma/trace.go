@@ -97,6 +97,9 @@ func facts(e event.Event) []fact {
 			add("tls", cmp.Or(d.TLS, "none"))
 		}
 	}
+	for _, b := range d.Before {
+		add("earlier", beforeText(b))
+	}
 	add(replyName(d), replyText(d))
 	add("class", d.Class)
 	add("reason", d.Reason)
@@ -112,6 +115,15 @@ func facts(e event.Event) []fact {
 		add("report", fmt.Sprintf("message %s ('hayauma trace %s' tells its story)", d.Other, d.Other))
 	}
 	return out
+}
+
+// beforeText is what an attempt met at another address, with the time of here.
+func beforeText(s string) string {
+	at, what, _ := strings.Cut(s, " ")
+	if t, err := time.Parse(time.RFC3339, at); err == nil {
+		at = t.Local().Format(time.TimeOnly)
+	}
+	return at + " " + what
 }
 
 // queuedText tells how many recipients wait for their way out.

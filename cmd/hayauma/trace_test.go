@@ -25,7 +25,9 @@ func TestTimeline(t *testing.T) {
 		{At: at(7), Kind: event.Deferred, Recipient: "b@two.test", Detail: event.Detail{
 			Host: "mx.two.test", Peer: "127.0.0.3:25", Local: "127.0.0.7", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Class: "policy", Attempt: 1, Millis: 25, Next: next,
 		}},
-		{At: at(8), Kind: event.Failed, Recipient: "b@two.test", Detail: event.Detail{Ours: true, Code: 550, Enhanced: "5.4.4", Reply: "no such domain", Attempt: 2}},
+		{At: at(8), Kind: event.Failed, Recipient: "b@two.test", Detail: event.Detail{Ours: true, Code: 550, Enhanced: "5.4.4", Reply: "no such domain", Attempt: 2,
+			Before: []string{time.Date(2026, 1, 2, 3, 4, 6, 0, time.Local).Format(time.RFC3339) + " mx.two.test[127.0.0.3]: 554 no \x07"},
+		}},
 		{At: at(9), Kind: event.Bounced, Recipient: "b@two.test", Detail: event.Detail{From: "a@one.test", Other: "0abc"}},
 	}
 	var out strings.Builder
@@ -51,6 +53,7 @@ func TestTimeline(t *testing.T) {
     attempt     1, took 25ms
     next try    2026-01-02 03:09:00
 2026-01-02 03:04:08.000  failed b@two.test
+    earlier     03:04:06 mx.two.test[127.0.0.3]: 554 no �
     finding     550 5.4.4 no such domain
     attempt     2, took 0s
 2026-01-02 03:04:09.000  bounced b@two.test

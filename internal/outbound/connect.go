@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -30,6 +31,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	w.o.pool.makeRoom(w.provider, w.connections)
 	p = w.reachable(p)
 	var last *problem
+	var tries []vain
 	met := false // a host that lets us in, or says why not
 	if p.fault != nil {
 		f := finding(p.fault)
@@ -48,6 +50,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			barred := finding(f)
 			barred.host, barred.addr, barred.aside = t.host, t.addr, r.aside
 			last = &barred
+			tries = append(tries, vainAt(t, last))
 			continue
 		}
 		c, problem := w.greet(t, r)
@@ -55,6 +58,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			w.o.o.Metrics.connection(kindOf(c))
 			f := w.safe(c, env)
 			if f == nil {
+				w.tell(tries, nil)
 				return c, nil
 			}
 			problem, met = about(c, finding(f)), true
@@ -65,16 +69,47 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			// addresses, perhaps on one of them.
 			met = met || !problem.ours && (problem.code != 421 || w.group != "")
 		}
+		tries = append(tries, vainAt(t, problem))
 		if outweighs(problem, last) {
 			last = problem
 		}
 	}
+	w.tell(tries, last)
 	if last == nil {
 		f := finding(mail.Temporary(mail.NoRoute, "No mail exchanger of "+w.site+" has an address"))
 		last = &f
 	}
 	last.missed = !met && !last.aside && last.result == queue.TryLater && w.ctx.Err() == nil
 	return nil, last
+}
+
+// vain is an address at which nothing came of a connection, and why.
+type vain struct {
+	queue.Try
+	why *problem
+}
+
+func vainAt(t target, p *problem) vain {
+	try := queue.Try{At: mail.Micros(time.Now()), Host: t.host, Addr: t.addr, Reply: p.text}
+	if !p.ours {
+		try.Code, try.Reply = p.code, p.enhanced+" "+p.text
+	}
+	try.Reply = bounded(strings.Join(strings.Fields(try.Reply), " "), maxTryKept)
+	return vain{try, p}
+}
+
+const (
+	maxTryKept   = 200 // octets of a reply
+	maxTriesKept = 10
+)
+
+// tell keeps those for the message's history, but for the one that its outcome tells of.
+func (w *worker) tell(tries []vain, but *problem) {
+	for _, try := range tries {
+		if try.why != but && len(w.before) < maxTriesKept {
+			w.before = append(w.before, try.Try)
+		}
+	}
 }
 
 // outweighs tells which of two problems the message is told of: what may pass before what

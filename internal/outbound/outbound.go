@@ -159,6 +159,8 @@ type worker struct {
 	c    *client         // nil = none
 	hook *http.Transport // nil = none
 
+	before []queue.Try // addresses tried in vain for the message at hand
+
 	group string     // the pool of source addresses that the message at hand leaves by; empty = none
 	tried netip.Addr // of that pool: for the connection that was begun last
 
@@ -227,6 +229,7 @@ func (w *worker) usable() bool {
 // serve delivers one message to its recipients at this site.
 func (w *worker) serve(job *queue.Job) []queue.Outcome {
 	t := newTransaction(w, job)
+	w.before = nil
 	w.refresh()
 	w.set.demand = w.o.demand(w.set, w.site, w.provider)
 	if w.ctx.Err() != nil {

@@ -1,10 +1,14 @@
 package outbound_test
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -97,5 +101,32 @@ func TestHowMuchIsTried(t *testing.T) {
 	w.want(w.send("a@x.test"), "deferred 451 4.4.1 ours")
 	if n := len(strings.Fields(w.dials())); n != 10 {
 		t.Errorf("%d addresses tried: %s", n, w.dials())
+	}
+}
+
+// TestEarlierAddresses: an outcome tells of the addresses that were tried in vain before,
+// and not twice of the one that it is about.
+func TestEarlierAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t,
+		"x.test. 60 MX 10 gone.test.", "x.test. 60 MX 20 busy.test.", "x.test. 60 MX 30 good.test.",
+		"y.test. 60 MX 10 gone.test.", "y.test. 60 MX 20 busy.test.",
+		"gone.test. 60 A 10.0.0.1", "busy.test. 60 A 10.0.0.2", "good.test. 60 A 10.0.0.3")
+	w.route("10.0.0.2:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "421 4.3.2 too busy"}))
+	w.route("10.0.0.3:25", testkit.StartMX(t, testkit.MXOptions{}))
+	const gone, busy = "gone.test 10.0.0.1:25 0 connect to gone.test[10.0.0.1]:25: connection refused", "busy.test 10.0.0.2:25 421 4.3.2 too busy"
+	for to, want := range map[string][]string{"a@x.test": {gone, busy}, "a@y.test": {gone}} {
+		began := mail.Micros(time.Now())
+		o := w.send(to)[0]
+		var got []string
+		for _, b := range o.Before {
+			got = append(got, fmt.Sprint(b.Host, " ", b.Addr, " ", b.Code, " ", b.Reply))
+			if b.At < began || b.At > mail.Micros(time.Now()) {
+				t.Errorf("%s: a time of %d", to, b.At)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s, then %q: before that %q", to, o.Reply, got)
+		}
 	}
 }

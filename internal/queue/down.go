@@ -155,7 +155,7 @@ func (q *Queue) barred(s *site) bool {
 // that found it so. q.mu is held.
 func (q *Queue) share(s *site) {
 	o, now := s.down.finding, micros()
-	o.Shared, o.Also = true, nil
+	o.Shared, o.Also, o.Before = true, nil, nil
 	for l := s.ready.pop(); l != nil; l = s.ready.pop() {
 		q.outlive(l)
 		q.withdraw(l)

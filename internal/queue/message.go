@@ -150,11 +150,21 @@ type Outcome struct {
 	Warming        string // Delivered: the provider by whom it counts in the warm-up of Source; empty = it does not
 	Rule           string // what a rule of the operator's made of the reply, in words; empty = nothing
 	Started, Ended int64  // microseconds
+	Before         []Try  // the addresses that were tried in vain before
 	// Again is when the next attempt is wanted, after a TryLater; 0 = as Retry says.
 	Again time.Duration
 	// Also runs in the commit that records the outcome; its error undoes that
 	// outcome and makes it TryLater.
 	Also func(*db.Tx) error
+}
+
+// Try is one address at which an attempt got nowhere, before it went on to the next.
+type Try struct {
+	At    int64 // microseconds
+	Host  string
+	Addr  netip.AddrPort // not valid if there is none
+	Code  int            // of what the remote said; 0 = it said nothing
+	Reply string         // the remote's words, or our finding
 }
 
 // Report is an outcome in its context, for the observer.

@@ -84,8 +84,9 @@ type Detail struct {
 	Code       int      `json:"code,omitempty"`
 	Enhanced   string   `json:"enhanced,omitempty"`
 	Reply      string   `json:"reply,omitempty"`
-	Ours       bool     `json:"ours,omitempty"`  // Reply is our own finding
-	Class      string   `json:"class,omitempty"` // of a failure: see package classify
+	Ours       bool     `json:"ours,omitempty"`   // Reply is our own finding
+	Before     []string `json:"before,omitempty"` // what an attempt met at other addresses before: when, where, what
+	Class      string   `json:"class,omitempty"`  // of a failure: see package classify
 	Attempt    int      `json:"attempt,omitempty"`
 	Next       string   `json:"next,omitempty"`   // when the next attempt is due, or is allowed after a failed login, RFC 3339
 	Millis     int64    `json:"millis,omitempty"` // how long the attempt took

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/classify"
@@ -60,6 +61,9 @@ func attempted(r *queue.Report) (Event, bool) {
 			Attempt: r.Recipient.Attempts, Millis: (r.Ended - r.Started) / 1000, Reason: r.Rule,
 		},
 	}
+	for _, t := range r.Before {
+		e.Detail.Before = append(e.Detail.Before, tried(t))
+	}
 	if r.Shared {
 		e.Detail.Reason = "found by the attempt of another message for this destination"
 	}
@@ -83,6 +87,15 @@ func attempted(r *queue.Report) (Event, bool) {
 		e.Detail.Next = mail.FromMicros(r.Recipient.Next).Format(time.RFC3339)
 	}
 	return e, true
+}
+
+// tried is one address that an attempt met before, in words.
+func tried(t queue.Try) string {
+	text := mail.FromMicros(t.At).Format(time.RFC3339) + " "
+	if t.Code != 0 {
+		text += fmt.Sprintf("%s[%s]: %d ", t.Host, t.Addr.Addr(), t.Code)
+	}
+	return text + t.Reply
 }
 
 // Administered implements queue.Observer: kind is the name of an event.

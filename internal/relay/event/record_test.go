@@ -66,6 +66,10 @@ func TestRecorderAttempted(t *testing.T) {
 			h := newHistory(t)
 			report := attempt(t, h.ids.Next(), c.result)
 			report.Expired, report.Ours = c.expired, true
+			report.Before = []queue.Try{
+				{At: 5e6, Host: "mx1.elsewhere.test", Addr: report.Addr, Code: 554, Reply: "5.7.1 no"},
+				{At: 6e6, Host: "mx2.elsewhere.test", Reply: "connect to mx2.elsewhere.test: timed out"},
+			}
 			h.write(func(tx *db.Tx) error {
 				return h.recorder(nil).Attempted(tx, []queue.Report{report})
 			})
@@ -81,7 +85,8 @@ func TestRecorderAttempted(t *testing.T) {
 				Stream: "bulk", Recipient: "bob@elsewhere.test",
 				Detail: event.Detail{
 					Host: "mx.elsewhere.test", Peer: "192.0.2.1:25", Local: "192.0.2.9", TLS: "TLSv1.3", Code: 250, Enhanced: "2.0.0",
-					Reply: "Thanks", Ours: true, Class: c.class, Attempt: 2, Next: c.next, Millis: 12,
+					Before: []string{"1970-01-01T00:00:05Z mx1.elsewhere.test[192.0.2.1]: 554 5.7.1 no", "1970-01-01T00:00:06Z connect to mx2.elsewhere.test: timed out"},
+					Reply:  "Thanks", Ours: true, Class: c.class, Attempt: 2, Next: c.next, Millis: 12,
 				},
 			}}
 			if diff := cmp.Diff(want, got); diff != "" {
