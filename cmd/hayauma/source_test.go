@@ -24,10 +24,21 @@ func TestSource(t *testing.T) {
 	s.do("", "source", "add", "old", "127.0.0.61")
 	s.do("", "source", "add", "new", "127.0.0.62", "--ehlo", "new.one.test", "--weight", "3", "--warm-up")
 	explain("source  127.0.0.1 (no pool: the system chooses it)")
+	const old = "source  127.0.0.61 of pool old, weight 1\n"
 	s.do("", "source", "rule", "add", "new", "--tag", "bulk")
 	s.do("", "source", "rule", "add", "old", "--account", "alice@one.test")
+	explain(old, "--account", "alice@one.test")
+	explain(old, "--from", "alice@one.test")
+	explain(old, "--from", "<>", "--account", "alice@one.test")
+	explain("source  127.0.0.1 (no pool", "--from", "<>")
+	s.do("", "source", "rule", "add", "old", "--stream", "main")
+	explain(old)
+	s.do("", "source", "rule", "remove", "--stream", "main")
 	s.do("", "source", "rule", "add", "old", "--tenant", "main")
-	explain("source  127.0.0.61 of pool old, weight 1\n", "--account", "alice@one.test")
+	explain(old)
+	explain(old, "--from", "<>")
+	explain(old, "--from", "x@far.example")
+	s.fails("x y: not a valid mail address", "", "outbound", "explain", "x@far.test", "--from", "x y")
 	explain("source  127.0.0.62 of pool new, weight 3, as new.one.test; warm-up: day 1 of 3, 0 of 20 sent\n"+
 		"        127.0.0.61 of pool old, weight 1, for the overflow\n", "--tag", "bulk")
 	if got := squeezed(s.do("", "source", "rule", "list")); !strings.Contains(got, "tag bulk new account alice@one.test old") || !strings.Contains(got, "tenant main old") {

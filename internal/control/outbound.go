@@ -19,13 +19,14 @@ import (
 	"github.com/hayauma/hayauma/internal/queue/retry"
 	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/shaping"
+	"github.com/hayauma/hayauma/internal/source"
 )
 
 // Destination names an address or a domain, and whose mail it is about: rules for
 // routes ask for the sender, those for source addresses for the rest.
 type Destination struct {
 	Address string `json:"address"`
-	Sender  string `json:"sender,omitempty"`  // empty = somebody for whom no rule is
+	Sender  string `json:"sender,omitempty"`  // the reverse-path, <> for the null one; empty = somebody for whom no rule is
 	Account string `json:"account,omitempty"` // empty = nobody's
 	Stream  string `json:"stream,omitempty"`
 	Tag     string `json:"tag,omitempty"`
@@ -101,7 +102,10 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if err != nil {
 		return Explained{}, named(in.Address, err)
 	}
-	in.Sender = cmp.Or(in.Sender, in.Account)
+	by, err := s.correspondentOf(ctx, in)
+	if err != nil {
+		return Explained{}, err
+	}
 	out := Explained{Domain: d.ASCII}
 	if out.Local, err = s.Directory.IsLocal(ctx, d); err != nil || out.Local {
 		return out, err
@@ -114,42 +118,65 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 			return out, err
 		}
 	}
-	site, rule, err := s.chosen(ctx, in.Sender, d)
+	site, rule, err := s.chosen(ctx, by, d)
 	if err != nil {
 		return out, err
 	}
 	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site})
 	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, site), site)))
 	out.Route, out.Rule, out.Provider = &way, rule, &state
-	if out.Source, err = s.sourceRoute(ctx, in, state.Name, way); err != nil {
-		return Explained{}, err
-	}
+	out.Source = s.sourceRoute(ctx, by, state.Name, way)
 	if down, ok := s.Queue.Down(site); ok {
 		out.Down = &SiteDown{Domain: d.ASCII, Since: stamp(down.Since), Next: stamp(down.Until), Reply: down.Reply}
 	}
 	// What is asked of TLS stands with the route, whoever asks.
 	limits := slices.DeleteFunc(s.providerLimits(state.Name), func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
-	out.Limits, err = s.scheduled(ctx, in, d, append(limits, s.Retry()...))
+	out.Limits, err = s.scheduled(ctx, by, d, append(limits, s.Retry()...))
 	return out, err
 }
 
-// scheduled are limits with the waits and the lifetime of a schedule that is set for the mail.
-func (s *Service) scheduled(ctx context.Context, in Destination, to mail.Domain, limits []SiteLimit) ([]SiteLimit, error) {
-	m := retry.Mail{Tenant: account.MainTenant, Stream: cmp.Or(in.Stream, intake.StreamMain), To: to.ASCII}
-	if name := cmp.Or(in.Account, in.Sender); name != "" {
-		a, err := mail.ParseAddress(name)
-		if err != nil {
-			return nil, named(name, err)
-		}
-		acc, err := s.Directory.Find(ctx, a)
-		switch {
-		case err == nil:
-			m.Account, m.Tenant = acc.ID, acc.Tenant
-		case in.Account != "" || !errors.Is(err, account.ErrNoAccount):
-			return nil, named(name, err)
+// correspondent is whose mail is asked about, as rules see it.
+type correspondent struct {
+	from mail.Address // the reverse-path; null also if nobody was named
+	source.Sender
+}
+
+// correspondentOf is the one whose mail is asked about: an account, whoever has the sender's
+// address, or somebody of the main tenant.
+func (s *Service) correspondentOf(ctx context.Context, in Destination) (correspondent, error) {
+	by := correspondent{Sender: source.Sender{Tenant: account.MainTenant, Stream: cmp.Or(in.Stream, intake.StreamMain)}}
+	if in.Tag != "" {
+		by.Tags = []string{in.Tag}
+	}
+	if path := cmp.Or(in.Sender, in.Account); path != "" && path != "<>" {
+		var err error
+		if by.from, err = mail.ParseAddress(path); err != nil {
+			return by, named(path, err)
 		}
 	}
-	found := s.Schedules.For(m)
+	who := by.from
+	if in.Account != "" {
+		var err error
+		if who, err = mail.ParseAddress(in.Account); err != nil {
+			return by, named(in.Account, err)
+		}
+	}
+	if who.IsNull() {
+		return by, nil
+	}
+	acc, err := s.Directory.Find(ctx, who)
+	switch {
+	case err == nil:
+		by.Account, by.Tenant = acc.ID, acc.Tenant
+	case in.Account != "" || !errors.Is(err, account.ErrNoAccount):
+		return by, named(who.String(), err)
+	}
+	return by, nil
+}
+
+// scheduled are limits with the waits and the lifetime of a schedule that is set for the mail.
+func (s *Service) scheduled(ctx context.Context, by correspondent, to mail.Domain, limits []SiteLimit) ([]SiteLimit, error) {
+	found := s.Schedules.For(retry.Mail{Account: by.Account, Tenant: by.Tenant, Stream: by.Stream, To: to.ASCII})
 	tenants, err := s.Directory.Tenants(ctx)
 	if err != nil {
 		return nil, err

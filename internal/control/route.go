@@ -127,26 +127,13 @@ func (s *Service) ruleByName(ctx context.Context, r route.Rule) (route.Rule, err
 	return r, nil
 }
 
-// chosen is the site of mail from a sender, and the rule that says so, nil if none
-// does. The sender may be an account here, or anybody.
-func (s *Service) chosen(ctx context.Context, sender string, to mail.Domain) (site string, r *route.Rule, err error) {
+// chosen is the site of somebody's mail, and the rule that says so, nil if none does.
+func (s *Service) chosen(ctx context.Context, by correspondent, to mail.Domain) (site string, r *route.Rule, err error) {
 	relay, err := s.Directory.Relay(ctx, to)
 	if err != nil {
 		return "", nil, err
 	}
-	q := route.Question{To: to, Tenant: account.MainTenant, Relay: relay != nil}
-	if sender != "" {
-		a, err := mail.ParseAddress(sender)
-		if err != nil {
-			return "", nil, named(sender, err)
-		}
-		q.From = a.Domain
-		acc, err := s.Directory.Find(ctx, a)
-		if err != nil && !errors.Is(err, account.ErrNoAccount) {
-			return "", nil, err
-		}
-		q.Account = acc.ID
-	}
+	q := route.Question{To: to, From: by.from.Domain, Account: by.Account, Tenant: by.Tenant, Relay: relay != nil}
 	if found, ok := s.Routes.Choose(q); ok {
 		if found, err = s.ruleByName(ctx, found); err != nil {
 			return "", nil, err

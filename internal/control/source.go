@@ -149,35 +149,21 @@ func systemSource(ctx context.Context, to string) string {
 	return host
 }
 
-// sourceRoute tells from where mail of a sender goes to a provider.
-func (s *Service) sourceRoute(ctx context.Context, in Destination, provider string, way outbound.Route) (*SourceRoute, error) {
-	from := source.Sender{Stream: in.Stream}
-	if in.Tag != "" {
-		from.Tags = []string{in.Tag}
-	}
-	if in.Account != "" {
-		_, err := s.onAccount(in.Account, func(a mail.Address) error {
-			acc, err := s.Directory.Find(ctx, a)
-			from.Account, from.Tenant = acc.ID, acc.Tenant
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
+// sourceRoute tells from where somebody's mail goes to a provider.
+func (s *Service) sourceRoute(ctx context.Context, by correspondent, provider string, way outbound.Route) *SourceRoute {
 	r := new(SourceRoute)
 	if way.Pooled {
-		r.Pool = s.Sources.ForSender(from)
+		r.Pool = s.Sources.ForSender(by.Sender)
 	}
 	if r.Pool == "" {
 		if hosts := way.Hosts; len(hosts) > 0 && len(hosts[0].Addresses) > 0 {
 			r.System = systemSource(ctx, hosts[0].Addresses[0])
 		}
-		return r, nil
+		return r
 	}
 	r.Offers = s.Sources.Offers(r.Pool, provider)
 	if err := s.Sources.Ready(r.Pool, provider); err != nil {
 		r.Wait = err.Error()
 	}
-	return r, nil
+	return r
 }
