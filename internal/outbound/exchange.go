@@ -131,22 +131,30 @@ func (e *exchange) begun(reply smtp.Reply, err error) (stale bool) {
 	return false
 }
 
-// recipient takes the reply to a RCPT.
+// recipient takes the reply to a RCPT. A bare 552 behind others who were taken does not
+// tell which of its meanings it has: in a transaction that it begins it will.
 func (e *exchange) recipient(r queue.Recipient, reply smtp.Reply) {
 	switch {
 	case reply.Class() == 2:
 		e.accepted = append(e.accepted, r)
-	case len(e.accepted) > 0 && tooMany(reply):
+	case len(e.accepted) > 0 && (tooMany(reply) || reply.Code == 552 && reply.Enhanced == ""):
 		e.keep = append(e.keep, r)
 	default:
 		e.t.note(r, *e.judged(reply))
 	}
 }
 
-// tooMany tells whether a reply asks for another transaction (RFC 5321
-// §4.5.3.1.10).
+// tooMany tells whether a reply asks for another transaction. RFC 5321 §4.5.3.1.10: 552
+// is 452 from hosts that go by RFC 821. Its other meanings, a full mailbox and a message
+// that is too large, are final.
 func tooMany(r smtp.Reply) bool {
-	return r.Code == 452 && (r.Enhanced == "" || r.Enhanced == "4.5.3") || r.Code == 552 && r.Enhanced == "5.5.3"
+	switch {
+	case r.Code != 452 && r.Code != 552:
+		return false
+	case r.Enhanced == "4.5.3", r.Enhanced == "5.5.3":
+		return true
+	}
+	return r.Code == 452 && r.Enhanced == "" || strings.Contains(strings.ToLower(r.Text()), "too many recipients")
 }
 
 // judged is a reply to a command about the message: its class decides.

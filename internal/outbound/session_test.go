@@ -46,6 +46,8 @@ func TestReplies(t *testing.T) {
 			[]string{"deferred 421 4.3.2 theirs", "deferred 421 4.3.2 theirs"}},
 		{"RCPT lost", "a b", []testkit.MXRule{{Command: "RCPT", Contains: "b@", Drop: true}}, []string{"deferred 421 4.4.2 ours", "deferred 421 4.4.2 ours"}},
 		{"RCPT 552 with 5.5.3 first", "a", []testkit.MXRule{rule("RCPT", "", "552 5.5.3 many")}, []string{"deferred 552 5.5.3 theirs"}},
+		{"RCPT 552 without a word about how many", "a", []testkit.MXRule{rule("RCPT", "", "552 mailbox full")}, []string{"failed 552 theirs"}},
+		{"the dot 552", "a", []testkit.MXRule{rule("END", "", "552 too large")}, []string{"failed 552 theirs"}},
 		{"DATA 4xx", "a", []testkit.MXRule{rule("DATA", "", "451 4.3.0 x")}, []string{"deferred 451 4.3.0 theirs"}},
 		{"DATA 5xx", "a", []testkit.MXRule{rule("DATA", "", "554 5.6.0 x")}, []string{"failed 554 5.6.0 theirs"}},
 		{"DATA 250 makes no sense", "a", []testkit.MXRule{rule("DATA", "", "250 2.0.0 x")}, []string{"deferred 250 2.0.0 theirs"}},
@@ -221,10 +223,41 @@ func TestManyRecipients(t *testing.T) {
 
 func TestTooManyRecipientsForTheRemote(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct {
+		reply        string
+		want         []string // in the order in which they are known
+		transactions int
+	}{
+		{"452 4.5.3 too many", []string{good, good}, 2},
+		{"452 Too many recipients", []string{good, good}, 2},
+		{"452 4.3.1 out of space", []string{"deferred 452 4.3.1 theirs", good}, 1},
+		{"552 Too many recipients", []string{good, good}, 2}, // RFC 821, RFC 5321 §4.5.3.1.10
+		{"552 no more", []string{good, good}, 2},
+		{"552 5.5.3 no more", []string{good, good}, 2},
+		{"552 5.3.1 sorry, TOO MANY RECIPIENTS here", []string{good, good}, 2},
+		{"552 5.2.2 mailbox full", []string{"failed 552 5.2.2 theirs", good}, 1},
+		{"550 5.7.1 Too many recipients that do not exist", []string{"failed 550 5.7.1 theirs", good}, 1},
+	} {
+		t.Run(c.reply, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			m := w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Contains: "b@", Times: 1, Reply: c.reply})
+			w.want(w.send("a@x.test", "b@x.test"), c.want...)
+			if n := len(m.Messages()); n != c.transactions {
+				t.Errorf("%d transactions", n)
+			}
+		})
+	}
+}
+
+// TestFullMailboxEnds: a bare 552 to the first recipient means what it says, and the
+// others do not wait for it.
+func TestFullMailboxEnds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	m := w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Contains: "b@", Times: 1, Reply: "452 4.5.3 too many"})
-	w.want(w.send("a@x.test", "b@x.test"), good, good)
-	if n := len(m.Messages()); n != 2 {
+	m := w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Contains: "b@", Reply: "552 mailbox full"})
+	w.want(w.send("a@x.test", "b@x.test", "c@x.test"), good, good, "failed 552 theirs")
+	if n := len(m.Messages()); n != 1 {
 		t.Errorf("%d transactions", n)
 	}
 }
