@@ -87,6 +87,9 @@ func (s *Store) choose(pool, provider string, family func(netip.Addr) bool) (Add
 			found.any = true
 			if b, ok := s.broken[a.Addr]; ok && now.Before(b.until) {
 				found.broken = append(found.broken, a.Addr.String()+": "+b.why)
+				if found.repaired.IsZero() || b.until.Before(found.repaired) {
+					found.repaired = b.until
+				}
 				continue
 			}
 			if left, most := s.left(st, a, provider, now); left <= 0 {
@@ -115,24 +118,33 @@ func pick(able []*Address, n int) *Address {
 
 // missing is why no address was found.
 type missing struct {
-	any    bool
-	broken []string
-	spent  int // messages that were allowed today
+	any      bool
+	broken   []string
+	repaired time.Time // when the first of the broken ones may be tried again
+	spent    int       // messages that were allowed today
 }
 
+// none says why no address was found. Where some have spent their day and others are
+// broken, the first that may come back counts.
 func (s *Store) none(m missing, pool, provider string, now time.Time) *None {
-	switch {
-	case !m.any:
+	if !m.any {
 		return &None{Fault: mail.Temporary(mail.NoRoute, "The pool "+pool+" has no source address for this connection")}
-	case m.spent > 0:
-		opens := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-		// Who waits does not come back all at the same moment.
-		return &None{Wait: opens.Sub(now) + time.Duration(s.o.Below(spreadOver))*time.Second, Fault: mail.Temporary(mail.Congestion, fmt.Sprintf(
-			"The source addresses of the pool %s have sent what their warm-up allows to %s today: %d; more at %s UTC",
-			pool, provider, m.spent, opens.Format("2006-01-02 15:04")))}
 	}
-	return &None{Wait: brokenFor, Fault: mail.Temporary(mail.NoRoute,
-		"No source address of the pool "+pool+" can be used on this machine: "+strings.Join(m.broken, "; "))}
+	broken := strings.Join(m.broken, "; ")
+	if m.spent == 0 {
+		return &None{Wait: m.repaired.Sub(now), Fault: mail.Temporary(mail.NoRoute,
+			"No source address of the pool "+pool+" can be used on this machine: "+broken)}
+	}
+	opens := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+	why := fmt.Sprintf("The source addresses of the pool %s have sent what their warm-up allows to %s today: %d; more at %s UTC",
+		pool, provider, m.spent, opens.Format("2006-01-02 15:04"))
+	// Who waits does not come back all at the same moment.
+	wait := opens.Sub(now) + time.Duration(s.o.Below(spreadOver))*time.Second
+	if len(m.broken) > 0 {
+		why += "; others cannot be used on this machine: " + broken
+		wait = min(wait, m.repaired.Sub(now))
+	}
+	return &None{Wait: wait, Fault: mail.Temporary(mail.Congestion, why)}
 }
 
 // Broken takes an address out for a while that this machine does not have.

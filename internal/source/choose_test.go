@@ -121,6 +121,39 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// TestBrokenAndSpent: while one address has sent what its day allows and the other is
+// broken, mail waits for the first that may come back, and is told both.
+func TestBrokenAndSpent(t *testing.T) {
+	t.Parallel()
+	const (
+		spent  = "The source addresses of the pool p have sent what their warm-up allows to google.com today: 1; more at 2026-03-11 00:00 UTC"
+		broken = "; others cannot be used on this machine: 192.0.2.12: cannot assign requested address"
+	)
+	for _, c := range []struct {
+		name   string
+		clock  time.Duration // behind 08:00
+		repair time.Duration // behind the fault
+		want   string
+		wait   time.Duration
+	}{
+		{"at once", 0, 0, spent + broken, 5 * time.Minute},
+		{"two minutes later", 0, 2 * time.Minute, spent + broken, 3 * time.Minute},
+		{"just before midnight", 16*time.Hour - time.Minute, 0, spent + broken, time.Minute},
+	} {
+		w := newWorld(t)
+		w.pass(c.clock)
+		w.pool(source.Pool{Name: "p", WarmUp: []int{1, 2}}, source.Addition{Address: "192.0.2.11", WarmUp: true}, source.Addition{Address: "192.0.2.12"})
+		w.send("192.0.2.11", 1)
+		w.Broken(netip.MustParseAddr("192.0.2.12"), "cannot assign requested address")
+		w.pass(c.repair)
+		err := w.Ready("p", google)
+		none, ok := errors.AsType[*source.None](err)
+		if !ok || none.Wait != c.wait || none.Fault.Public != c.want {
+			t.Errorf("%s: %v\n%+v", c.name, err, none)
+		}
+	}
+}
+
 // TestRefused: what makes no sense is not set.
 func TestRefused(t *testing.T) {
 	t.Parallel()
