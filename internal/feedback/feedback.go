@@ -43,9 +43,10 @@ const (
 
 // How it is known which message a report is about.
 const (
-	byPath      = "report"                // its return path proves it
-	byEnvID     = "report, by ENVID"      // the ENVID that we gave the message proves it, and it came to its sender
-	byMessageID = "report, by Message-ID" // who got the message could have made it up
+	byPath      = "report"                 // its return path proves it
+	byNamedPath = "report, by return path" // a complaint holds the return path, which only those know who got the message
+	byEnvID     = "report, by ENVID"       // the ENVID that we gave the message proves it, and it came to its sender
+	byMessageID = "report, by Message-ID"  // who got the message could have made it up
 )
 
 // Resolve implements intake.Reports: a return path leads to the sender of its
@@ -85,14 +86,12 @@ func (d *Desk) Hear(ctx context.Context, a intake.Arrival) (intake.Heard, error)
 	if err != nil {
 		return intake.Heard{}, err
 	}
-	if len(a.To) == 1 {
-		token, ok, err := d.o.Paths.Read(ctx, a.To[0])
-		if err != nil {
-			return intake.Heard{}, err
-		}
-		if ok {
-			return d.inTurn(ctx, token.Message, func() (intake.Heard, error) { return d.proven(ctx, token, n, a.ID) })
-		}
+	token, source, err := d.path(ctx, n, a)
+	if err != nil {
+		return intake.Heard{}, err
+	}
+	if source != "" {
+		return d.inTurn(ctx, token.Message, func() (intake.Heard, error) { return d.proven(ctx, token, n, a.ID, source) })
 	}
 	message, ok, err := d.enveloped(ctx, n, a)
 	if err != nil {
@@ -102,6 +101,25 @@ func (d *Desk) Hear(ctx context.Context, a intake.Arrival) (intake.Heard, error)
 		return d.inTurn(ctx, message, func() (intake.Heard, error) { return d.noted(ctx, message, n, a.ID, byEnvID) })
 	}
 	return d.likely(ctx, n, a)
+}
+
+// path finds the return path that proves which message a report is about, and tells how
+// it is known; "" = there is none. It need not be to whom the report came: a complaint
+// comes to the mailbox that the feedback loop was given, and names it. Who knows it could
+// write to it as well.
+func (d *Desk) path(ctx context.Context, n news, a intake.Arrival) (token returnpath.Token, source string, err error) {
+	ok := false
+	if len(a.To) == 1 {
+		if token, ok, err = d.o.Paths.Read(ctx, a.To[0]); err != nil || ok {
+			return token, byPath, err
+		}
+	}
+	for _, path := range n.paths {
+		if token, ok, err = d.o.Paths.Read(ctx, path); err != nil || ok {
+			return token, byNamedPath, err
+		}
+	}
+	return token, "", nil
 }
 
 // enveloped finds the message whose ENVID a report repeats. Only hosts that took the
@@ -126,8 +144,8 @@ func (d *Desk) enveloped(ctx context.Context, n news, a intake.Arrival) (mail.ID
 	return id, ok, nil
 }
 
-// proven notes what came to a return path.
-func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, report mail.ID) (intake.Heard, error) {
+// proven notes what came to a return path, or names one.
+func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, report mail.ID, source string) (intake.Heard, error) {
 	m, err := d.about(ctx, token.Message)
 	if errors.Is(err, event.ErrNoMessage) {
 		return intake.Heard{}, nil
@@ -150,7 +168,7 @@ func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, repor
 		if to == "" && len(i.names) > 0 {
 			i.detail.Reason += " (of " + i.names[0] + ")"
 		}
-		if e, fresh := m.note(i, to, byPath, report); fresh || !n.form {
+		if e, fresh := m.note(i, to, source, report); fresh || !n.form {
 			heard.Events = append(heard.Events, e)
 		}
 	}

@@ -243,6 +243,62 @@ func TestComplaint(t *testing.T) {
 		`reported y@elsewhere.test 0 "not-spam" report, by Message-ID`)
 }
 
+// loop is a complaint as a feedback loop sends it to the mailbox that it was given: who
+// complains is hidden, and so is the Message-ID.
+func loop(fields, original string) string {
+	text := strings.Replace(complaint("abuse", ""), "Version: 1\r\n", "Version: 1\r\n"+fields, 1)
+	return strings.Replace(text, "Message-ID: <lunch@hayauma.test>\r\n", original, 1)
+}
+
+// TestComplaintToLoop: one to the mailbox of a feedback loop is matched by the return path
+// that it holds, as one to the path is, and goes to that mailbox.
+func TestComplaintToLoop(t *testing.T) {
+	t.Parallel()
+	const (
+		x  = `complained x@elsewhere.test 0 "abuse" report, by return path`
+		of = "Original-Rcpt-To: <y@elsewhere.test>\r\n"
+	)
+	for _, c := range []struct {
+		name             string
+		mode             returnpath.Mode
+		fields, original string // PATH is that to x
+		want             []string
+	}{
+		{"Original-Mail-From", returnpath.VERP, "Original-Mail-From: <PATH>\r\n", "", []string{x}},
+		{"without brackets", returnpath.VERP, "Original-Mail-From: PATH\r\n", "", []string{x}},
+		{"Return-Path", returnpath.VERP, "", "Return-Path: <PATH>\r\n", []string{x}},
+		{"below that of a forwarder", returnpath.VERP, "Original-Mail-From: <f@far.test>\r\n", "Return-Path: <f@far.test>\r\nReturn-Path: <PATH>\r\n", []string{x}},
+		{"one path of the message", returnpath.Unique, "Original-Mail-From: <PATH>\r\nOriginal-Rcpt-To: <x@elsewhere.test>\r\n", "", []string{x}},
+		{"nobody is named", returnpath.Unique, "Original-Mail-From: <PATH>\r\n", "", []string{`complained 0 "abuse" report, by return path`}},
+		{"another than the path is for", returnpath.VERP, "Original-Mail-From: <PATH>\r\n" + of, "", []string{x}},
+		{"forged: the mark", returnpath.VERP, "Original-Mail-From: <MARK>\r\n", "Return-Path: <MARK>\r\n", nil},
+		{"forged: the proof", returnpath.VERP, "Original-Mail-From: <BAD>\r\n" + of, "Return-Path: <BAD>\r\n", nil},
+		{"another domain", returnpath.VERP, "Original-Mail-From: <LOCAL@far.test>\r\n", "", nil},
+		{"beyond what is read", returnpath.VERP, "", strings.Repeat("Return-Path: <f@far.test>\r\n", 10) + "Return-Path: <PATH>\r\n", nil},
+		{"no path", returnpath.VERP, "Original-Mail-From: <>\r\n", "Return-Path:\r\nReturn-Path: (\r\n", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, returnpath.Settings{Mode: c.mode})
+			w.Account("loop@hayauma.test", 0)
+			id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+			path := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+			bad := []byte(path.Local)
+			bad[len(bad)-1] ^= 1
+			other := w.path(id, "alice@hayauma.test", "y@elsewhere.test")
+			mark := path.Local[:len(path.Local)-16] + other.Local[len(other.Local)-16:]
+			fill := strings.NewReplacer("PATH", path.String(), "LOCAL", path.Local, "BAD", string(bad)+"@hayauma.test", "MARK", mark+"@hayauma.test").Replace
+			for range 2 { // what it says again is not noted again
+				w.comes("fbl@far.test", w.Address("loop@hayauma.test"), loop(fill(c.fields), fill(c.original)))
+			}
+			w.want(id, 0, c.want...)
+			if got := w.Inbox("loop@hayauma.test"); len(got) != 2 {
+				t.Errorf("the mailbox of the loop has %d", len(got))
+			}
+		})
+	}
+}
+
 // TestToTheSender: where mail leaves under its sender's address, reports are
 // delivered like other mail, and noted if it is certain what they are about.
 func TestToTheSender(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/wire/arf"
 	"github.com/hayauma/hayauma/internal/wire/dsn"
@@ -18,7 +19,8 @@ type news struct {
 	more     int    // beyond items
 	reply    string // of a message without a form
 	original mime.Header
-	envelope string // the ENVID that it repeats
+	envelope string         // the ENVID that it repeats
+	paths    []mail.Address // a complaint's words on the reverse-path under which the message came
 }
 
 // item is what it says of one recipient.
@@ -50,7 +52,7 @@ func complained(r *arf.Report) news {
 	if r.Complains() {
 		i.kind = event.Complained
 	}
-	n := news{form: true, original: r.Original, envelope: r.EnvelopeID}
+	n := news{form: true, original: r.Original, envelope: r.EnvelopeID, paths: pathsOf(r)}
 	for _, to := range r.RcptTo {
 		one := i
 		one.names = []string{to}
@@ -61,6 +63,28 @@ func complained(r *arf.Report) news {
 	}
 	n.cut()
 	return n
+}
+
+// maxPaths bounds the reverse-paths that are tried of one complaint.
+const maxPaths = 5
+
+// pathsOf are the reverse-paths that a complaint names: its own word (RFC 5965 §3.2), and
+// what the hosts wrote that delivered the message.
+func pathsOf(r *arf.Report) []mail.Address {
+	texts := []string{r.MailFrom}
+	for f := range r.Original.All() {
+		if f.Is("Return-Path") && len(texts) < maxPaths {
+			_, path := dsn.Typed(dsn.Value(f))
+			texts = append(texts, path)
+		}
+	}
+	var out []mail.Address
+	for _, text := range texts {
+		if a, err := mail.ParseAddress(text); err == nil && len(text) <= maxName {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // returned is what a delivery report says.
