@@ -128,7 +128,8 @@ func (d *Directory) Accounts(ctx context.Context) ([]Account, error) {
 	return out, err
 }
 
-// SetPassword gives an account a new password; the old one ends at once.
+// SetPassword gives an account a new password; the old one ends at once, and what is
+// logged in by it.
 func (d *Directory) SetPassword(ctx context.Context, addr mail.Address, password string) error {
 	if err := checkPassword(password); err != nil {
 		return err

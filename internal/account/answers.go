@@ -12,6 +12,7 @@ const (
 	maxLeads   = 20000 // accounts and forwards of all answers together
 	maxNames   = 10000
 	maxDomains = 10000
+	maxLogins  = 20000
 )
 
 // maxList is of how many domains of ours all are remembered, so that any other name is
@@ -44,6 +45,7 @@ type answers struct {
 	names   map[string]*answer // by the key of an address found elsewhere: tagged, caught or nowhere
 	domains map[string]standing
 	list    int // unread, whole or long
+	logins  map[stood]struct{}
 }
 
 // clear forgets everything: something changed.
@@ -51,7 +53,7 @@ func (c *answers) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	c.domains, c.list = map[string]standing{}, unread
+	c.domains, c.list, c.logins = map[string]standing{}, unread, map[stood]struct{}{}
 	c.forget()
 }
 
@@ -107,4 +109,25 @@ func (c *answers) keep(version uint64, key, found string, a *answer) {
 		}
 		c.names[key] = a
 	}
+}
+
+// stands tells whether a login is known to count, and the version to give to keepLogin.
+func (c *answers) stands(l stood) (known bool, version uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known = c.logins[l]
+	return known, c.version
+}
+
+// keepLogin remembers that a login counts, unless something changed since version.
+func (c *answers) keepLogin(version uint64, l stood) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version {
+		return
+	}
+	if len(c.logins) >= maxLogins {
+		clear(c.logins)
+	}
+	c.logins[l] = struct{}{}
 }

@@ -49,6 +49,7 @@ type AppPassword struct {
 	UsedFrom string         `json:"used_from,omitempty"`
 
 	verifier sasl.Verifier
+	by       credential
 }
 
 // Errors of app passwords.
@@ -142,13 +143,13 @@ func (d *Directory) AppPasswords(ctx context.Context, addr mail.Address) (list [
 	return list, err
 }
 
-// RevokeAppPassword ends one by its name, at once.
+// RevokeAppPassword ends one by its name, at once, and what is logged in by it.
 func (d *Directory) RevokeAppPassword(ctx context.Context, addr mail.Address, name string) error {
 	acc, err := d.Find(ctx, addr)
 	if err != nil {
 		return err
 	}
-	return d.o.DB.Write(ctx, func(tx *db.Tx) error {
+	return d.change(ctx, func(tx *db.Tx) error {
 		return deleted(ErrNoAppPassword)(tx.Exec(sqlRevoke, acc.ID, name))
 	})
 }
@@ -169,7 +170,7 @@ func appPasswords(tx *db.Tx, account mail.ID) ([]AppPassword, error) {
 		if p.verifier, err = sasl.ParseVerifier(verifier); err != nil {
 			return fmt.Errorf("app password %s: %w", p.ID, err)
 		}
-		p.verifier.ID = int64(p.ID)
+		p.verifier.ID, p.by = int64(p.ID), credential{app: p.ID, expires: p.Expires}
 		for s := range strings.SplitSeq(scopes, " ") {
 			p.Scopes = append(p.Scopes, Scope(s))
 		}

@@ -64,8 +64,8 @@ func scram(t *testing.T, gate *account.Gate, a account.Attempt, b sasl.Binding) 
 			return err
 		}
 		if done {
-			if x.Account().Address.String() != taro {
-				t.Errorf("logged in as %v", x.Account())
+			if x.Login().Address.String() != taro {
+				t.Errorf("logged in as %v", x.Login())
 			}
 			return nil
 		}

@@ -2,10 +2,12 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/db"
@@ -34,8 +36,8 @@ func TestAnswersAreBounded(t *testing.T) {
 		for _, a := range c.found {
 			leads += a.weight()
 		}
-		if leads != c.leads || leads > maxLeads || len(c.names) > maxNames || len(c.domains) > maxDomains {
-			t.Fatalf("%s: %d leads, counted %d, %d names, %d domains", what, leads, c.leads, len(c.names), len(c.domains))
+		if leads != c.leads || leads > maxLeads || len(c.names) > maxNames || len(c.domains) > maxDomains || len(c.logins) > maxLogins {
+			t.Fatalf("%s: %d leads, counted %d, %d names, %d domains, %d logins", what, leads, c.leads, len(c.names), len(c.domains), len(c.logins))
 		}
 	}
 	unknown := &answer{target: Target{Kind: Unknown}}
@@ -45,6 +47,8 @@ func TestAnswersAreBounded(t *testing.T) {
 		c.keep(c.version, fmt.Sprintf("group+%d@e.test", i), "group@e.test", group)
 		c.keep(c.version, fmt.Sprintf("random%d@e.test", i), "", unknown)
 		c.keepDomain(c.version, fmt.Sprintf("d%d.test", i), standing{})
+		c.keepLogin(c.version, stood{account: mail.ID(i)})
+		c.keepLogin(c.version, stood{account: mail.ID(i + maxLogins)})
 	}
 	check("names")
 	if a, _ := c.lookup("group@e.test"); a != group || len(c.found) != 1 {
@@ -72,6 +76,10 @@ func TestASlowReaderLeavesNothingStale(t *testing.T) {
 	c.keep(version, "x@e.test", "x@e.test", &answer{})
 	c.keep(version, "y@e.test", "", &answer{})
 	c.keepDomain(version, "e.test", standing{local: true})
+	c.keepLogin(version, stood{account: 1})
+	if known, _ := c.stands(stood{account: 1}); known {
+		t.Error("a login that may have ended is kept")
+	}
 	c.keepList(version, map[string]standing{"e.test": {local: true}})
 	if len(c.found)+len(c.names)+len(c.domains)+c.leads != 0 {
 		t.Errorf("%+v", &c)
@@ -139,5 +147,46 @@ func TestStrangersAreNotAskedFor(t *testing.T) {
 	}
 	if n := reads(); n != 2 {
 		t.Errorf("%d reads for two domains", n)
+	}
+}
+
+// A session that sends a lot reads nothing to know whether its login stands, and an app
+// password ends at its time though nobody says so.
+func TestStandsAsksMemory(t *testing.T) {
+	t.Parallel()
+	store := &counted{DB: dbtest.New(t, Schema(), ban.Schema())}
+	d := New(Options{
+		DB: store, IDs: mail.NewIDs(1, 0), Logger: slog.New(slog.DiscardHandler),
+		DefaultQuota: func() int64 { return 0 }, Created: func(*db.Tx, Account) error { return nil },
+	})
+	gate := NewGate(GateOptions{Directory: d, Logger: slog.New(slog.DiscardHandler)})
+	ours, _ := mail.ParseDomain("e.test")
+	if err := d.AddDomain(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	acc, err := d.AddAccount(t.Context(), mail.Address{Local: "taro", Domain: ours}, "umi to yama")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.AddAppPassword(t.Context(), acc.Address, AppPassword{Name: "phone", Scopes: Scopes(), Expires: mail.Micros(time.Now().Add(time.Hour))}); err != nil {
+		t.Fatal(err)
+	}
+	apps, err := d.AppPasswords(t.Context(), acc.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Login{acc, apps[0].by}
+	before := store.reads.Load()
+	for range 100 {
+		if err := gate.Stands(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := store.reads.Load() - before; n != 1 {
+		t.Errorf("100 messages read the database %d times", n)
+	}
+	l.by.expires = mail.Micros(time.Now())
+	if err := gate.Stands(t.Context(), l); !errors.Is(err, ErrEnded) {
+		t.Errorf("past its time: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ type Exchange struct {
 	g        *Gate
 	a        Attempt
 	dialogue sasl.Dialogue
-	acc      Account // whom SCRAM is about, or who has logged in
+	acc      Login // whom SCRAM is about, or who has logged in
 	known    bool
 	able     []AppPassword
 }
@@ -64,10 +64,10 @@ func loginKey(name string) string {
 func (x *Exchange) verifiers(ctx context.Context, user string) ([]sasl.Verifier, error) {
 	d := x.g.o.Directory
 	var err error
-	if x.acc, x.known, err = d.find(ctx, user); err != nil || !x.known {
+	if x.acc.Account, x.known, err = d.find(ctx, user); err != nil || !x.known {
 		return nil, err
 	}
-	if x.able, err = d.verifiers(ctx, x.acc); err != nil {
+	if x.able, err = d.verifiers(ctx, x.acc.Account); err != nil {
 		return nil, err
 	}
 	out := make([]sasl.Verifier, len(x.able))
@@ -120,6 +120,7 @@ func (x *Exchange) credentials(done bool, err error) (sasl.Credentials, bool) {
 func (x *Exchange) proven(ctx context.Context, p sasl.Proven) error {
 	for _, able := range x.able {
 		if int64(able.ID) == p.ID {
+			x.acc.by = able.by
 			return x.g.o.Directory.use(ctx, able, x.a.Door, x.a.Peer)
 		}
 	}
@@ -132,5 +133,5 @@ func (g *Gate) Named(ctx context.Context, login string) (acc Account, ok bool, e
 	return g.o.Directory.find(ctx, login)
 }
 
-// Account is who has logged in, once Next said done.
-func (x *Exchange) Account() Account { return x.acc }
+// Login is who has logged in, once Next said done.
+func (x *Exchange) Login() Login { return x.acc }

@@ -69,20 +69,20 @@ type Attempt struct {
 	Certificates []*x509.Certificate
 }
 
-// Login returns the account. *TooManyFailures and ErrCredentials are for the
+// Login returns the account with what it logged in by. *TooManyFailures and ErrCredentials are for the
 // peer; any other error is temporary. An attempt counts from its beginning, so
 // that many at once are no more guesses than one after the other.
-func (g *Gate) Login(ctx context.Context, a Attempt) (Account, error) {
+func (g *Gate) Login(ctx context.Context, a Attempt) (Login, error) {
 	end, err := g.begin(ctx, a, a.User)
 	if err != nil {
-		return Account{}, err
+		return Login{}, err
 	}
 	acc, err := g.authenticate(ctx, a)
 	end(ctx, true, err)
 	return acc, err
 }
 
-func (g *Gate) authenticate(ctx context.Context, a Attempt) (Account, error) {
+func (g *Gate) authenticate(ctx context.Context, a Attempt) (Login, error) {
 	var unusable error // as an app password
 	if generated(a.Password) {
 		acc, err := g.o.Directory.authenticateApp(ctx, a)

@@ -200,7 +200,7 @@ var sqlLogin = db.SQL("SELECT password FROM account WHERE key = ?")
 // Authenticate returns the account that a login name and password belong to.
 // ErrCredentials says that they do not match, in the same time whether there
 // is such a user or not. Any other error is temporary.
-func (d *Directory) Authenticate(ctx context.Context, name, password string) (Account, error) {
+func (d *Directory) Authenticate(ctx context.Context, name, password string) (Login, error) {
 	encoded, acc := d.login.decoy, Account{}
 	addr, err := mail.ParseAddress(name)
 	if err == nil {
@@ -213,7 +213,7 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (Ac
 			return tx.Row(sqlLogin, []any{addr.Key()}, &encoded)
 		})
 		if err != nil {
-			return Account{}, err
+			return Login{}, err
 		}
 	}
 	if len(password) > maxPassword {
@@ -222,10 +222,10 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (Ac
 	}
 	ok, err := d.login.check(ctx, encoded, password)
 	if err != nil {
-		return Account{}, err
+		return Login{}, err
 	}
 	if !ok || acc.ID == 0 {
-		return Account{}, ErrCredentials
+		return Login{}, ErrCredentials
 	}
-	return acc, nil
+	return Login{acc, ownPassword(encoded)}, nil
 }

@@ -20,7 +20,7 @@ import (
 const mainIterations = 600_000
 
 var (
-	sqlScram    = db.SQL("SELECT scram FROM account WHERE id = ?")
+	sqlScram    = db.SQL("SELECT scram, password FROM account WHERE id = ?")
 	sqlSetScram = db.SQL("UPDATE account SET scram = ? WHERE key = ?")
 	sqlSecret   = db.SQL("SELECT secret FROM account_secret WHERE id = 1")
 )
@@ -46,8 +46,8 @@ func (d *Directory) SetVerifier(ctx context.Context, addr mail.Address, password
 func (d *Directory) verifiers(ctx context.Context, acc Account) (list []AppPassword, err error) {
 	err = d.o.DB.Read(ctx, func(tx *db.Tx) error {
 		list = nil
-		var own string
-		if err := tx.Row(sqlScram, []any{acc.ID}, &own); err != nil {
+		var own, encoded string
+		if err := tx.Row(sqlScram, []any{acc.ID}, &own, &encoded); err != nil {
 			return err
 		}
 		apps, err := appPasswords(tx, acc.ID)
@@ -59,7 +59,7 @@ func (d *Directory) verifiers(ctx context.Context, acc Account) (list []AppPassw
 			if err != nil {
 				return fmt.Errorf("account %s: %w", acc.ID, err)
 			}
-			list = append(list, AppPassword{Scopes: Scopes(), verifier: v})
+			list = append(list, AppPassword{Scopes: Scopes(), verifier: v, by: ownPassword(encoded)})
 		}
 		list = append(list, apps...)
 		return nil
@@ -89,15 +89,15 @@ const generatedLen = 26 // of rand.Text
 
 // authenticateApp is Authenticate for an app password. It takes the same time
 // for users who have none, or who do not exist.
-func (d *Directory) authenticateApp(ctx context.Context, a Attempt) (Account, error) {
+func (d *Directory) authenticateApp(ctx context.Context, a Attempt) (Login, error) {
 	acc, ok, err := d.find(ctx, a.User)
 	if err != nil {
-		return acc, err
+		return Login{}, err
 	}
 	var apps []AppPassword
 	if ok {
 		if apps, err = d.verifiers(ctx, acc); err != nil {
-			return acc, err
+			return Login{}, err
 		}
 	}
 	if len(apps) == 0 {
@@ -105,9 +105,9 @@ func (d *Directory) authenticateApp(ctx context.Context, a Attempt) (Account, er
 	}
 	found, err := d.login.among(ctx, apps, a.Password)
 	if err != nil || found == nil {
-		return Account{}, errors.Join(err, notFound(found))
+		return Login{}, errors.Join(err, notFound(found))
 	}
-	return acc, d.use(ctx, *found, a.Door, a.Peer)
+	return Login{acc, found.by}, d.use(ctx, *found, a.Door, a.Peer)
 }
 
 func notFound(p *AppPassword) error {

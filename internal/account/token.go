@@ -32,7 +32,7 @@ func (x *Exchange) tokens(ctx context.Context, s *sasl.Server) {
 		if !known || said.User != "" && loginKey(said.User) != acc.Address.Key() {
 			return "", sasl.ErrCredentials
 		}
-		x.acc = acc
+		x.acc = Login{Account: acc}
 		return acc.Address.String(), nil
 	}
 }
@@ -50,7 +50,7 @@ func (x *Exchange) certificate(ctx context.Context, s *sasl.Server) {
 			return
 		}
 		if known {
-			x.acc, s.Identity = acc, acc.Address.String()
+			x.acc, s.Identity = Login{Account: acc}, acc.Address.String()
 			return
 		}
 	}

@@ -29,7 +29,7 @@ func run(t *testing.T, g *account.Gate, a account.Attempt, mechanism string, ans
 			return 0, said, err
 		}
 		if done {
-			return x.Account().ID, said, nil
+			return x.Login().ID, said, nil
 		}
 		said = append(said, string(challenge))
 	}

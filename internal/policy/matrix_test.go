@@ -153,11 +153,9 @@ func TestMailWithoutADirectory(t *testing.T) {
 		Directory:     account.New(account.Options{DB: away{s.DB}, IDs: s.IDs}),
 		RelayNetworks: networks,
 	})
-	o := mail.Origin{Door: mail.DoorSubmission, Account: alice.ID}
-	for _, from := range []mail.Address{{}, s.Address("bob@hayauma.test")} {
-		if got := words(p.Mail(t.Context(), o, mail.Envelope{From: from})); got != "451 4.3.0" {
-			t.Errorf("<%s> while the store is away: %s", from, got)
-		}
+	o := mail.Origin{Door: mail.DoorSubmission, Account: alice.ID, Login: alice.Address}
+	if got := words(p.Mail(t.Context(), o, mail.Envelope{From: s.Address("bob@hayauma.test")})); got != "451 4.3.0" {
+		t.Errorf("while the store is away: %s", got)
 	}
 }
 

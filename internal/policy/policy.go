@@ -4,7 +4,6 @@ package policy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -39,27 +38,20 @@ func New(o Options) *Policy { return &Policy{o: o} }
 
 // Mail decides on the sender: on the submission ports it must belong to the
 // login (RFC 6409 §6.1). The null path is for every login: read receipts use
-// it. A login ends with its account, whatever session still runs.
+// it. Whether the login still stands was asked before.
 func (p *Policy) Mail(ctx context.Context, o mail.Origin, env mail.Envelope) *mail.Fault {
 	if o.Account == 0 {
 		return p.stranger(ctx, o, env)
 	}
-	acc, err := p.o.Directory.Get(ctx, o.Account)
-	if errors.Is(err, account.ErrNoAccount) {
-		return mail.Final(mail.NotAuthorized, "The account that you are logged in as was removed")
-	}
-	if err != nil {
-		return mail.AsFault(err)
-	}
 	if env.From.IsNull() {
 		return nil
 	}
-	may, err := p.o.Directory.MaySendAs(ctx, acc, env.From)
+	may, err := p.o.Directory.MaySendAs(ctx, account.Account{ID: o.Account, Address: o.Login}, env.From)
 	if err != nil {
 		return mail.AsFault(err)
 	}
 	if !may {
-		return mail.Final(mail.NotAuthorized, fmt.Sprintf("You are logged in as %s, which may not send as this address", acc.Address.ASCII()))
+		return mail.Final(mail.NotAuthorized, fmt.Sprintf("You are logged in as %s, which may not send as this address", o.Login.ASCII()))
 	}
 	return nil
 }

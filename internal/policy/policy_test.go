@@ -19,10 +19,6 @@ func TestSenders(t *testing.T) {
 	s.Alias("team@hayauma.test", "alice@hayauma.test", "bob@hayauma.test")
 	s.Account("owner@catch.hayauma.test", 0)
 	s.Alias("*@catch.hayauma.test", "bob@hayauma.test")
-	gone := s.Account("gone@hayauma.test", 0)
-	if err := s.Directory.RemoveAccount(t.Context(), gone.Address); err != nil {
-		t.Fatal(err)
-	}
 	nobody := account.Account{}
 	tests := []struct {
 		who  account.Account
@@ -33,7 +29,7 @@ func TestSenders(t *testing.T) {
 		{alice, "", 0}, {alice, "alice@hayauma.test", 0}, {alice, "ALICE@Hayauma.Test", 0}, {alice, "alice+tag@hayauma.test", 0},
 		{alice, "team@hayauma.test", 0}, {bob, "team@hayauma.test", 0}, {bob, "anything@catch.hayauma.test", 0},
 		{alice, "bob@hayauma.test", 550}, {alice, "anything@catch.hayauma.test", 550}, {alice, "alice@elsewhere.test", 550},
-		{alice, "nobody@hayauma.test", 550}, {gone, "gone@hayauma.test", 550}, {gone, "", 550},
+		{alice, "nobody@hayauma.test", 550},
 	}
 	for _, test := range tests {
 		env := mail.Envelope{}
@@ -41,7 +37,7 @@ func TestSenders(t *testing.T) {
 			env.From = s.Address(test.from)
 		}
 		code := 0
-		if fault := s.Policy.Mail(t.Context(), mail.Origin{Door: mail.DoorSubmission, Account: test.who.ID}, env); fault != nil {
+		if fault := s.Policy.Mail(t.Context(), mail.Origin{Door: mail.DoorSubmission, Account: test.who.ID, Login: test.who.Address}, env); fault != nil {
 			code = fault.Code()
 		}
 		if code != test.want {

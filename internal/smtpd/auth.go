@@ -53,7 +53,7 @@ func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []b
 		return s.loginRefused(err)
 	}
 	if done {
-		s.account = x.Account()
+		s.account = x.Login()
 		s.log.Info("logged in", "account", s.account.Address.String())
 		return ok(235, "2.7.0", "Logged in")
 	}
@@ -71,6 +71,26 @@ func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []b
 		}
 		return s.challenge(ctx, x, answer)
 	}}
+}
+
+// ended tells whether the login of a session has ended while it ran, and the reply to
+// that. The session ends with its password: the client is to log in with another one, and
+// not to take the message for refused.
+func (s *session) ended(ctx context.Context) (reply, bool) {
+	if s.account.ID == 0 {
+		return reply{}, false
+	}
+	err := s.srv.o.Gate.Stands(ctx, s.account)
+	switch {
+	case err == nil:
+		return reply{}, false
+	case errors.Is(err, account.ErrEnded):
+		s.log.Info("login ended", "account", s.account.Address.String(), "reason", err.Error())
+		return hangUp(account.LoginEnded), true
+	case errors.Is(err, account.ErrNoAccount):
+		return s.refused("sender", mail.Final(mail.NotAuthorized, "The account that you are logged in as was removed")), true
+	}
+	return s.refused("sender", mail.AsFault(err)), true
 }
 
 func saslFault(err error) reply {

@@ -23,6 +23,9 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	if fault != nil {
 		return refuse(fault)
 	}
+	if r, ended := s.ended(ctx); ended {
+		return r
+	}
 	s.undoable(&env)
 	o := s.origin(env)
 	if fault := s.srv.o.Policy.Mail(ctx, o, env); fault != nil {

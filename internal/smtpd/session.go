@@ -37,7 +37,7 @@ type session struct {
 	tls       string         // empty = cleartext
 	helo      string         // as the peer named itself, empty = not yet
 	extended  bool           // EHLO or LHLO, not HELO
-	account   account.Account
+	account   account.Login
 	junk      int       // commands since the last accepted message that brought none nearer
 	overshoot int       // recipients beyond what a message may have, since then
 	fruit     time.Time // when the last content was read, or the session began

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
@@ -183,18 +184,50 @@ func TestCleartextLoginWhereAllowed(t *testing.T) {
 	c.deliver("alice@hayauma.test", "Subject: a\r\n\r\nx\r\n", "bob@hayauma.test")
 }
 
-// An account that is removed while its session lives can send no more.
-func TestAccountRemovedDuringItsSession(t *testing.T) {
+// A session sends no more once its account is removed, its app password revoked or its
+// own password changed. What others do, or to others, is nothing to it.
+func TestLoginEndsDuringItsSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, stack.Options{})
-	c := r.open("3")
-	c.say("EHLO a", "250")
-	c.say("AUTH PLAIN "+plainAlice, "235")
-	if err := r.Directory.RemoveAccount(t.Context(), r.Address("alice@hayauma.test")); err != nil {
-		t.Fatal(err)
+	ctx, alice := t.Context(), r.Address("alice@hayauma.test")
+	done := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	c.send("MAIL FROM:<alice@hayauma.test>\r\n")
-	if got, err := c.reply(); err != nil || !strings.HasPrefix(got, "4") && !strings.HasPrefix(got, "5") {
-		t.Errorf("MAIL of a removed account: %q, %v", got, err)
+	open := func(auth string) *client {
+		c := r.open("3")
+		c.say("EHLO a", "250")
+		c.say("AUTH PLAIN "+auth, "235")
+		c.deliver(alice.String(), "Subject: a\r\n\r\nx\r\n", "bob@hayauma.test")
+		return c
 	}
+	appPassword := func(name string) string {
+		password, err := r.Directory.AddAppPassword(ctx, alice, account.AppPassword{Name: name, Scopes: account.Scopes()})
+		done(err)
+		return base64.StdEncoding.EncodeToString([]byte("\x00" + alice.String() + "\x00" + password))
+	}
+	const mail = "MAIL FROM:<alice@hayauma.test>"
+	over := func(c *client) {
+		t.Helper()
+		c.send(mail + "\r\nRCPT TO:<bob@hayauma.test>\r\n")
+		c.expect("421 4.7.0 The password that you logged in with was changed or revoked, or has expired: log in again")
+		c.expectEnd()
+	}
+	own, phone, pad := open(plainAlice), open(appPassword("phone")), open(appPassword("pad"))
+	phone.say(mail, "250")
+	done(r.Directory.RevokeAppPassword(ctx, alice, "phone"))
+	phone.say("RCPT TO:<bob@hayauma.test>", "250") // what is under way goes on
+	phone.say("RSET", "250")
+	over(phone)
+	done(r.Directory.SetPassword(ctx, r.Address("bob@hayauma.test"), "another horse"))
+	own.say(mail, "250")
+	own.say("RSET", "250")
+	done(r.Directory.SetPassword(ctx, alice, "another horse"))
+	over(own)
+	pad.say(mail, "250")
+	pad.say("RSET", "250")
+	done(r.Directory.RemoveAccount(ctx, alice))
+	pad.say(mail, "550 5.7.1 The account that you are logged in as was removed")
 }

@@ -35,6 +35,6 @@ func (s *session) upgrade(ctx context.Context) reply {
 		s.log.Warn("plaintext behind STARTTLS was thrown away", "octets", dropped)
 	}
 	s.drop()
-	s.helo, s.extended, s.account = "", false, account.Account{}
+	s.helo, s.extended, s.account = "", false, account.Login{}
 	return reply{}
 }

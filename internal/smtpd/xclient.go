@@ -38,7 +38,7 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 	if err != nil {
 		return badAttribute(xclientAttributes)
 	}
-	peer, c, acc := s.peer, s.claims, account.Account{}
+	peer, c, acc := s.peer, s.claims, account.Login{}
 	for _, a := range attributes {
 		switch a.Name {
 		case "ADDR":
@@ -78,18 +78,18 @@ func badAttribute(known string) reply {
 }
 
 // claimed is the account of a login that the front has checked.
-func (s *session) claimed(ctx context.Context, login string) (account.Account, error) {
+func (s *session) claimed(ctx context.Context, login string) (account.Login, error) {
 	if login == "" {
-		return account.Account{}, nil
+		return account.Login{}, nil
 	}
 	acc, ok, err := s.srv.o.Gate.Named(ctx, login)
 	switch {
 	case err != nil:
-		return acc, mail.AsFault(err)
+		return account.Login{}, mail.AsFault(err)
 	case !ok || s.door != mail.DoorSubmission:
-		return acc, mail.Final(mail.AuthCredentials, "There is no such login here")
+		return account.Login{}, mail.Final(mail.AuthCredentials, "There is no such login here")
 	}
-	return acc, nil
+	return account.Login{Account: acc}, nil
 }
 
 // xforward serves XFORWARD: what a filter in front of us knows of the client, for

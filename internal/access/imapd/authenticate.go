@@ -31,7 +31,7 @@ func authenticate(ctx context.Context, s *session, req imap.Authenticate) reply 
 		case err != nil:
 			return s.loginRefused(err)
 		case done:
-			return s.loggedIn(ctx, exchange.Account())
+			return s.loggedIn(ctx, exchange.Login())
 		}
 		s.enc.Continue(sasl.Encode(challenge))
 		line, err := s.dec.ReadLine()

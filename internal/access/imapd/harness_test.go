@@ -35,20 +35,21 @@ const (
 
 // world is a server over a real store with one account.
 type world struct {
-	t       testing.TB
-	db      db.DB
-	bodies  *pack.Store
-	boxes   *mailbox.Store
-	account account.Account
-	ca      *testkit.CA
-	tls     *tls.Config
-	server  *imapd.Server
-	set     atomic.Pointer[imapd.Settings]
-	quota   atomic.Int64 // octets, 0 = none
-	log     lockedBuffer
-	ctx     context.Context
-	stop    context.CancelFunc
-	wg      sync.WaitGroup
+	t         testing.TB
+	db        db.DB
+	bodies    *pack.Store
+	boxes     *mailbox.Store
+	account   account.Account
+	directory *account.Directory
+	ca        *testkit.CA
+	tls       *tls.Config
+	server    *imapd.Server
+	set       atomic.Pointer[imapd.Settings]
+	quota     atomic.Int64 // octets, 0 = none
+	log       lockedBuffer
+	ctx       context.Context
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
 }
 
 // lockedBuffer is a log that many may write.
@@ -84,7 +85,7 @@ func newWorld(t testing.TB) *world {
 		DB: w.db, Blobs: bodies, IDs: ids, Logger: logger,
 		Quota: func(context.Context, mail.ID) (int64, error) { return w.quota.Load(), nil },
 	})
-	directory := account.New(account.Options{
+	w.directory = account.New(account.Options{
 		DB: w.db, IDs: ids, Logger: logger,
 		Postmaster:   func() mail.Address { return mail.Address{} },
 		DefaultQuota: func() int64 { return 0 },
@@ -93,8 +94,8 @@ func newWorld(t testing.TB) *world {
 	})
 	addr, err := mail.ParseAddress(login)
 	w.must(err)
-	w.must(directory.AddDomain(t.Context(), addr.Domain))
-	w.account, err = directory.AddAccount(t.Context(), addr, password)
+	w.must(w.directory.AddDomain(t.Context(), addr.Domain))
+	w.account, err = w.directory.AddAccount(t.Context(), addr, password)
 	w.must(err)
 
 	w.ca = testkit.NewCA(t)
@@ -102,7 +103,7 @@ func newWorld(t testing.TB) *world {
 	w.set.Store(&imapd.Settings{Hostname: "mx.example.test", MessageSize: 1 << 20, AllowCleartext: true, Errors: 5})
 	w.server = imapd.New(imapd.Options{
 		Mailboxes: w.boxes, IDs: ids, TLS: w.tls, Logger: logger,
-		Gate:     account.NewGate(account.GateOptions{Directory: directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
+		Gate:     account.NewGate(account.GateOptions{Directory: w.directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
 		Settings: func() imapd.Settings { return *w.set.Load() },
 		Metrics:  imapd.NewMetrics(prometheus.NewRegistry()),
 	})

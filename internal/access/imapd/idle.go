@@ -25,6 +25,9 @@ func idle(ctx context.Context, s *session, _ imap.Idle) reply {
 		}()
 	}
 	for {
+		if r, _ := s.ended(ctx); r.close {
+			return r
+		}
 		if s.sel != nil {
 			switch err := s.tell(ctx, true); {
 			case errors.Is(err, mailbox.ErrNoMailbox):

@@ -21,6 +21,22 @@ func wantBye(t *testing.T, what, said string) {
 	}
 }
 
+// A session reads nothing more where its password has ended, and hears of nothing.
+func TestLoginEndsDuringItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	reading, idling := w.enter("INBOX"), w.enter("INBOX")
+	idling.send("i IDLE\r\n")
+	if got := idling.line(); got != "+ idling" {
+		t.Fatal(got)
+	}
+	w.must(w.directory.SetPassword(t.Context(), w.account.Address, "slower than a snail"))
+	w.keep("INBOX", []byte("Subject: x\r\n\r\nx\r\n"), 0)
+	wantBye(t, "in IDLE, when mail comes", idling.ends())
+	reading.send("a FETCH 1 BODY[]\r\n")
+	wantBye(t, "between commands", reading.ends())
+}
+
 func TestShutdownEndsSessionsWithBye(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -38,7 +38,7 @@ func unsafeLogin() reply {
 	return no(imap.CodePrivacy, "Use STARTTLS before you send a password")
 }
 
-func (s *session) loggedIn(ctx context.Context, acc account.Account) reply {
+func (s *session) loggedIn(ctx context.Context, acc account.Login) reply {
 	s.account = acc
 	s.log.Info("logged in", "account", acc.Address.String())
 	return reply{result: imap.OK, code: imap.CodeCapability(s.capabilities(ctx)...), text: "Logged in"}
@@ -59,4 +59,21 @@ func (s *session) loginRefused(err error) reply {
 	}
 	s.log.Error("login could not be checked", "error", err)
 	return no(imap.CodeUnavailable, "Logins cannot be checked right now, try again later")
+}
+
+// ended tells whether the login of a session has ended while it ran, and the reply to
+// that.
+func (s *session) ended(ctx context.Context) (reply, bool) {
+	if s.account.ID == 0 {
+		return reply{}, false
+	}
+	err := s.srv.o.Gate.Stands(ctx, s.account)
+	switch {
+	case err == nil:
+		return reply{}, false
+	case errors.Is(err, account.ErrEnded), errors.Is(err, account.ErrNoAccount):
+		s.log.Info("login ended", "account", s.account.Address.String(), "reason", err.Error())
+		return hangUp(account.LoginEnded), true
+	}
+	return s.failed("login", err), true
 }

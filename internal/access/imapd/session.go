@@ -33,9 +33,9 @@ type session struct {
 
 	peer     netip.AddrPort
 	tls      bool
-	account  account.Account // zero before login
-	failures int             // senseless commands and failed logins in a row
-	sel      *selected       // nil while no mailbox is selected
+	account  account.Login // zero before login
+	failures int           // senseless commands and failed logins in a row
+	sel      *selected     // nil while no mailbox is selected
 }
 
 // selected is SELECT to the next SELECT, CLOSE or UNSELECT.
@@ -162,13 +162,17 @@ func (s *session) answer(ctx context.Context, cmd imap.Command, err error) (repl
 		return unknown(), nil
 	}
 	r, fits := s.unmet(row.states)
+	// A command that has begun is finished, whatever ctx says.
+	ctx = context.WithoutCancel(ctx)
+	if ended, over := s.ended(ctx); fits && over {
+		r, fits = ended, false
+	}
 	if fits {
-		// A command that has begun is finished, whatever ctx says.
-		r = row.run(context.WithoutCancel(ctx), s, cmd)
+		r = row.run(ctx, s, cmd)
 		if r.lost != nil {
 			return reply{}, r.lost
 		}
-		r = s.news(context.WithoutCancel(ctx), row.news, r)
+		r = s.news(ctx, row.news, r)
 	}
 	s.srv.o.Metrics.answered(cmd.Name, r.result)
 	return r, nil

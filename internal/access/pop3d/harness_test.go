@@ -36,6 +36,7 @@ type world struct {
 	db        *failingDB
 	mailboxes *mailbox.Store
 	account   account.Account
+	directory *account.Directory
 	server    *Server
 	ca        *testkit.CA
 	sessions  sync.WaitGroup
@@ -78,7 +79,7 @@ func newWorld(t testing.TB, set Settings) *world {
 	w.must(err)
 	t.Cleanup(func() { w.must(packs.Close()) })
 	w.mailboxes = mailbox.New(mailbox.Options{DB: w.db, Blobs: blob.Store(packs), IDs: ids})
-	directory := account.New(account.Options{
+	w.directory = account.New(account.Options{
 		DB: w.db, IDs: ids, Logger: logger,
 		Postmaster:   func() mail.Address { return mail.Address{} },
 		DefaultQuota: func() int64 { return 0 },
@@ -87,12 +88,12 @@ func newWorld(t testing.TB, set Settings) *world {
 	})
 	addr, err := mail.ParseAddress(login)
 	w.must(err)
-	w.must(directory.AddDomain(t.Context(), addr.Domain))
-	w.account, err = directory.AddAccount(t.Context(), addr, password)
+	w.must(w.directory.AddDomain(t.Context(), addr.Domain))
+	w.account, err = w.directory.AddAccount(t.Context(), addr, password)
 	w.must(err)
 	w.server = New(Options{
 		Mailboxes: w.mailboxes, IDs: ids, Logger: logger, TLS: w.ca.ServerConfig(t, "mx.hayauma.test"),
-		Gate:     account.NewGate(account.GateOptions{Directory: directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
+		Gate:     account.NewGate(account.GateOptions{Directory: w.directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
 		Settings: func() Settings { return set },
 		Metrics:  NewMetrics(prometheus.NewRegistry()),
 	})

@@ -113,7 +113,7 @@ func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []b
 	case err != nil:
 		return s.loginRefused(err)
 	case done:
-		return s.open(ctx, x.Account())
+		return s.open(ctx, x.Login())
 	}
 	return reply{status: "+", text: sasl.Encode(challenge), then: func(ctx context.Context) reply {
 		line, err := s.readLine(pop3.MaxAnswer)
@@ -159,7 +159,7 @@ func (s *session) loginRefused(err error) reply {
 
 // open goes over to the TRANSACTION state: it locks the maildrop and takes its
 // picture.
-func (s *session) open(ctx context.Context, acc account.Account) reply {
+func (s *session) open(ctx context.Context, acc account.Login) reply {
 	if !s.srv.lock(acc.ID) {
 		return refuse(codeInUse, "Another session has the mailbox open")
 	}
@@ -172,6 +172,26 @@ func (s *session) open(ctx context.Context, acc account.Account) reply {
 	s.drop = drop
 	s.log.Info("logged in", "account", acc.Address.String(), "messages", len(drop.items))
 	return ok("Logged in")
+}
+
+// ended tells whether the login of a session has ended while it ran, and the reply to
+// that: what it marked stays.
+func (s *session) ended(ctx context.Context) (reply, bool) {
+	if s.drop == nil {
+		return reply{}, false
+	}
+	err := s.srv.o.Gate.Stands(ctx, s.drop.account)
+	switch {
+	case err == nil:
+		return reply{}, false
+	case errors.Is(err, account.ErrEnded), errors.Is(err, account.ErrNoAccount):
+		s.log.Info("login ended", "account", s.drop.account.Address.String(), "reason", err.Error())
+		r := refuse(codeAuth, account.LoginEnded) // RFC 3206 §4
+		r.close = true
+		return r, true
+	}
+	s.log.Error("login could not be checked", "error", err)
+	return refuse(codeTemporary, "Logins cannot be checked right now, try again later"), true
 }
 
 // stls serves STLS (RFC 2595 §4).

@@ -13,7 +13,7 @@ import (
 
 // maildrop is an INBOX as it was at the login (RFC 1939 §4).
 type maildrop struct {
-	account account.Account
+	account account.Login
 	store   *mailbox.Store
 	view    *mailbox.View // read-only: what \Recent means is for IMAP
 	items   []item        // message n is items[n-1]
@@ -42,7 +42,7 @@ func (i item) unique() string {
 	return i.message.String()
 }
 
-func openMaildrop(ctx context.Context, store *mailbox.Store, acc account.Account) (*maildrop, error) {
+func openMaildrop(ctx context.Context, store *mailbox.Store, acc account.Login) (*maildrop, error) {
 	view, err := store.Select(ctx, acc.ID, mailbox.Inbox, true)
 	if err != nil {
 		return nil, err

@@ -141,6 +141,9 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 	if r, misplaced := s.unmet(row, cmd.Arg); misplaced {
 		return r, nil
 	}
+	if r, ended := s.ended(ctx); ended {
+		return r, nil
+	}
 	return row.run(ctx, s, cmd.Arg), nil
 }
 

@@ -95,6 +95,21 @@ func TestNothingIsDeletedWithoutQuit(t *testing.T) {
 	}
 }
 
+// What a session marked stays where its password has ended.
+func TestLoginEndsDuringItsSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, settings())
+	w.append(letters()...)
+	c := w.session(t.Context())
+	c.do("DELE 1", "+OK")
+	w.must(w.directory.SetPassword(t.Context(), w.account.Address, "kawa to mori"))
+	c.do("QUIT", "-ERR [AUTH] The password that you logged in with was changed or revoked, or has expired: log in again")
+	c.wantEnd()
+	if n := w.count(); n != len(letters()) {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
 func TestDeletionThatFailsIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, settings())
