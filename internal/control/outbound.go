@@ -264,6 +264,9 @@ func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteL
 		if err := s.Shaping.Change(ctx, name, change); err != nil {
 			return nil, err
 		}
+		if err := s.Queue.Reshaped(ctx); err != nil {
+			return nil, fmt.Errorf("the limits hold, but what waited under those before may go on waiting: 'hayauma queue retry --provider %s' has it tried: %w", name, err)
+		}
 	}
 	limits := s.providerLimits(name)
 	if _, ok := route.OfSite(name); ok { // which no rule is about, for everyone either

@@ -253,6 +253,9 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 		if r.NotBefore > mail.Micros(time.Now()) {
 			return "its time has not come"
 		}
+		if r.Next > mail.Micros(time.Now()) {
+			return cmp.Or(waits, rested)
+		}
 		return cmp.Or(waits, l.turn(busy))
 	case queue.Leased:
 		why := "an attempt is under way"
@@ -284,7 +287,10 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 	return ""
 }
 
-const itsTurn = "its turn comes"
+const (
+	itsTurn = "its turn comes"
+	rested  = "it was not to be tried when its turn came"
+)
 
 // turn tells what somebody waits for who is due.
 func (l *look) turn(busy string) string {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/hayauma/hayauma/internal/shaping"
@@ -49,7 +50,13 @@ func (s *Service) replyAdd(ctx context.Context, in shaping.Rule) (shaping.Rule, 
 }
 
 func (s *Service) replyRemove(ctx context.Context, in ReplyRule) (Empty, error) {
-	return Empty{}, s.Shaping.RemoveRule(ctx, in.ID)
+	if err := s.Shaping.RemoveRule(ctx, in.ID); err != nil {
+		return Empty{}, err
+	}
+	if err := s.Queue.Reshaped(ctx); err != nil {
+		return Empty{}, fmt.Errorf("the rule is removed, but what waited for its end may go on waiting: 'hayauma queue retry --state queued' has it tried: %w", err)
+	}
+	return Empty{}, nil
 }
 
 // replyList tells of all rules of the operator, or of all that one provider's replies

@@ -36,6 +36,8 @@ func TestWhy(t *testing.T) {
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: later, Site: "busy.test"}, "a temporary failure"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, Site: "down.test"}, "it is down"},
 		{queue.Message{}, queue.Recipient{State: queue.Queued, Site: "down.test"}, "it is down"},
+		{queue.Message{}, queue.Recipient{State: queue.Queued, Next: later, Site: "down.test"}, "it is down"},
+		{queue.Message{}, queue.Recipient{State: queue.Queued, Next: later}, "it was not to be tried when its turn came"},
 		{queue.Message{}, queue.Recipient{State: queue.Queued, NotBefore: later, Site: "down.test"}, "its time has not come"},
 		{queue.Message{}, queue.Recipient{State: queue.Held, Site: "down.test"}, "held until it is released"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: later, NotBefore: later}, "a temporary failure"},

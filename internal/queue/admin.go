@@ -17,15 +17,26 @@ type verb struct {
 	heldBy Holder // only what he keeps on hold, 0 = whoever does
 	wish   wish   // what it leaves on leased ones, 0 = nothing
 	unwish bool   // takes a wish to hold back from leased ones
+	retry  bool   // for those that rest before an attempt too, and for the providers that pause
 	event  string
 	now    int64
 	dry    bool // nothing is changed
 }
 
-// Retry makes deferred recipients due now. Like all verbs it returns how many
-// recipients it touched; those under way or on hold are not among them.
+// Retry makes recipients due now that are deferred, or rest before an attempt since
+// nothing went to their provider. A pause that the provider asked for ends; a rate holds.
+// Like all verbs it returns how many recipients it touched; those under way or on hold are
+// not among them.
 func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
-	return q.administer(ctx, f, verb{to: Queued, from: Deferred})
+	return q.administer(ctx, f, verb{to: Queued, from: Deferred, retry: true})
+}
+
+// Reshaped makes due what rests before an attempt: limits or rules have changed. What may
+// still not go rests again, as long as is right now.
+func (q *Queue) Reshaped(ctx context.Context) error {
+	_, err := q.administer(ctx, Filter{All: true, State: Queued}, verb{to: Queued, from: Queued})
+	signal(q.wake) // for what rests in memory
+	return err
 }
 
 // Hold keeps recipients from being tried. One that is under way is held with
@@ -162,6 +173,9 @@ func (v verb) reaches(r Recipient) bool {
 	if r.State == Held && v.to == Held {
 		return v.holder == HeldByHand && r.Holder == HeldWithAccount
 	}
+	if r.State == Queued && v.to == Queued { // by no arrow
+		return (v.retry || v.from == Queued) && r.Next > v.now && r.NotBefore <= v.now
+	}
 	return may(r.State, v.to, v.by) && (v.from == 0 || v.from == r.State) && (v.heldBy == 0 || v.heldBy == r.Holder)
 }
 
@@ -229,6 +243,9 @@ func (q *Queue) moved(v verb, sites map[string]bool) {
 		defer q.mu.Unlock()
 		for name := range sites {
 			q.askNow(name)
+			if v.retry {
+				q.unpause(name)
+			}
 		}
 		q.due(v.now)
 	}

@@ -62,12 +62,12 @@ func (q *Queue) widened(p *provider) {
 
 // over tells of the end of what a provider had asked for.
 func (q *Queue) over(p *provider, now int64) {
-	if p.paused && p.rest <= now {
-		p.paused = false
+	if p.paused && !p.pause.holds(now) {
+		p.paused, p.pause = false, demand{} // the number of a rule may be given again
 		q.changed(Change{Kind: Resumed, Provider: p.name})
 	}
-	if p.slowed && p.braked <= now {
-		p.slowed = false
+	if p.slowed && !p.brake.holds(now) {
+		p.slowed, p.brake = false, demand{}
 		q.changed(Change{Kind: Eased, Provider: p.name})
 	}
 }

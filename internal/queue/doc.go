@@ -49,6 +49,9 @@
 // Hold makes the operator the holder of a recipient that is held with its account,
 // without an arrow of its own: the release of the account leaves it.
 //
+// Retry, and a change of limits or rules, make due what is queued and rests since nothing
+// went to its provider, without an arrow: it stays queued. Nothing goes before NotBefore.
+//
 // Reroute changes where a recipient goes without an arrow of its own: one that is
 // deferred is queued, as by retry, one on hold stays so, and a leased one is left to its
 // attempt.

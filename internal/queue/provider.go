@@ -29,7 +29,19 @@ type Advice struct {
 	Limits Limits        // else what holds meanwhile; its zeros change nothing
 	Why    string        // in words
 	Fewer  bool          // the host bears fewer connections than it has
+	// Stands tells whether the rule behind it is still there; nil = nobody can take it
+	// back. It is called with the queue's lock held.
+	Stands func() bool
 }
+
+// demand is advice that is heeded, until a time in microseconds.
+type demand struct {
+	Advice
+	until int64
+}
+
+// holds tells whether it is neither over nor taken back.
+func (d *demand) holds(now int64) bool { return d.until > now && (d.Stands == nil || d.Stands()) }
 
 // provider is who takes the mail of one or many sites: they share what it bears.
 type provider struct {
@@ -42,13 +54,12 @@ type provider struct {
 	narrow  int64   // microseconds: when the width shrank last; what began before tells nothing new
 	credit  float64 // messages that may go at once under its rate
 	filled  int64   // microseconds: when credit was counted
-	rest    int64   // microseconds: nothing goes before
-	why     string  // what it rests for
-	brake   Limits  // what holds besides until braked
-	braked  int64   // microseconds
+	spent   bool    // credit is used up: nothing goes before it is whole again
+	pause   demand  // nothing goes to it
+	brake   demand  // less goes to it
 	before  float64 // the width before it shrank; 0 = it has not, or is as wide again
-	paused  bool    // it rests because of a reply, which was told
-	slowed  bool    // the same of braked
+	paused  bool    // of its pause was told, and not of the end
+	slowed  bool    // the same of its brake
 	used    int64   // microseconds: when a worker last began or ended
 }
 
@@ -125,11 +136,11 @@ func (q *Queue) traffic(name string) Traffic {
 		return out
 	}
 	out.Active, out.Width = p.active, q.width(p)
-	if p.rest > micros() {
-		out.Rest, out.Why = mail.FromMicros(p.rest), p.why
+	if p.brake.holds(micros()) {
+		out.Less, out.Why = mail.FromMicros(p.brake.until), p.brake.Why
 	}
-	if p.braked > micros() {
-		out.Less, out.Why = mail.FromMicros(p.braked), p.why
+	if until, why := q.rest(p); until > 0 {
+		out.Rest, out.Why = mail.FromMicros(until), why
 	}
 	return out
 }
@@ -142,10 +153,11 @@ func (q *Queue) limits(name string) Limits {
 	if l.Connections <= 0 {
 		l.Connections = max(q.o.Settings().PerSite, 1)
 	}
-	if p := q.providers[name]; p != nil && p.braked > micros() {
-		l.Connections = min(l.Connections, cmp.Or(p.brake.Connections, l.Connections))
-		if p.brake.Rate > 0 {
-			l.Rate, l.Per = p.brake.Rate, p.brake.Per
+	if p := q.providers[name]; p != nil && p.brake.holds(micros()) {
+		less := p.brake.Limits
+		l.Connections = min(l.Connections, cmp.Or(less.Connections, l.Connections))
+		if less.Rate > 0 {
+			l.Rate, l.Per = less.Rate, less.Per
 		}
 	}
 	if l.Per <= 0 {
@@ -279,8 +291,8 @@ func (w *worker) leave() {
 // admit puts as many of the sites that wait for a provider in line as it has room
 // for. q.mu is held.
 func (q *Queue) admit(p *provider) {
-	if rest := time.Duration(p.rest-micros()) * time.Microsecond; rest > 0 {
-		if rest > longRest {
+	if until, _ := q.rest(p); until > 0 {
+		if rest := time.Duration(until-micros()) * time.Microsecond; rest > longRest {
 			for _, s := range p.waiting {
 				s.outside = false
 				q.postpone(s, rest)
@@ -302,10 +314,11 @@ func (q *Queue) admit(p *provider) {
 // waits for it. q.mu is held.
 func (q *Queue) admits(p *provider, s *site) bool {
 	s.at(p)
-	if p.active < q.width(p) && p.rest <= micros() {
+	until, _ := q.rest(p)
+	if until == 0 && p.active < q.width(p) {
 		return true
 	}
-	if rest := time.Duration(p.rest-micros()) * time.Microsecond; rest > longRest {
+	if rest := time.Duration(until-micros()) * time.Microsecond; until > 0 && rest > longRest {
 		q.postpone(s, rest)
 		return false
 	}
@@ -350,34 +363,58 @@ func (w *worker) surplus() bool {
 	return n > w.q.width(w.p)
 }
 
+// pace is how many seconds a message takes under a rate, and how many may go at once.
+func (l *Limits) pace() (each, most float64) {
+	each = l.Per.Seconds() / float64(l.Rate)
+	return each, max(burst.Seconds()/each, 1)
+}
+
+// rest tells until when nothing goes to a provider, and why; 0 = it does not rest. It is
+// reckoned each time, by the limits and rules of now. q.mu is held.
+func (q *Queue) rest(p *provider) (until int64, why string) {
+	now := micros()
+	if p.pause.holds(now) {
+		until, why = p.pause.until, p.pause.Why
+	}
+	if !p.spent {
+		return until, why
+	}
+	l := q.limits(p.name)
+	if l.Rate <= 0 {
+		return until, why
+	}
+	each, most := l.pace()
+	if whole := p.filled + int64(math.Ceil((most-p.credit)*each*1e6)); whole > max(now, until) {
+		return whole, fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
+	}
+	return until, why
+}
+
 // spend takes one message from a provider's rate; false if it has to rest first.
 // q.mu is held.
 func (q *Queue) spend(p *provider) bool {
-	now := micros()
-	if p.rest > now {
+	if until, _ := q.rest(p); until > 0 {
 		return false
 	}
 	l := q.limits(p.name)
 	if l.Rate <= 0 {
-		p.filled = 0
+		p.filled, p.spent = 0, false
 		return true
 	}
-	each := l.Per.Seconds() / float64(l.Rate) // seconds a message
-	most := max(burst.Seconds()/each, 1)
+	now := micros()
+	each, most := l.pace()
 	if p.filled == 0 {
 		p.credit = most
 	} else {
 		p.credit = min(p.credit+float64(now-p.filled)/1e6/each, most)
 	}
 	p.filled = now
-	if p.credit >= 1 {
-		p.credit--
-		return true
+	if p.spent = p.credit < 1; p.spent {
+		signal(q.wake)
+		return false
 	}
-	p.rest = now + int64(math.Ceil((most-p.credit)*each*1e6))
-	p.why = fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
-	signal(q.wake)
-	return false
+	p.credit--
+	return true
 }
 
 // adapt learns from the outcomes of one job how much the provider bears: one more
@@ -436,17 +473,25 @@ func (w *worker) heed(a Advice) {
 	q, p := w.q, w.p
 	end := micros() + a.For.Microseconds()
 	if a.Pause {
-		p.rest, p.why = max(p.rest, end), a.Why
+		if end > p.pause.until || !p.pause.holds(micros()) {
+			p.pause = demand{a, end}
+		}
 		p.paused = true
-		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.rest) + ": " + a.Why})
+		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.pause.until) + ": " + a.Why})
 		q.admit(p)
 	} else {
-		p.brake, p.braked, p.why = a.Limits, end, a.Why
+		p.brake = demand{a, end}
 		p.slowed = true
-		p.filled = 0
 		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
 	}
 	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
+}
+
+// unpause ends what a reply asked for of the provider of a site. q.mu is held.
+func (q *Queue) unpause(site string) {
+	if p := q.providers[cmp.Or(q.known[site].provider, site)]; p != nil {
+		p.pause = demand{}
+	}
 }
 
 // resume lets go on what rested, and returns how long nothing else will.
@@ -457,12 +502,13 @@ func (q *Queue) resume(now int64) time.Duration {
 	for _, name := range slices.Sorted(maps.Keys(q.providers)) {
 		p := q.providers[name]
 		q.over(p, now)
+		until, _ := q.rest(p)
 		switch {
-		case p.rest > now:
-			wait = min(wait, time.Duration(p.rest-now)*time.Microsecond)
+		case until > 0:
+			wait = min(wait, time.Duration(until-now)*time.Microsecond)
 		case len(p.waiting) > 0:
 			q.admit(p)
-		case p.active == 0 && p.braked <= now && now-p.used > knownFor.Microseconds():
+		case p.active == 0 && !p.brake.holds(now) && now-p.used > knownFor.Microseconds():
 			delete(q.providers, name)
 		}
 	}

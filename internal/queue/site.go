@@ -246,8 +246,10 @@ func (w *worker) another() bool {
 	q := w.q
 	for {
 		q.mu.Lock()
-		may, rest, ending := q.spend(w.p), w.p.rest-micros(), q.ending()
+		may, ending := q.spend(w.p), q.ending()
+		until, _ := q.rest(w.p)
 		q.mu.Unlock()
+		rest := max(until-micros(), 0)
 		switch {
 		case ending || !may && rest > giveBackMicros:
 			return false

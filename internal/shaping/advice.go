@@ -13,6 +13,7 @@ type Advice struct {
 	Rate        int           // messages in Per meanwhile; 0 = as before
 	Per         time.Duration
 	Why         string // in words
+	Rule        int64  // of the operator's, 0 = it is shipped
 }
 
 // tally counts the replies of one kind within an hour.
@@ -30,7 +31,7 @@ func (s *Store) Advise(provider string, code int, enhanced, text string) Advice 
 	if r == nil || r.Do != Slow && r.Do != Pause || !s.often(provider, r) {
 		return Advice{}
 	}
-	return Advice{For: r.wait, Pause: r.Do == Pause, Connections: r.Connections, Rate: r.messages, Per: r.per, Why: r.String()}
+	return Advice{For: r.wait, Pause: r.Do == Pause, Connections: r.Connections, Rate: r.messages, Per: r.per, Why: r.String(), Rule: r.ID}
 }
 
 // often counts a reply of a provider that a rule is for, and tells whether it is one

@@ -60,6 +60,9 @@ func TestReplyRules(t *testing.T) {
 	}
 	decides(s, "yahoodns.net", 421, "4.7.0", yahoo, shaping.Temporary, 4)
 	decides(s, "other.test", 421, "4.7.0", yahoo, "", 0)
+	if s.HasRule(3) || !s.HasRule(4) || s.HasRule(0) {
+		t.Error("the wrong ones were removed")
+	}
 	if err := s.RemoveRule(t.Context(), 3); !errors.Is(err, shaping.ErrNoRule) {
 		t.Errorf("removed twice: %v", err)
 	}

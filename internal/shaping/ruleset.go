@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -108,6 +109,18 @@ func (s *Store) RemoveRule(ctx context.Context, id int64) error {
 		return err
 	}
 	return s.load(ctx)
+}
+
+// HasRule tells whether the operator has a rule with a number.
+func (s *Store) HasRule(id int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rules := range s.rules {
+		if slices.ContainsFunc(rules, func(r Rule) bool { return r.ID == id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // loadRules reads the rules of the operator by their providers.

@@ -1,0 +1,182 @@
+package queue
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
+)
+
+// shaped is a farm whose rate and whose rule can be taken back, and which asks for a pause
+// once.
+type shaped struct {
+	farm
+	w     *world
+	rate  atomic.Int64 // an hour; 0 = none
+	ruled atomic.Bool
+}
+
+func newShaped(t *testing.T, rate int) *shaped {
+	s := &shaped{}
+	s.rate.Store(int64(rate))
+	s.w = farmWorld(t, &s.farm, Limits{})
+	s.w.q.o.Limits = func(string) Limits { return Limits{Rate: int(s.rate.Load()), Per: time.Hour} }
+	return s
+}
+
+// pauses makes the first attempt ask for a pause of an hour, by a rule of the operator.
+func (s *shaped) pauses() {
+	s.ruled.Store(true)
+	first := true
+	s.takes = func(int, *Job) Outcome {
+		if first {
+			first = false
+			return Outcome{Result: TryLater, Code: 450, Reply: "slowly"}
+		}
+		return Outcome{Result: Delivered, Code: 250}
+	}
+	s.w.q.o.Advise = func(string, *Outcome) Advice {
+		return Advice{For: time.Hour, Pause: true, Why: "a rule", Stands: s.ruled.Load}
+	}
+}
+
+func (s *shaped) want(what string, delivered int) {
+	s.w.t.Helper()
+	<-time.After(20 * time.Second)
+	synctest.Wait()
+	if n := s.w.obs.count("delivered"); n != delivered {
+		s.w.t.Errorf("%s: %d delivered, want %d; %v, %+v", what, n, delivered, s.w.stats(), s.w.q.Traffic("farm.test"))
+	}
+}
+
+func (s *shaped) retry(want int) {
+	s.w.t.Helper()
+	for _, dry := range []bool{true, false} {
+		n, err := s.w.q.Retry(s.w.t.Context(), Filter{All: true, DryRun: dry})
+		if s.w.must(err); n != want {
+			s.w.t.Errorf("retry (dry run %v) touched %d, want %d", dry, n, want)
+		}
+	}
+}
+
+// TestARateThatIsTakenBack: what it held back goes at once, by a change or by retry, also
+// after a restart; while it holds, retry changes nothing.
+func TestARateThatIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, free := range map[string]func(s *shaped){
+		"changed": func(s *shaped) { s.w.must(s.w.q.Reshaped(s.w.t.Context())) },
+		"retry":   func(s *shaped) { s.retry(2) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 1)
+			s.w.run()
+			s.w.spread(3, 3)
+			s.want(name+": at a rate", 1)
+			s.retry(2)
+			s.want(name+": retry at a rate", 1)
+			if tr := s.w.q.Traffic("farm.test"); tr.Rest.IsZero() || !strings.Contains(tr.Why, "rate of 1 in 1h") {
+				t.Errorf("%+v", tr)
+			}
+			s.rate.Store(0)
+			s.w.insert(s.w.message("new@d9.test"))
+			s.want(name+": a new message", 2)
+			free(s)
+			s.want(name+": freed", 4)
+		})
+	}
+}
+
+// TestARateThatChanges is reckoned anew from the message that went last.
+func TestARateThatChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShaped(t, 1)
+		s.w.run()
+		s.w.spread(2, 2)
+		s.want("one an hour", 1)
+		s.rate.Store(6)
+		s.w.must(s.w.q.Reshaped(t.Context()))
+		s.want("six an hour, too early", 1)
+		time.Sleep(10 * time.Minute)
+		s.want("six an hour", 2)
+	})
+}
+
+// TestRestsAfterARestart: rows keep their time, and retry frees them.
+func TestRestsAfterARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShaped(t, 1)
+		stop := s.w.run()
+		s.w.spread(2, 2)
+		s.want("one an hour", 1)
+		stop()
+		o := s.w.q.o
+		s.w.q = New(o)
+		s.w.run()
+		s.want("restarted", 1)
+		s.rate.Store(0)
+		s.retry(1)
+		s.want("retried", 2)
+	})
+}
+
+// TestAPauseThatIsTakenBack: it ends with the rule that made it, or by retry.
+func TestAPauseThatIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, free := range map[string]func(s *shaped){
+		"rule": func(s *shaped) {
+			s.w.must(s.w.q.Reshaped(s.w.t.Context()))
+			s.want("the rule stands", 0)
+			s.ruled.Store(false)
+			s.w.must(s.w.q.Reshaped(s.w.t.Context()))
+			s.want("the rule is gone", 1)
+			s.retry(1) // the one that was tried
+		},
+		"retry": func(s *shaped) { s.retry(2) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 0)
+			s.pauses()
+			s.w.run()
+			s.w.spread(1, 1)
+			s.want(name+": the first", 0)
+			s.w.insert(s.w.message("b@d0.test"))
+			s.want(name+": paused", 0)
+			free(s)
+			s.want(name+": freed", 2)
+			if tr := s.w.q.Traffic("farm.test"); !tr.Rest.IsZero() {
+				t.Errorf("%+v", tr)
+			}
+		})
+	}
+}
+
+// TestRetryBeforeItsTime: nobody makes a message go before the time that its sender gave
+// (RFC 4865), and what is due already is left alone.
+func TestRetryBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, always(delivered))
+	m, due := w.message("a@x.test"), w.message("b@x.test")
+	m.Release = micros() + time.Hour.Microseconds()
+	w.set.Memory = 0
+	w.insert(m, due)
+	for _, verb := range []func(context.Context) (int, error){
+		func(ctx context.Context) (int, error) { return w.q.Retry(ctx, Filter{All: true}) },
+		func(ctx context.Context) (int, error) { return 0, w.q.Reshaped(ctx) },
+	} {
+		if n, err := verb(t.Context()); err != nil || n != 0 {
+			t.Errorf("%d touched, %v", n, err)
+		}
+	}
+	for id, next := range map[mail.ID]int64{m.ID: m.Release, due.ID: due.Received} {
+		got, err := w.q.Show(t.Context(), id)
+		if w.must(err); got.Recipients[0].Next < next || got.Recipients[0].State != Queued || id == m.ID && got.Recipients[0].Next != next {
+			t.Errorf("%+v", got.Recipients[0])
+		}
+	}
+}
