@@ -18,6 +18,7 @@ type Exchange struct {
 	dialogue sasl.Dialogue
 	acc      Login // whom SCRAM is about, or who has logged in
 	known    bool
+	over     bool // a token was looked at, and the login counted
 	able     []AppPassword
 }
 
@@ -83,7 +84,10 @@ func (x *Exchange) verifiers(ctx context.Context, user string) ([]sasl.Verifier,
 func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, done bool, err error) {
 	// Before a name was said there is nothing to guess at.
 	end := func(_ context.Context, _ bool, err error) { x.g.tell(x.a, x.dialogue.Claimed(), err, ban.Failed{}) }
-	if name := x.dialogue.Claimed(); name != "" {
+	switch name := x.dialogue.Claimed(); {
+	case x.over:
+		end = func(context.Context, bool, error) {}
+	case name != "":
 		if end, err = x.g.begin(ctx, x.a, name); err != nil {
 			return nil, false, err
 		}

@@ -37,6 +37,9 @@ func (g *Gate) tell(a Attempt, user string, err error, counted ban.Failed) {
 	if !f.Until.IsZero() {
 		line = append(line, "banned_until", f.Until)
 	}
+	if a.Failed != nil {
+		a.Failed()
+	}
 	g.o.Logger.Warn("login failed", line...)
 	g.o.Failed(f)
 }

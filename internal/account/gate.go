@@ -67,6 +67,9 @@ type Attempt struct {
 	Binding sasl.Binding
 	// Certificates are what the client has shown and holds the key of, its own first.
 	Certificates []*x509.Certificate
+	// Failed hears if it failed, once, whether the peer waits for our answer or not. nil
+	// = nobody does.
+	Failed func()
 }
 
 // Login returns the account with what it logged in by. *TooManyFailures and ErrCredentials are for the

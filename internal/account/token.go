@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -17,24 +18,52 @@ func (x *Exchange) tokens(ctx context.Context, s *sasl.Server) {
 		return
 	}
 	s.Scope, s.Discovery = "openid email", tokens.Settings().Issuer+"/.well-known/openid-configuration"
-	s.Token = func(said sasl.Bearer) (string, error) {
-		login, err := tokens.Verify(ctx, said.Token)
-		if errors.Is(err, bearer.ErrToken) {
-			return "", sasl.ErrCredentials
-		}
-		if err != nil {
-			return "", err
-		}
-		acc, known, err := x.g.o.Directory.find(ctx, login)
-		if err != nil {
-			return "", err
-		}
-		if !known || said.User != "" && loginKey(said.User) != acc.Address.Key() {
-			return "", sasl.ErrCredentials
-		}
-		x.acc = Login{Account: acc}
-		return acc.Address.String(), nil
+	s.Token = func(said sasl.Bearer) (string, error) { return x.token(ctx, said) }
+}
+
+// token looks whose a token is and counts the login. It is over here: of a refusal the
+// client is told in a challenge, to which it may say nothing at all (RFC 7628 §3.2.3).
+// Nobody guesses tokens, and without a name from the client they alone say who it is: so
+// they are looked at before the counts.
+func (x *Exchange) token(ctx context.Context, said sasl.Bearer) (string, error) {
+	acc, err := x.owner(ctx, said)
+	if err != nil && !errors.Is(err, ErrCredentials) {
+		return "", err
 	}
+	end, banned := x.g.begin(ctx, x.a, cmp.Or(said.User, acc.Address.String()))
+	if banned != nil {
+		return "", banned
+	}
+	end(ctx, true, err)
+	x.over = true
+	if err != nil {
+		return "", sasl.ErrCredentials
+	}
+	x.acc = Login{Account: acc}
+	return acc.Address.String(), nil
+}
+
+// owner is the account of a token; ErrCredentials if it is nobody's, or not that of whom
+// the client says it is.
+func (x *Exchange) owner(ctx context.Context, said sasl.Bearer) (Account, error) {
+	if said.Token == "" {
+		return Account{}, &unproven{bearer.ErrToken}
+	}
+	login, err := x.g.o.Tokens.Verify(ctx, said.Token)
+	if errors.Is(err, bearer.ErrToken) {
+		return Account{}, &unproven{err}
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	acc, known, err := x.g.o.Directory.find(ctx, login)
+	if err != nil {
+		return Account{}, err
+	}
+	if !known || said.User != "" && loginKey(said.User) != acc.Address.Key() {
+		return Account{}, &unproven{sasl.ErrCredentials}
+	}
+	return acc, nil
 }
 
 // certificate offers EXTERNAL to a client whose certificate names an account and is

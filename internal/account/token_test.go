@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +96,69 @@ func TestTokens(t *testing.T) {
 	set.Issuer = ""
 	if _, _, err := run(t, gate, attempt, "OAUTHBEARER", bearerOf("taro@e.test", token("taro@e.test"))); !errors.Is(err, errNotOffered) {
 		t.Errorf("without an issuer: %v", err)
+	}
+}
+
+// A token counts as a password does, when it is looked at: a refusal once, whether the
+// client takes notice of it or not, and a success for who is known.
+func TestTokensAreCounted(t *testing.T) {
+	t.Parallel()
+	const limit = 2
+	h := newHeard(t, limit)
+	issuer := testkit.NewIssuer(t)
+	set := bearer.Settings{Issuer: issuer.URL, Audience: []string{"mail"}, Claim: "email"}
+	h.Gate = account.NewGate(account.GateOptions{
+		Directory: h.Directory, Bans: h.bans(limit), Logger: slog.New(slog.NewTextHandler(&h.log, nil)),
+		Failed: func(f account.Failure) { h.failures = append(h.failures, f) },
+		Tokens: bearer.New(bearer.Options{Settings: func() bearer.Settings { return set }, Transport: issuer.Client().Transport}),
+	})
+	token := func(user string, more map[string]any) string {
+		more["email"] = taro
+		return "n," + user + ",\x01auth=Bearer " + issuer.Token("one", "RS256", issuer.Claims(more)) + "\x01\x01"
+	}
+	good, old := token("a="+taro, map[string]any{}), token("a="+taro, map[string]any{"exp": 1})
+	doors := 0
+	from := func(peer string) account.Attempt {
+		return account.Attempt{Door: "imap", Peer: netip.MustParseAddr(peer), Failed: func() { doors++ }}
+	}
+	refused := func(peer, message, user, reason string, n int, answers ...string) {
+		t.Helper()
+		_, said, err := run(t, h.Gate, from(peer), "OAUTHBEARER", append([]string{message}, answers...)...)
+		if len(said) != 1 || len(answers) == 0 && !errors.Is(err, errUnfinished) || len(answers) > 0 && !errors.Is(err, account.ErrCredentials) {
+			t.Errorf("%q, %v", said, err)
+		}
+		h.one("a token", account.ErrCredentials, account.Failure{
+			Door: "imap", Peer: netip.MustParseAddr(peer), User: user, Mechanism: "OAUTHBEARER", Reason: reason, Failures: n,
+		})
+	}
+	banned := func(err error) bool {
+		_, ok := errors.AsType[*account.TooManyFailures](err)
+		return ok
+	}
+	const invalid = "the token is not valid here"
+	refused("192.0.2.1", old, taro, invalid, 1) // "*", or the end of the connection
+	refused("192.0.2.1", old, taro, invalid, 2, "\x01")
+	if _, _, err := run(t, h.Gate, from("192.0.2.1"), "OAUTHBEARER", good); !banned(err) {
+		t.Errorf("a right one after as many as may be: %v", err)
+	}
+	refused("192.0.2.2", token("", map[string]any{"exp": 1}), "", invalid, 1)
+	refused("192.0.2.3", "n,a="+taro+",\x01auth=\x01\x01", taro, invalid, 1)
+	refused("192.0.2.4", token("a=x@e.test", map[string]any{}), "x@e.test", sasl.ErrCredentials.Error(), 1)
+	if doors != 5 {
+		t.Errorf("the door heard of %d failures", doors)
+	}
+	for peer, message := range map[string]string{"192.0.2.5": good, "192.0.2.6": token("", map[string]any{})} {
+		if _, _, err := run(t, h.Gate, from(peer), "OAUTHBEARER", message); err != nil {
+			t.Fatal(err)
+		}
+		for range limit {
+			if _, _, err := run(t, h.Gate, from(peer), "PLAIN", "\x00"+taro+"\x00wrong one"); !errors.Is(err, account.ErrCredentials) {
+				t.Errorf("a wrong password: %v", err)
+			}
+		}
+		if _, _, err := run(t, h.Gate, from(peer), "PLAIN", "\x00"+taro+"\x00"+password); err != nil {
+			t.Errorf("who logged in by a token is banned from there: %v", err)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func auth(ctx context.Context, s *session, arg string) reply {
 
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
-	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr()}
+	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailed}
 	if t, ok := s.conn.Conn.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
@@ -111,7 +111,6 @@ func (s *session) loginRefused(err error) reply {
 	case ok:
 		return reply{code: 421, enhanced: "4.7.0", lines: []string{banned.Error()}, close: true}
 	case errors.Is(err, account.ErrCredentials):
-		s.srv.o.Metrics.loginFailed()
 		return refuse(mail.Final(mail.AuthCredentials, "The user name or password is wrong"))
 	}
 	s.log.Error("login could not be checked", "error", err)

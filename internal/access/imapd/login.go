@@ -26,7 +26,7 @@ func login(ctx context.Context, s *session, req imap.Login) reply {
 
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
-	a := account.Attempt{Door: "imap", Peer: s.peer.Addr()}
+	a := account.Attempt{Door: "imap", Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailed}
 	if t, ok := s.conn.sock.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
@@ -54,7 +54,6 @@ func (s *session) loginRefused(err error) reply {
 		r.close, r.bye = true, banned.Error()
 		return r
 	case errors.Is(err, account.ErrCredentials):
-		s.srv.o.Metrics.loginFailed()
 		return no(imap.CodeAuthFailed, "The user name or password is wrong")
 	}
 	s.log.Error("login could not be checked", "error", err)

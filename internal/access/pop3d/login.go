@@ -71,7 +71,7 @@ func pass(ctx context.Context, s *session, arg string) reply {
 
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
-	a := account.Attempt{Door: "pop3", Peer: s.peer.Addr()}
+	a := account.Attempt{Door: "pop3", Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailures.Inc}
 	if t, ok := s.conn.Conn.(*tls.Conn); ok {
 		state := t.ConnectionState()
 		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
@@ -150,7 +150,6 @@ func (s *session) loginRefused(err error) reply {
 		r.close = true
 		return r
 	case errors.Is(err, account.ErrCredentials):
-		s.srv.o.Metrics.loginFailures.Inc()
 		return refuse(codeAuth, "The user name or password is wrong")
 	}
 	s.log.Error("login could not be checked", "error", err)

@@ -31,7 +31,7 @@ func (b *bearer) Next(answer []byte) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	b.said = said
-	user, err := b.check(said)
+	user, err := b.server.Token(said)
 	switch {
 	case errors.Is(err, ErrCredentials):
 		b.refused = true
@@ -41,15 +41,6 @@ func (b *bearer) Next(answer []byte) ([]byte, bool, error) {
 	}
 	b.said.User = user
 	return nil, true, nil
-}
-
-// check asks about the token. A client without one wants our reasons, to learn
-// where to get one (RFC 7628 §3.2.2).
-func (b *bearer) check(said Bearer) (string, error) {
-	if said.Token == "" {
-		return "", ErrCredentials
-	}
-	return b.server.Token(said)
 }
 
 // reasons are the challenge of a failure (RFC 7628 §3.2.2). "schemes" is

@@ -24,7 +24,8 @@ type Server struct {
 	Binding Binding
 
 	// Token checks a bearer token and says whose it is: ErrCredentials if it is
-	// wrong. It offers OAUTHBEARER and XOAUTH2.
+	// wrong, or empty: a client without one wants our reasons, to learn where to
+	// get one (RFC 7628 §3.2.2). It offers OAUTHBEARER and XOAUTH2.
 	Token func(Bearer) (user string, err error)
 	// Scope and Discovery tell a client whose token is refused what to ask for,
 	// and the address of the OpenID configuration that says where.
