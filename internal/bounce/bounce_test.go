@@ -309,6 +309,28 @@ func TestDelayNoticeOnce(t *testing.T) {
 	}
 }
 
+// TestDelayNoticeBeforeTheFirstAttempt: who waits for his turn for long is late as well.
+func TestDelayNoticeBeforeTheFirstAttempt(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), DelayNotice: time.Millisecond, Asleep: true})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	err := s.DB.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET state = 1, owner = 0")) // as if memory were spent
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WakeReporter()
+	settled(t, s, id, "accepted delayed")
+	r := read(t, s.Inbox("alice@hayauma.test")[0])
+	wantAll(t, "status", r.status, "Action: delayed\r\nStatus: 4.0.0", "Will-Retry-Until: ")
+	if strings.Contains(r.status, "Last-Attempt-Date") {
+		t.Errorf("tells of an attempt: %s", r.status)
+	}
+}
+
 // TestDelayNoticeSaysUntilWhen: each recipient is told until when it is tried, by what is
 // said of its domain.
 func TestDelayNoticeSaysUntilWhen(t *testing.T) {

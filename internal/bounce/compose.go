@@ -74,6 +74,9 @@ func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Tim
 			// RFC 2852 §4.1.3
 			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), w.Late
 		}
+		if rcpt.Attempts == 0 {
+			d.LastTry = time.Time{} // it waits for its first
+		}
 		return d
 	}
 	switch {

@@ -52,11 +52,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.State, v.r.Holder, v.granted = Held, c.wish.holder(), c.wish
 	case o.Result == NotTried:
 		v.r.State, v.r.Next = Queued, c.now
-		if v.r.Attempts > 0 && o.Again > 0 {
-			v.r.State = Deferred // and its sender hears of the delay
-		}
 		if !c.stopping {
-			v.r.Next += max(o.Again.Microseconds(), giveBackMicros)
+			v.r.Next = c.rested(v.r.Next+max(o.Again.Microseconds(), giveBackMicros), r.Next)
 		}
 	default: // TryLater
 		v.r.State = Deferred
@@ -73,6 +70,15 @@ type circumstances struct {
 	by           mail.DeliverBy
 	reports      bool // there is a sender who can be told of success
 	settings     Settings
+}
+
+// rested is when a recipient is due that rests until a time, and was due at another: it
+// is looked at once more when it is worth nothing any more (RFC 2852 §4.1.3).
+func (c *circumstances) rested(until, was int64) int64 {
+	if by := c.by.At; c.by.Return && by > c.now && by < until && by != was { // see claimed
+		return by
+	}
+	return until
 }
 
 // owed tells whether the sender is to hear of a success: because of NOTIFY, unless

@@ -338,10 +338,11 @@ func (s *site) room() int {
 	return max(providerRows-s.p.rows, 0)
 }
 
-// postpone gives back what is ready for a site whose provider rests for long. q.mu
-// is held.
+// postpone gives back what is ready for a site whose provider rests for long, but for what
+// came too late for its sender. q.mu is held.
 func (q *Queue) postpone(s *site, rest time.Duration) {
 	for l := s.ready.pop(); l != nil; l = s.ready.pop() {
+		q.outlive(l)
 		for _, r := range l.job.Recipients {
 			q.collect(&item{lease: l, r: r, stopping: q.ending(), outcome: Outcome{Recipient: r.ID, Result: NotTried, Again: rest}})
 		}

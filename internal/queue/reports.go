@@ -16,7 +16,7 @@ var (
 	selectFailed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 4 AND message > ? ORDER BY message, id LIMIT ?")
 	selectServed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 6 AND next <= ? AND message > ? ORDER BY message, id LIMIT ?")
 	selectLate   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
-		WHERE state = 3 AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
+		WHERE state IN (1, 3) AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
 	selectOwed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state IN (1, 3) AND tell > 0 AND tell <= ? ORDER BY tell, message, id LIMIT ?`)
 	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1, tell = CASE WHEN tell <= ? THEN 0 ELSE tell END WHERE id IN (@ids) AND state IN (1, 3)")
@@ -46,7 +46,7 @@ func (q *Queue) Served(ctx context.Context, after mail.ID, limit int) ([]*Messag
 }
 
 // Delayed returns messages with those recipients of whose delay the sender is to
-// hear now: up to limit that are deferred for long, and up to limit that have
+// hear now: up to limit that have waited for long, tried or not, and up to limit that have
 // nothing by the time that the sender gave.
 func (q *Queue) Delayed(ctx context.Context, limit int) ([]*Message, error) {
 	now := micros()

@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -178,5 +180,62 @@ func TestRetryBeforeItsTime(t *testing.T) {
 		if w.must(err); got.Recipients[0].Next < next || got.Recipients[0].State != Queued || id == m.ID && got.Recipients[0].Next != next {
 			t.Errorf("%+v", got.Recipients[0])
 		}
+	}
+}
+
+// TestSendersOfWhatRestsAreTold: of a delay when that is due, whether it was tried or not;
+// what its sender wants back at a time goes back then, and says why it did not go. What is
+// only old waits for an attempt.
+func TestSendersOfWhatRestsAreTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rate  int
+		pause bool
+		why   string
+	}{
+		"rate":  {1, false, "nothing could go to farm.test meanwhile: its rate of 1 in 1h0m0s is used up"},
+		"pause": {0, true, "nothing could go to farm.test meanwhile: a rule"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, c.rate)
+			if c.pause {
+				s.pauses()
+			}
+			s.w.set.DelayNotice, s.w.set.Lifetime = 30*time.Minute, 40*time.Minute
+			s.w.run()
+			s.w.insert(s.w.message("first@d1.test"))
+			time.Sleep(time.Second)
+			back, old, later := s.w.message("back@d1.test"), s.w.message("old@d1.test"), s.w.message("later@d1.test")
+			back.By = mail.DeliverBy{At: micros() + (20 * time.Minute).Microseconds(), Return: true}
+			later.Release = micros() + (15 * time.Minute).Microseconds()
+			s.w.insert(back, old, later)
+			var got []int
+			for range 3 {
+				time.Sleep(16 * time.Minute)
+				late, err := s.w.q.Delayed(t.Context(), 10)
+				s.w.must(err)
+				n := 0
+				for _, m := range late {
+					n += len(m.Recipients)
+				}
+				got = append(got, n)
+			}
+			failed, err := s.w.q.Failed(t.Context(), 0, 10)
+			s.w.must(err)
+			if len(failed) != 1 || failed[0].ID != back.ID || !failed[0].Recipients[0].Expired || !strings.HasSuffix(failed[0].Recipients[0].Reply, c.why) {
+				t.Errorf("%s: failed %+v", name, failed)
+			}
+			want := []int{0, 1, 2} // old, and later half an hour after its time
+			if c.pause {
+				want = []int{0, 2, 3} // and the first one, which asked for the pause
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: late %v, want %v", name, got, want)
+			}
+			time.Sleep(3 * time.Hour)
+			if m, err := s.w.q.Show(t.Context(), old.ID); !errors.Is(err, ErrNotFound) || s.w.obs.count("old@d1.test delivered") != 1 {
+				t.Errorf("%s: what was only old: %+v, %v", name, m, err)
+			}
+		})
 	}
 }

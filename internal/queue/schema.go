@@ -82,6 +82,9 @@ CREATE INDEX queue_recipient_tell ON queue_recipient (tell, message) WHERE state
 ALTER TABLE queue_recipient ADD COLUMN flow INTEGER NOT NULL DEFAULT 0;
 DROP INDEX queue_recipient_site;
 CREATE INDEX queue_recipient_site ON queue_recipient (site, level, flow, next, id) WHERE state IN (1, 3);
+`), db.SQL(`
+DROP INDEX queue_recipient_late;
+CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE state IN (1, 3) AND delayed = 0;
 `)}}
 }
 

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -277,10 +278,16 @@ func (q *Queue) outlive(l *lease) {
 	if !l.job.Message.By.Over(now) {
 		return
 	}
+	reply := "The time within which it was to be delivered is over"
+	if s := q.sites[l.site]; s != nil && s.p != nil {
+		if until, why := q.rest(s.p); until > 0 {
+			reply += fmt.Sprintf("; nothing could go to %s meanwhile: %s", s.p.name, why)
+		}
+	}
 	for _, r := range l.job.Recipients {
 		q.collect(&item{lease: l, r: r, outcome: Outcome{
 			Recipient: r.ID, Result: TryLater, Ours: true, Code: 451, Enhanced: mail.DeliveryExpired.Enhanced(mail.Transient),
-			Reply: "The time within which it was to be delivered is over", Started: now, Ended: now,
+			Reply: reply, Started: now, Ended: now,
 		}})
 	}
 	l.job.Recipients = nil

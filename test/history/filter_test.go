@@ -204,7 +204,7 @@ func (g *generator) report() operation {
 		model: func() string {
 			var list []*rcpt
 			for _, r := range g.m.rcpts {
-				if failed && r.state == queue.Failed || !failed && r.state == queue.Deferred && r.old && !r.delayed {
+				if failed && r.state == queue.Failed || !failed && (r.state == queue.Deferred || r.state == queue.Queued) && r.old && !r.delayed {
 					list = append(list, r)
 				}
 			}
