@@ -527,3 +527,36 @@ func TestLanguage(t *testing.T) {
 		})
 	}
 }
+
+// TestOneReportOfMany: a message to many domains that do not exist, which are found out
+// one after the other, gives its sender one report.
+func TestOneReportOfMany(t *testing.T) {
+	t.Parallel()
+	const many = 60
+	rest := make(chan struct{})
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(func(m *queue.Message, r queue.Recipient) queue.Outcome {
+		if r.Address.Domain.ASCII == "d59.test" {
+			<-rest
+		}
+		return refused(m, r)
+	})})
+	s.Account("alice@hayauma.test", 0)
+	var to []mail.Recipient
+	for i := range many {
+		to = append(to, rcpt(s, "x@d"+strconv.Itoa(i)+".test", 0))
+	}
+	id := send(t, s, "alice@hayauma.test", to...)
+	settled(t, s, id, "accepted"+strings.Repeat(" failed", many-1))
+	if got := s.Inbox("alice@hayauma.test"); len(got) != 0 {
+		t.Fatalf("%d reports while one is under way", len(got))
+	}
+	close(rest)
+	settled(t, s, id, "accepted"+strings.Repeat(" failed", many)+strings.Repeat(" bounced", many))
+	got := s.Inbox("alice@hayauma.test")
+	if len(got) != 1 {
+		t.Fatalf("%d reports", len(got))
+	}
+	if n := strings.Count(read(t, got[0]).status, "Final-Recipient: "); n != many {
+		t.Errorf("it tells of %d", n)
+	}
+}

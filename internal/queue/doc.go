@@ -55,6 +55,13 @@
 // deferred is queued, as by retry, one on hold stays so, and a leased one is left to its
 // attempt.
 //
+// # Reports
+//
+// Failed and Served recipients wait for their report as long as others of their message
+// are Leased, or due, and at most for a minute: for one that an attempt ended, Next is
+// when that was. So one report tells of all that end together, and a crash forgets
+// nothing of it.
+//
 // # Sites that are down
 //
 // A site none of whose hosts could be reached, or lets anybody in (421), is tried by one

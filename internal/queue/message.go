@@ -79,7 +79,7 @@ type Recipient struct {
 	Site      string // where it goes: the domain's ASCII form, or SiteLocal
 	State     State
 	Attempts  int
-	Next      int64 // microseconds: when the next attempt is due
+	Next      int64 // microseconds: when the next attempt is due; of one that an attempt ended: when that was
 	NotBefore int64 // microseconds: before it nobody gets the message (RFC 4865), on hold or not
 	// The last attempt's findings, for listings and for the bounce.
 	Code     int    // reply code, 0 = none yet

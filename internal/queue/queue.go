@@ -99,6 +99,8 @@ type Queue struct {
 	rewind    int64
 	risen     []string // sites that were down: what waits for them is due
 	results   []*item
+	gathered  map[mail.ID]bool // messages whose reports wait for recipients that are not done
+	alarm     *time.Timer      // the first of them has waited for long enough; nil = none does
 	workers   sync.WaitGroup
 }
 
@@ -111,7 +113,7 @@ func New(o Options) *Queue {
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
 		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, flows: map[int64]int64{},
-		wished: map[mail.ID]claimed{}, rewind: math.MinInt64,
+		wished: map[mail.ID]claimed{}, gathered: map[mail.ID]bool{}, rewind: math.MinInt64,
 	}
 }
 

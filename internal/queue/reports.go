@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -13,9 +14,14 @@ import (
 const rowsPerMessage = 40
 
 var (
-	selectFailed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 4 AND message > ? ORDER BY message, id LIMIT ?")
-	selectServed = db.SQL("SELECT " + recipientColumns + " FROM queue_recipient WHERE state = 6 AND next <= ? AND message > ? ORDER BY message, id LIMIT ?")
-	selectLate   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
+	failedMessages = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE state = 4 AND next <= ? AND message > ? ORDER BY message LIMIT ?")
+	servedMessages = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE state = 6 AND next <= ? AND message > ? ORDER BY message LIMIT ?")
+	selectFailed   = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
+		WHERE state = 4 AND next <= ? AND message > ? AND message <= ? ORDER BY message, id LIMIT ?`)
+	selectServed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
+		WHERE state = 6 AND next <= ? AND message > ? AND message <= ? ORDER BY message, id LIMIT ?`)
+	selectBusy = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE message IN (@ids) AND (state = 2 OR state IN (1, 3) AND next <= ?)")
+	selectLate = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state IN (1, 3) AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
 	selectOwed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state IN (1, 3) AND tell > 0 AND tell <= ? ORDER BY tell, message, id LIMIT ?`)
@@ -30,19 +36,16 @@ func (q *Queue) FailedWake() <-chan struct{} { return q.failed }
 
 // Failed returns up to limit messages behind an id with their failed
 // recipients, whose reports are to be written. A message with very many of them
-// comes in parts.
+// comes in parts. One whose other recipients are under way or due is left alone for a
+// minute from its first failure on, so that one report tells of all.
 func (q *Queue) Failed(ctx context.Context, after mail.ID, limit int) ([]*Message, error) {
-	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
-		return tx.Query(selectFailed, int64(after), limit*rowsPerMessage)
-	})
+	return q.ended(ctx, after, limit, ended{failedMessages, selectFailed, math.MaxInt64})
 }
 
 // Served returns up to limit messages behind an id with their recipients of
 // whose success the sender is to be told by now, as Failed does.
 func (q *Queue) Served(ctx context.Context, after mail.ID, limit int) ([]*Message, error) {
-	return q.some(ctx, limit, func(tx *db.Tx) (db.Rows, error) {
-		return tx.Query(selectServed, micros(), int64(after), limit*rowsPerMessage)
-	})
+	return q.ended(ctx, after, limit, ended{servedMessages, selectServed, micros()})
 }
 
 // Delayed returns messages with those recipients of whose delay the sender is to
@@ -75,15 +78,26 @@ func (q *Queue) some(ctx context.Context, limit int, query func(*db.Tx) (db.Rows
 		if err != nil {
 			return err
 		}
-		var g group
-		if err := db.Each(rows, g.add); err != nil {
-			return err
-		}
-		g.order = g.order[:min(len(g.order), limit)]
-		out, err = g.messages(tx)
+		out, err = whole(tx, rows, limit)
 		return err
 	})
 	return out, err
+}
+
+// whole reads up to limit messages. The last may be cut off by the end of the rows: it
+// is left for the next look, unless it is alone.
+func whole(tx *db.Tx, rows db.Rows, limit int) ([]*Message, error) {
+	var g group
+	n := 0
+	err := db.Each(rows, func(r db.Rows) error { n++; return g.add(r) })
+	if err != nil {
+		return nil, err
+	}
+	if n == limit*rowsPerMessage && len(g.order) > 1 {
+		g.order = g.order[:len(g.order)-1]
+	}
+	g.order = g.order[:min(len(g.order), limit)]
+	return g.messages(tx)
 }
 
 // Settle takes failed and served recipients out of the queue, in the commit that holds

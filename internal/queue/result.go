@@ -185,6 +185,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 			it.v = apply(it.r, it.outcome, circumstances{
 				now: now, expires: q.Expires(m, &it.r), wish: row.wish, stopping: it.stopping, by: m.By, reports: !m.From.IsNull(), settings: set,
 			})
+			it.v.r.endedAt(now)
 			if !may(Leased, it.v.r.State, byResult) {
 				return fmt.Errorf("a result may not lead from %v to %v", Leased, it.v.r.State)
 			}
@@ -339,6 +340,9 @@ func (q *Queue) recorded(items []*item) {
 		if s := q.sites[it.lease.site]; it.outcome.Unreached && (s == nil || s.down == nil) {
 			q.risen = append(q.risen, it.lease.site) // it came too late to be raised
 			signal(q.wake)
+		}
+		if q.gathered[it.lease.job.Message.ID] {
+			signal(q.failed)
 		}
 		switch {
 		case it.lost:

@@ -228,10 +228,16 @@ func (g *generator) report() operation {
 
 func (w *world) report(limit int, failed, settle bool) string {
 	var list []*queue.Message
-	var err error
-	if failed {
+	// What has failed waits for the others of its message, but not for so long.
+	err := w.p.db.Write(w.ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET next = 0 WHERE state = 4"))
+		return err
+	})
+	switch {
+	case err != nil:
+	case failed:
 		list, err = w.p.queue.Failed(w.ctx, 0, limit)
-	} else {
+	default:
 		list, err = w.p.queue.Delayed(w.ctx, limit)
 	}
 	if err != nil {

@@ -212,7 +212,7 @@ func (w *world) peace() {
 func (w *world) settled(n int) bool {
 	w.rest()
 	quiet := len(w.ready()) == 0
-	if (quiet || n%200 == 0) && !w.p.stopping && w.model.owed() {
+	if (quiet || n%200 == 0) && !w.p.stopping && w.model.owed() && !time.Now().Equal(w.nothing) {
 		w.report()
 	}
 	if !quiet || w.recovered != w.p || w.p.ops > 0 {

@@ -213,6 +213,9 @@ func (w *world) reports(ctx context.Context, p *process) error {
 		}
 	}
 	late, err := p.q.Delayed(ctx, 5)
+	if len(failed)+len(served)+len(late) == 0 {
+		w.nothing = time.Now()
+	}
 	if err != nil || len(late) == 0 {
 		return err
 	}

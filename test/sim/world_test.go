@@ -65,6 +65,7 @@ type world struct {
 	people                                   int // recipients so far
 	reporting                                *process
 	recovered                                *process
+	nothing                                  time.Time // a look for reports found none to write: what waits needs time
 
 	mu    sync.Mutex
 	lines []string
