@@ -80,7 +80,7 @@ func (d *Directory) AddAccount(ctx context.Context, addr mail.Address, password 
 }
 
 func checkPassword(p string) error {
-	if len(p) < minPassword || len(p) > maxPassword {
+	if slices.ContainsFunc(forms(p), func(form string) bool { return len(form) < minPassword || len(form) > maxPassword }) {
 		return ErrPassword
 	}
 	return nil

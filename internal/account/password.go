@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,7 +61,19 @@ func newLogin() *login {
 func hashPassword(password string) string {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt)
-	return encodeHash(salt, derive(password, salt))
+	all := forms(password)
+	return encodeHash(salt, derive(all[len(all)-1], salt))
+}
+
+// forms are a password as it came and, where that differs, as it is prepared, the same
+// from each keyboard (RFC 4616 §2). What cannot be prepared counts as it came. Hashes
+// were once made of what came.
+func forms(password string) []string {
+	prepared, err := sasl.Prepare(password)
+	if err != nil || prepared == password {
+		return []string{password}
+	}
+	return []string{password, prepared}
 }
 
 func derive(password string, salt []byte) []byte {
@@ -96,7 +109,8 @@ func verify(encoded, password string) bool {
 	return subtle.ConstantTimeCompare(got, hash) == 1
 }
 
-// check verifies a password, waiting for a place to hash in.
+// check verifies a password, waiting for a place to hash in. How many hashes a wrong
+// one costs depends on it alone.
 func (l *login) check(ctx context.Context, encoded, password string) (bool, error) {
 	digest := l.digest(encoded, password)
 	if l.known(digest) {
@@ -105,7 +119,7 @@ func (l *login) check(ctx context.Context, encoded, password string) (bool, erro
 	if err := l.takePlace(ctx); err != nil {
 		return false, err
 	}
-	ok := verify(encoded, password)
+	ok := slices.ContainsFunc(forms(password), func(form string) bool { return verify(encoded, form) })
 	l.givePlace()
 	if ok {
 		l.remember(digest)

@@ -45,7 +45,7 @@ func (s *scramClient) Next(challenge []byte) ([]byte, bool, error) {
 
 // begin gives client-first-message.
 func (s *scramClient) begin() ([]byte, error) {
-	user, err := prepare(s.c.User)
+	user, err := Prepare(s.c.User)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (s *scramServer) begin(message string) ([]byte, error) {
 	if err = s.bind(f.header); err != nil {
 		return nil, err
 	}
-	if s.user, err = prepare(f.user); err != nil {
+	if s.user, err = Prepare(f.user); err != nil {
 		return nil, ErrSyntax
 	}
 	if authzid := f.header.authzid; authzid != "" && !strings.EqualFold(authzid, f.user) {

@@ -112,16 +112,16 @@ func bounded(salt []byte, iterations int) bool {
 
 // saltedPassword is Hi(Normalize(password), salt, i) of RFC 5802 §3.
 func saltedPassword(password string, salt []byte, iterations int) ([]byte, error) {
-	password, err := prepare(password)
+	password, err := Prepare(password)
 	if err != nil {
 		return nil, err
 	}
 	return pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
 }
 
-// prepare is SASLprep (RFC 4013) for stored strings, as RFC 5802 §2.2 asks on
-// both sides.
-func prepare(s string) (string, error) {
+// Prepare is SASLprep (RFC 4013) for stored strings, as RFC 4616 §2 and RFC 5802 §2.2
+// ask for; ErrPrepare if it forbids the text.
+func Prepare(s string) (string, error) {
 	out, err := stringprep.SASLprep.Prepare(s)
 	// The library's error names a character of the password.
 	if err != nil || out == "" {
