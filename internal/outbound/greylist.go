@@ -24,22 +24,29 @@ const (
 // hosts usually want. attempts are those before this one.
 func again(code int, enhanced, text string, attempts int) time.Duration {
 	text = strings.ToLower(text)
-	switch {
-	case code/100 != 4:
+	if !greylists(code, enhanced, text) {
 		return 0
-	case strings.Contains(text, "greylist"), strings.Contains(text, "graylist"):
-		if d := asked(text); d > 0 {
-			return min(max(d+afterAsked, leastAsked), mostAsked)
-		}
-	case (code == 450 || code == 451) && enhanced == "4.7.1" && strings.Contains(text, "try again later"):
-		// As those say it who do not want it to be seen, Plesk among them.
-	default:
-		return 0
+	}
+	if d := asked(text); d > 0 && saysGreylist(text) {
+		return min(max(d+afterAsked, leastAsked), mostAsked)
 	}
 	if attempts > 0 {
 		return 0
 	}
 	return greylistWait
+}
+
+// greylists tells whether a reply, in lower case, is that of a host that greylists.
+func greylists(code int, enhanced, text string) bool {
+	if code/100 != 4 {
+		return false
+	}
+	// Some do not want it to be seen, Plesk among them.
+	return saysGreylist(text) || (code == 450 || code == 451) && enhanced == "4.7.1" && strings.Contains(text, "try again later")
+}
+
+func saysGreylist(text string) bool {
+	return strings.Contains(text, "greylist") || strings.Contains(text, "graylist")
 }
 
 // asked reads how long a host wants to wait, in lower case: "in 00:05:00", "for 5

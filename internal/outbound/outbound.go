@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -346,6 +347,12 @@ func (p problem) again(attempts int) time.Duration {
 		return p.wait
 	}
 	return again(p.code, p.enhanced, p.text, attempts)
+}
+
+// overloaded tells whether a host says of itself that it has no room or takes nothing now
+// (RFC 3463 §3.4), and not to make a stranger come again.
+func (p problem) overloaded() bool {
+	return !p.ours && (p.enhanced == "4.3.1" || p.enhanced == "4.3.2") && !greylists(p.code, p.enhanced, strings.ToLower(p.text))
 }
 
 // unreadable is what people are told of a message that our disk or database keeps back.

@@ -113,7 +113,7 @@ func TestSitesShareConnections(t *testing.T) {
 	}
 }
 
-// TestStrained: what is said before a message comes, and 421, is about the host; a
+// TestStrained: what is said before a message comes, 421, 4.3.1 and 4.3.2 are about the host; a
 // mailbox that is full or a host that greylists bears as many connections as before.
 func TestStrained(t *testing.T) {
 	t.Parallel()
@@ -123,6 +123,8 @@ func TestStrained(t *testing.T) {
 	}{
 		{"CONNECT", "450 4.3.2 busy", true}, {"EHLO", "450 4.3.2 busy", true}, {"RCPT", "421 4.3.2 busy", true}, {"END", "421 4.3.2 busy", true},
 		{"MAIL", "450 4.7.1 greylisted", false}, {"RCPT", "450 4.2.0 greylisted", false}, {"END", "452 4.2.2 full", false}, {"CONNECT", "554 no", false},
+		{"MAIL", "451 4.3.2 System not accepting messages", true}, {"RCPT", "452 4.3.1 Insufficient system storage", true}, {"END", "451 4.3.2 busy", true},
+		{"RCPT", "451 4.3.2 Greylisted, come back in 00:05:00", false}, {"RCPT", "451 4.3.0 Temporary lookup failure", false},
 	} {
 		w := newWorld(t)
 		w.mx(testkit.MXOptions{}, testkit.MXRule{Command: c.command, Reply: c.reply})

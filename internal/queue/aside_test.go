@@ -18,7 +18,7 @@ func TestAsideSaysNothingOfTheSite(t *testing.T) {
 	defer q.mu.Unlock()
 	for _, aside := range []bool{true, false} {
 		w := &worker{q: q, s: &site{name: "far.test", down: &down{}}, p: &provider{name: "far.test", width: 2}}
-		list := []Outcome{{Result: TryLater, Ours: true, Code: 451, Enhanced: "4.4.5", Aside: aside}}
+		list := []Outcome{{Result: Refused, Code: 550, Enhanced: "5.1.1", Aside: aside}}
 		w.judge(list)
 		w.adapt(list)
 		if down, same := w.s.down != nil, w.p.width == 2; down != aside || same != aside {

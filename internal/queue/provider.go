@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -418,9 +419,24 @@ func (q *Queue) spend(p *provider) bool {
 	return true
 }
 
+// took tells whether a host bore a message: it has it, or found fault with the recipient
+// or the message. What it refuses for its own state, its network or a policy (RFC 3463
+// §3.4, §3.5 and §3.8) says nothing of that.
+func (o *Outcome) took() bool {
+	if o.Result != Refused {
+		return o.Result == Delivered
+	}
+	if o.Ours || o.Aside || o.Unreached || o.Code < 500 {
+		return false
+	}
+	_, detail, _ := strings.Cut(o.Enhanced, ".")
+	subject, _, _ := strings.Cut(detail, ".")
+	return subject != "3" && subject != "4" && subject != "7"
+}
+
 // adapt learns from the outcomes of one job how much the provider bears: one more
-// connection for each round of messages that it took up, half as many when it is
-// too much. q.mu is held.
+// connection for each round of messages that it took, half as many when it is too much,
+// as many as before when it only puts them off. q.mu is held.
 func (w *worker) adapt(outcomes []Outcome) {
 	p := w.p
 	taken := false
@@ -437,7 +453,7 @@ func (w *worker) adapt(outcomes []Outcome) {
 			}
 			return
 		}
-		taken = taken || o.Result != NotTried && !o.Aside
+		taken = taken || o.took()
 	}
 	if limit := float64(w.q.limits(p.name).Connections); taken && p.width < limit {
 		p.width = min(p.width+1/p.width, limit)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -224,6 +225,43 @@ func TestAdaptive(t *testing.T) {
 			t.Errorf("%d attempts were too many for it", n)
 		}
 	})
+}
+
+// TestWhatWidens: success does, and what is wrong with a recipient or a message; being put
+// off does not, nor what the host refuses for its own sake.
+func TestWhatWidens(t *testing.T) {
+	t.Parallel()
+	q := newWorld(t, nil).q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	good, busy := Outcome{Result: Delivered, Code: 250}, Outcome{Result: TryLater, Code: 451, Enhanced: "4.3.2"}
+	strained := busy
+	strained.Strained = true
+	for _, c := range []struct {
+		outcomes []Outcome
+		want     int // 1 = wider, -1 = narrower
+	}{
+		{[]Outcome{good}, 1},
+		{[]Outcome{{Result: Refused, Code: 550, Enhanced: "5.1.1"}}, 1},
+		{[]Outcome{{Result: Refused, Code: 552, Enhanced: "5.2.2"}}, 1},
+		{[]Outcome{{Result: Refused, Code: 550}}, 1},
+		{[]Outcome{busy, good}, 1},
+		{[]Outcome{busy, busy}, 0},
+		{[]Outcome{{Result: TryLater, Code: 450, Enhanced: "4.7.1"}}, 0},
+		{[]Outcome{{Result: TryLater, Ours: true, Code: 451, Enhanced: "4.4.2"}}, 0},
+		{[]Outcome{{Result: Refused, Code: 554, Enhanced: "5.7.1"}}, 0},
+		{[]Outcome{{Result: Refused, Code: 554, Enhanced: "5.3.2"}}, 0},
+		{[]Outcome{{Result: Refused, Code: 451, Enhanced: "4.2.1", Rule: "reply rule 1"}}, 0},
+		{[]Outcome{{Result: Refused, Code: 554, Enhanced: "5.6.7", Ours: true}}, 0},
+		{[]Outcome{{Result: NotTried}}, 0},
+		{[]Outcome{good, strained}, -1},
+	} {
+		w := &worker{q: q, s: &site{name: "far.test"}, p: &provider{name: "far.test", width: 2, active: 2}}
+		w.adapt(c.outcomes)
+		if got := cmp.Compare(w.p.width, 2); got != c.want {
+			t.Errorf("%+v: width %v, want %d", c.outcomes, w.p.width, c.want)
+		}
+	}
 }
 
 // TestRetryOfAProvider: its own waits go before those of everyone.
