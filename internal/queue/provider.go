@@ -41,8 +41,12 @@ type demand struct {
 	until int64
 }
 
-// holds tells whether it is neither over nor taken back.
-func (d *demand) holds(now int64) bool { return d.until > now && (d.Stands == nil || d.Stands()) }
+// holds tells whether it is neither over nor taken back. A clock that was set back makes
+// it no longer than what was asked for.
+func (d *demand) holds(now int64) bool {
+	d.until = min(d.until, now+d.For.Microseconds())
+	return d.until > now && (d.Stands == nil || d.Stands())
+}
 
 // provider is who takes the mail of one or many sites: they share what it bears.
 type provider struct {
@@ -386,6 +390,7 @@ func (q *Queue) rest(p *provider) (until int64, why string) {
 		return until, why
 	}
 	each, most := l.pace()
+	p.filled = min(p.filled, now) // a clock that was set back takes nothing from the credit
 	if whole := p.filled + int64(math.Ceil((most-p.credit)*each*1e6)); whole > max(now, until) {
 		return whole, fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
 	}
@@ -408,7 +413,7 @@ func (q *Queue) spend(p *provider) bool {
 	if p.filled == 0 {
 		p.credit = most
 	} else {
-		p.credit = min(p.credit+float64(now-p.filled)/1e6/each, most)
+		p.credit = min(p.credit+float64(max(now-p.filled, 0))/1e6/each, most)
 	}
 	p.filled = now
 	if p.spent = p.credit < 1; p.spent {

@@ -239,3 +239,29 @@ func TestSendersOfWhatRestsAreTold(t *testing.T) {
 		})
 	}
 }
+
+// TestTheClockIsSetBack: nobody rests until the time that it was.
+func TestTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	q := newWorld(t, nil).q
+	q.o.Limits = func(string) Limits { return Limits{Rate: 60, Per: time.Minute} }
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for name, set := range map[string]func(p *provider){
+		"with credit":    func(p *provider) { p.credit = 1 },
+		"without credit": func(p *provider) { p.credit = 0.5 },
+		"at rest":        func(p *provider) { p.credit, p.spent = 0.5, true },
+		"pause":          func(p *provider) { p.pause = demand{Advice{For: time.Second, Pause: true}, p.filled} },
+	} {
+		p := q.providerOf(name)
+		p.filled = micros() + day.Microseconds()
+		set(p)
+		if went := q.spend(p); went != (name == "with credit") {
+			t.Errorf("%s: goes %v, %+v", name, went, p)
+		}
+		if until, why := q.rest(p); until > micros()+time.Second.Microseconds() {
+			t.Errorf("%s: rests until %v: %s", name, mail.FromMicros(until), why)
+		}
+	}
+}
