@@ -101,6 +101,7 @@ type Queue struct {
 	results   []*item
 	gathered  map[mail.ID]bool // messages whose reports wait for recipients that are not done
 	alarm     *time.Timer      // the first of them has waited for long enough; nil = none does
+	soon      bool             // it has been set to go off in a moment
 	workers   sync.WaitGroup
 }
 

@@ -342,7 +342,7 @@ func (q *Queue) recorded(items []*item) {
 			signal(q.wake)
 		}
 		if q.gathered[it.lease.job.Message.ID] {
-			signal(q.failed)
+			q.gatherSoon()
 		}
 		switch {
 		case it.lost:

@@ -139,11 +139,20 @@ func (q *Queue) gather(ctx context.Context, ids []int64, over int64) error {
 	})
 }
 
+// gatherSoon has a new look find whether a message waits for nobody any more: at most once
+// a second, since it passes over all that wait. q.mu is held.
+func (q *Queue) gatherSoon() {
+	if q.alarm != nil && !q.soon {
+		q.soon = true
+		q.alarm.Reset(time.Second)
+	}
+}
+
 // gatherAnew has a new look find who still waits.
 func (q *Queue) gatherAnew() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clear(q.gathered)
-	q.alarm = nil
+	q.alarm, q.soon = nil, false
 	signal(q.failed)
 }
