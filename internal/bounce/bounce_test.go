@@ -309,14 +309,14 @@ func TestDelayNoticeOnce(t *testing.T) {
 	}
 }
 
-// TestDelayNoticeBeforeTheFirstAttempt: who waits for his turn for long is late as well.
+// TestDelayNoticeBeforeTheFirstAttempt: who rests for long before an attempt is late as well.
 func TestDelayNoticeBeforeTheFirstAttempt(t *testing.T) {
 	t.Parallel()
 	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), DelayNotice: time.Millisecond, Asleep: true})
 	s.Account("alice@hayauma.test", 0)
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
 	err := s.DB.Write(t.Context(), func(tx *db.Tx) error {
-		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET state = 1, owner = 0")) // as if memory were spent
+		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET state = 1, owner = 0, next = received + 3600000000")) // as a rate has it rest
 		return err
 	})
 	if err != nil {

@@ -21,8 +21,10 @@ var (
 	selectServed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state = 6 AND next <= ? AND message > ? AND message <= ? ORDER BY message, id LIMIT ?`)
 	selectBusy = db.SQL("SELECT DISTINCT message FROM queue_recipient WHERE message IN (@ids) AND (state = 2 OR state IN (1, 3) AND next <= ?)")
+	// The index holds what was put off, or rests, and not what has only come: most goes
+	// at once, and pays for no place in it.
 	selectLate = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
-		WHERE state IN (1, 3) AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
+		WHERE (state = 3 OR state = 1 AND next > received + 5000000) AND delayed = 0 AND received <= ? ORDER BY received, message, id LIMIT ?`)
 	selectOwed = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state IN (1, 3) AND tell > 0 AND tell <= ? ORDER BY tell, message, id LIMIT ?`)
 	markDelayed = db.SQL("UPDATE queue_recipient SET delayed = 1, tell = CASE WHEN tell <= ? THEN 0 ELSE tell END WHERE id IN (@ids) AND state IN (1, 3)")

@@ -84,7 +84,7 @@ DROP INDEX queue_recipient_site;
 CREATE INDEX queue_recipient_site ON queue_recipient (site, level, flow, next, id) WHERE state IN (1, 3);
 `), db.SQL(`
 DROP INDEX queue_recipient_late;
-CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE state IN (1, 3) AND delayed = 0;
+CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE (state = 3 OR state = 1 AND next > received + 5000000) AND delayed = 0;
 `)}}
 }
 
