@@ -90,24 +90,28 @@ func (a *app) limitsOf(provider string) providerLimits {
 	defer m.mu.Unlock()
 	if m.known == nil || m.cfg != cfg || m.version != version {
 		m.cfg, m.version, m.known = cfg, version, map[string]providerLimits{}
-	}
-	if !a.shaping.Has(provider) {
-		provider = shaping.Everyone
+		for _, own := range a.shaping.Providers() {
+			m.known[own] = a.reckon(own)
+		}
+		m.known[shaping.Everyone] = a.reckon(shaping.Everyone)
 	}
 	if l, ok := m.known[provider]; ok {
 		return l
 	}
+	return m.known[shaping.Everyone]
+}
+
+// reckon puts the limits of a provider together.
+func (a *app) reckon(provider string) providerLimits {
 	set := a.shaping.For(provider)
 	rate, per := set.Rate()
-	l := providerLimits{
+	return providerLimits{
 		queue: queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: providedWaits(set)},
 		outbound: outbound.Limits{
 			Connections: set.Number(shaping.Connections),
 			Messages:    set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients),
 		},
 	}
-	m.known[provider] = l
-	return l
 }
 
 // queueLimits are what the queue keeps to.

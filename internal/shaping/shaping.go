@@ -127,13 +127,6 @@ func (s *Store) For(provider string) Set {
 	return out
 }
 
-// Has tells whether a provider has limits of its own; those of all others are Everyone's.
-func (s *Store) Has(provider string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.rows[provider]) > 0 || len(s.shipped[provider]) > 0
-}
-
 // TLSRule is what the operator asks of connections to a site: what is set for it, for
 // its provider, for everyone. The rule is empty if nothing is.
 func (s *Store) TLSRule(site, provider string) (rule string, despite bool, from string) {
@@ -151,7 +144,8 @@ func (s *Store) TLSRule(site, provider string) (rule string, despite bool, from 
 // Title names a provider as people know it, "" if nothing was shipped for it.
 func (s *Store) Title(provider string) string { return s.titles[provider] }
 
-// Providers are those that something is known of, sorted.
+// Providers are those that something is known of, sorted; the limits of all others are
+// Everyone's.
 func (s *Store) Providers() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
