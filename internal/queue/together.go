@@ -59,17 +59,7 @@ type look struct {
 // the two is among the rows, whatever else the transaction sees.
 func (q *Queue) look(tx *db.Tx, after mail.ID, limit int, of ended) (l look, err error) {
 	now := micros()
-	var ids []int64
-	rows, err := tx.Query(of.messages, of.until, int64(after), limit)
-	if err != nil {
-		return l, err
-	}
-	err = db.Each(rows, func(r db.Rows) error {
-		var id int64
-		err := r.Scan(&id)
-		ids = append(ids, id)
-		return err
-	})
+	ids, err := readIDs(tx, nil, of.messages, of.until, int64(after), limit)
 	if err != nil || len(ids) == 0 {
 		return l, err
 	}
@@ -77,7 +67,8 @@ func (q *Queue) look(tx *db.Tx, after mail.ID, limit int, of ended) (l look, err
 	if err != nil {
 		return l, err
 	}
-	if rows, err = tx.Query(of.rows, of.until, int64(after), ids[len(ids)-1], limit*rowsPerMessage); err != nil {
+	rows, err := tx.Query(of.rows, of.until, int64(after), ids[len(ids)-1], limit*rowsPerMessage)
+	if err != nil {
 		return l, err
 	}
 	list, err := whole(tx, rows, limit)
