@@ -200,7 +200,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.queue = queue.New(queue.Options{
 		DB: a.store.db, IDs: a.store.ids, Settings: a.queueSettings, Deliverer: deliverer{a},
-		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise, Changed: a.changed, Schedule: a.schedule,
+		Provider: a.outbound.Provider, Limits: a.queueLimits, Advise: a.advise, Stands: a.shaping.HasRule, Changed: a.changed, Schedule: a.schedule,
 		Observer: a.sources.Observer(a.rates.Observer(event.NewRecorder(a.store.ids, a.classes, event.NewMetrics(a.metrics)))),
 		Logger:   a.log, Metrics: queue.NewMetrics(a.metrics),
 	})

@@ -132,12 +132,8 @@ func (a *app) demand(site, provider string) outbound.Demand {
 func (a *app) advise(provider string, o *queue.Outcome) queue.Advice {
 	d := a.shaping.Advise(provider, o.Code, o.Enhanced, o.Reply)
 	class := a.classes.Of(classify.Reply{Code: o.Code, Enhanced: o.Enhanced, Text: o.Reply, Host: o.Host, Ours: o.Ours})
-	out := queue.Advice{For: d.For, Pause: d.Pause, Why: d.Why, Fewer: class == classify.Rate,
-		Limits: queue.Limits{Connections: d.Connections, Rate: d.Rate, Per: d.Per}}
-	if d.Rule != 0 {
-		out.Stands = func() bool { return a.shaping.HasRule(d.Rule) }
-	}
-	return out
+	return queue.Advice{For: d.For, Pause: d.Pause, Why: d.Why, Fewer: class == classify.Rate,
+		Limits: queue.Limits{Connections: d.Connections, Rate: d.Rate, Per: d.Per}, Rule: d.Rule}
 }
 
 // judge says what a rule of the operator's makes of a reply.

@@ -33,6 +33,7 @@ func one(tx *db.Tx, body mail.ID) error {
 		{"queue_message", []any{large, 1, 2, "bulk", "a b", body, []byte{0}, 3, "早@x.test", 4, 5, 6, "FULL", "早", 7, 8, 9, 10, 11, 12, 13}},
 		{"queue_recipient", []any{large + 1, large, "早@y.test", "y.test", 1, "rfc822;早", "route:relay", 4, 2, 3, 5, 6, 7, "4.0.0", "no", 8, "mx.y.test",
 			9, 10, 11, 12, 13, 14}},
+		{"queue_demand", []any{"x.test", 1, 2, 3, 4, 5, 6, "早馬", 7}},
 		{"queue_retry", []any{"stream", "早馬", "1m 1h", 60, 1}},
 		{"policy_rule", []any{1, 2, "早馬", 3, "reject", "not now", "early", 4, "{}"}},
 		{"send_count", []any{2, "早.test", 3, 4, 5, 6}},

@@ -62,11 +62,13 @@ func (q *Queue) widened(p *provider) {
 
 // over tells of the end of what a provider had asked for.
 func (q *Queue) over(p *provider, now int64) {
-	if p.paused && !p.pause.holds(now) {
+	if p.paused && !q.holds(&p.pause, now) {
+		q.lapsed = append(q.lapsed, keptDemand{p.name, p.pause})
 		p.paused, p.pause = false, demand{} // the number of a rule may be given again
 		q.changed(Change{Kind: Resumed, Provider: p.name})
 	}
-	if p.slowed && !p.brake.holds(now) {
+	if p.slowed && !q.holds(&p.brake, now) {
+		q.lapsed = append(q.lapsed, keptDemand{p.name, p.brake})
 		p.slowed, p.brake = false, demand{}
 		q.changed(Change{Kind: Eased, Provider: p.name})
 	}

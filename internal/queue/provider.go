@@ -113,7 +113,7 @@ func (q *Queue) traffic(name string) Traffic {
 		return out
 	}
 	out.Active, out.Width = p.active, q.width(p)
-	if p.brake.holds(micros()) {
+	if q.holds(&p.brake, micros()) {
 		out.Less, out.Why = mail.FromMicros(p.brake.until), p.brake.Why
 	}
 	if until, why := q.rest(p); until > 0 {
@@ -130,7 +130,7 @@ func (q *Queue) limits(name string) Limits {
 	if l.Connections <= 0 {
 		l.Connections = max(q.o.Settings().PerSite, 1)
 	}
-	if p := q.providers[name]; p != nil && p.brake.holds(micros()) {
+	if p := q.providers[name]; p != nil && q.holds(&p.brake, micros()) {
 		less := p.brake.Limits
 		l.Connections = min(l.Connections, cmp.Or(less.Connections, l.Connections))
 		if less.Rate > 0 {
@@ -201,6 +201,11 @@ func (w *worker) find(ctx context.Context) bool {
 		q.known[s.name] = known{name, micros()}
 	}
 	p := q.providerOf(cmp.Or(name, s.name))
+	if q.retried[s.name] {
+		delete(q.retried, s.name)
+		p.pause.until = 0
+		signal(q.wake)
+	}
 	if !q.admits(p, s) {
 		s.starting--
 		s.active--

@@ -60,6 +60,9 @@ type Options struct {
 	Schedule func(m *Message, to mail.Domain) (waits []time.Duration, lifetime time.Duration, there bool)
 	// Advise says what follows for a provider from a reply that was no success.
 	Advise func(provider string, o *Outcome) Advice // nil = nothing
+	// Stands tells whether the operator still has a rule that advice came from. It is
+	// called with the queue's lock held. nil = each of them.
+	Stands func(rule int64) bool
 	// Changed hears of what changes with providers. It is called with the queue's lock
 	// held: it must return at once, and call nothing of the queue. nil = nobody does.
 	Changed func(Change)
@@ -86,6 +89,8 @@ type Queue struct {
 	sites     map[string]*site
 	providers map[string]*provider
 	known     map[string]known // the providers of sites
+	retried   map[string]bool  // sites by "retry", whose providers are not known yet
+	lapsed    []keptDemand     // what providers do not ask for any longer, still in the database
 	turn      turn
 	active    int                 // workers
 	octets    int64               // of all leases in memory
@@ -113,7 +118,7 @@ func New(o Options) *Queue {
 	return &Queue{
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
-		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, flows: map[int64]int64{},
+		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, flows: map[int64]int64{},
 		wished: map[mail.ID]claimed{}, gathered: map[mail.ID]bool{}, rewind: math.MinInt64,
 	}
 }

@@ -1,38 +1,12 @@
 package queue
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"time"
 )
-
-// Advice is what a provider's reply asks for, besides what it means for the message.
-type Advice struct {
-	For    time.Duration // how long it holds; 0 = there is none
-	Pause  bool          // nothing goes to the provider meanwhile
-	Limits Limits        // else what holds meanwhile; its zeros change nothing
-	Why    string        // in words
-	Fewer  bool          // the host bears fewer connections than it has
-	// Stands tells whether the rule behind it is still there; nil = nobody can take it
-	// back. It is called with the queue's lock held.
-	Stands func() bool
-}
-
-// demand is advice that is heeded, until a time in microseconds.
-type demand struct {
-	Advice
-	until int64
-}
-
-// holds tells whether it is neither over nor taken back. A clock that was set back makes
-// it no longer than what was asked for.
-func (d *demand) holds(now int64) bool {
-	d.until = min(d.until, now+d.For.Microseconds())
-	return d.until > now && (d.Stands == nil || d.Stands())
-}
 
 // postpone gives back what is ready for a site whose provider rests for long, but for what
 // came too late for its sender. q.mu is held.
@@ -60,7 +34,7 @@ func (l *Limits) pace() (each, most float64) {
 // reckoned each time, by the limits and rules of now. q.mu is held.
 func (q *Queue) rest(p *provider) (until int64, why string) {
 	now := micros()
-	if p.pause.holds(now) {
+	if q.holds(&p.pause, now) {
 		until, why = p.pause.until, p.pause.Why
 	}
 	if !p.spent {
@@ -105,54 +79,6 @@ func (q *Queue) spend(p *provider) bool {
 	return true
 }
 
-// consult asks what follows from replies that were no success, once for those that
-// are the same.
-func (w *worker) consult(outcomes []Outcome) (all []Advice) {
-	if w.q.o.Advise == nil {
-		return nil
-	}
-	last := ""
-	for i := range outcomes {
-		o := &outcomes[i]
-		if o.Ours || o.Result != TryLater && o.Result != Refused || o.Reply == last {
-			continue
-		}
-		last = o.Reply
-		a := w.q.o.Advise(w.p.name, o)
-		o.Strained = o.Strained || a.Fewer && o.Result == TryLater
-		if a.For > 0 {
-			all = append(all, a)
-		}
-	}
-	return all
-}
-
-// heed does what a reply asks for. q.mu is held.
-func (w *worker) heed(a Advice) {
-	q, p := w.q, w.p
-	end := micros() + a.For.Microseconds()
-	if a.Pause {
-		if end > p.pause.until || !p.pause.holds(micros()) {
-			p.pause = demand{a, end}
-		}
-		p.paused = true
-		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.pause.until) + ": " + a.Why})
-		q.admit(p)
-	} else {
-		p.brake = demand{a, end}
-		p.slowed = true
-		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
-	}
-	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
-}
-
-// unpause ends what a reply asked for of the provider of a site. q.mu is held.
-func (q *Queue) unpause(site string) {
-	if p := q.providers[cmp.Or(q.known[site].provider, site)]; p != nil {
-		p.pause = demand{}
-	}
-}
-
 // resume lets go on what rested, and returns how long nothing else will.
 func (q *Queue) resume(now int64) time.Duration {
 	q.mu.Lock()
@@ -167,7 +93,7 @@ func (q *Queue) resume(now int64) time.Duration {
 			wait = min(wait, time.Duration(until-now)*time.Microsecond)
 		case len(p.waiting) > 0:
 			q.admit(p)
-		case p.active == 0 && !p.brake.holds(now) && now-p.used > knownFor.Microseconds():
+		case p.active == 0 && !q.holds(&p.brake, now) && now-p.used > knownFor.Microseconds():
 			delete(q.providers, name)
 		}
 	}

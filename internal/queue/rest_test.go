@@ -41,9 +41,8 @@ func (s *shaped) pauses() {
 		}
 		return Outcome{Result: Delivered, Code: 250}
 	}
-	s.w.q.o.Advise = func(string, *Outcome) Advice {
-		return Advice{For: time.Hour, Pause: true, Why: "a rule", Stands: s.ruled.Load}
-	}
+	s.w.q.o.Advise = func(string, *Outcome) Advice { return Advice{For: time.Hour, Pause: true, Why: "a rule", Rule: 7} }
+	s.w.q.o.Stands = func(rule int64) bool { return rule == 7 && s.ruled.Load() }
 }
 
 func (s *shaped) want(what string, delivered int) {
@@ -252,7 +251,7 @@ func TestTheClockIsSetBack(t *testing.T) {
 		"with credit":    func(p *provider) { p.credit = 1 },
 		"without credit": func(p *provider) { p.credit = 0.5 },
 		"at rest":        func(p *provider) { p.credit, p.spent = 0.5, true },
-		"pause":          func(p *provider) { p.pause = demand{Advice{For: time.Second, Pause: true}, p.filled} },
+		"pause":          func(p *provider) { p.pause = demand{Advice: Advice{For: time.Second, Pause: true}, until: p.filled} },
 	} {
 		p := q.providerOf(name)
 		p.filled = micros() + day.Microseconds()

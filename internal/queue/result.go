@@ -22,6 +22,7 @@ type item struct {
 	r        Recipient // as it was leased
 	outcome  Outcome
 	stopping bool
+	demands  []keptDemand // what the reply asked for
 
 	// Set by write, which may run more than once.
 	v    verdict
@@ -205,7 +206,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 				granted[it.v.granted] = append(granted[it.v.granted], report)
 			}
 		}
-		if err := c.write(tx); err != nil {
+		if err := errors.Join(c.write(tx), keepDemands(tx, items)); err != nil {
 			return err
 		}
 		return q.observe(tx, reports, granted)

@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -65,22 +66,25 @@ func (q *Queue) Run(ctx context.Context) error {
 	return nil
 }
 
-// recoverAll frees the leases of processes that are gone, before anything is
-// claimed; false if ctx ended first.
+// recoverAll frees the leases of processes that are gone and takes up what providers asked
+// for, before anything is claimed; false if ctx ended first.
 func (q *Queue) recoverAll(ctx context.Context) bool {
 	pause := pauseMin
 	for {
 		n, err := q.Recover(ctx)
+		if n > 0 {
+			q.o.Logger.Info("recipients were under way when the server last ended; they are queued again", "recipients", n)
+		}
 		if err == nil {
-			if n > 0 {
-				q.o.Logger.Info("recipients were under way when the server last ended; they are queued again", "recipients", n)
-			}
+			err = q.remember(ctx)
+		}
+		if err == nil {
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
-		q.o.Logger.Error("the queue waits: leases cannot be recovered", "error", err)
+		q.o.Logger.Error("the queue waits: what the last process left cannot be read", "error", err)
 		if q.o.Sleep(ctx, nil, pause); ctx.Err() != nil {
 			return false
 		}
@@ -208,7 +212,8 @@ func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error
 		}
 	}
 	wait, err := q.untilNext(ctx, now)
-	return min(wait, q.resume(now)), err
+	wait = min(wait, q.resume(now))
+	return wait, errors.Join(err, q.forgetDemands(ctx))
 }
 
 // hungry are the sites that have room for rows which are waiting in the

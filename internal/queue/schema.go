@@ -85,6 +85,19 @@ CREATE INDEX queue_recipient_site ON queue_recipient (site, level, flow, next, i
 `), db.SQL(`
 DROP INDEX queue_recipient_late;
 CREATE INDEX queue_recipient_late ON queue_recipient (received, message) WHERE (state = 3 OR state = 1 AND next > received + 5000000) AND delayed = 0;
+`), db.SQL(`
+CREATE TABLE queue_demand (
+	provider TEXT NOT NULL,
+	pause INTEGER NOT NULL,
+	until INTEGER NOT NULL,
+	lasts INTEGER NOT NULL,
+	connections INTEGER NOT NULL,
+	rate INTEGER NOT NULL,
+	per INTEGER NOT NULL,
+	why TEXT NOT NULL,
+	rule INTEGER NOT NULL,
+	PRIMARY KEY (provider, pause)
+);
 `)}}
 }
 

@@ -338,11 +338,12 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		return
 	}
 	delete(w.open, job)
+	var kept []keptDemand
 	if !q.ending() {
 		w.judge(outcomes)
 		w.adapt(outcomes)
 		for _, a := range advice {
-			w.heed(a)
+			kept = append(kept, w.heed(a)...)
 		}
 	}
 	by := make(map[int64]*Outcome, len(outcomes))
@@ -350,7 +351,8 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		by[int64(outcomes[i].Recipient)] = &outcomes[i]
 	}
 	for _, r := range job.Recipients {
-		it := &item{lease: l, r: r, outcome: otherwise, stopping: q.ending()}
+		it := &item{lease: l, r: r, outcome: otherwise, stopping: q.ending(), demands: kept}
+		kept = nil
 		if o := by[int64(r.ID)]; o != nil {
 			it.outcome = *o
 		}

@@ -1,0 +1,100 @@
+package queue
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// restart ends the queue and begins with another one on the same database.
+func (s *shaped) restart(stop func()) (again func()) {
+	s.w.t.Helper()
+	stop()
+	s.w.q = New(s.w.q.o)
+	return s.w.run()
+}
+
+// kept is how many demands the database has.
+func (s *shaped) kept() (n int) {
+	s.w.t.Helper()
+	s.w.must(s.w.db.Read(s.w.t.Context(), func(tx *db.Tx) error {
+		return tx.Row(db.SQL("SELECT COUNT(*) FROM queue_demand"), nil, &n)
+	}))
+	return n
+}
+
+// TestAPauseOutlivesARestart: nothing goes to who asked for a pause, whoever runs, until it
+// is over, or its rule is gone, or somebody says retry; then nothing of it is left.
+func TestAPauseOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		free      func(s *shaped)
+		delivered int // the one that was tried keeps its time unless somebody says retry
+	}{
+		"over": {func(*shaped) { time.Sleep(time.Hour) }, 2},
+		"rule": {func(s *shaped) {
+			s.ruled.Store(false)
+			s.w.must(s.w.q.Reshaped(s.w.t.Context()))
+		}, 1},
+		"retry": {func(s *shaped) { s.retry(2) }, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 0)
+			s.pauses()
+			stop := s.w.run()
+			s.w.spread(1, 1)
+			s.want(name+": the first", 0)
+			stop = s.restart(stop)
+			s.w.insert(s.w.message("b@d0.test"))
+			s.want(name+": paused", 0)
+			stop = s.restart(stop)
+			if name != "retry" { // of the one who says it, the site's provider is not known yet
+				s.want(name+": still paused", 0)
+			}
+			c.free(s)
+			s.want(name+": freed", c.delivered)
+			if n := s.kept(); n != 0 {
+				t.Errorf("%s: %d demands are left", name, n)
+			}
+			s.restart(stop)
+			s.w.insert(s.w.message("c@d0.test"))
+			s.want(name+": after another restart", c.delivered+1)
+		})
+	}
+}
+
+// TestABrakeOutlivesARestart, with what it leaves, and is told to have ended.
+func TestABrakeOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShaped(t, 0)
+		s.pauses()
+		s.w.q.o.Advise = func(string, *Outcome) Advice {
+			return Advice{For: time.Hour, Limits: Limits{Connections: 2, Rate: 3, Per: time.Hour}, Why: "a rule"}
+		}
+		h := &heard{}
+		s.w.q.o.Changed = h.note
+		stop := s.w.run()
+		s.w.spread(1, 1)
+		s.want("the first", 0)
+		stop = s.restart(stop)
+		s.w.insert(s.w.message("b@d0.test"), s.w.message("c@d1.test"), s.w.message("d@d2.test"))
+		s.want("at a rate", 1)
+		tr := s.w.q.Traffic("farm.test")
+		if l := tr.Limits; l.Connections != 2 || l.Rate != 3 || l.Per != time.Hour || tr.Less.IsZero() || tr.Why == "" {
+			t.Errorf("%+v", tr)
+		}
+		time.Sleep(time.Hour)
+		s.want("it is over", 4)
+		if n := s.kept(); n != 0 {
+			t.Errorf("%d demands are left", n)
+		}
+		if got := h.kinds(); !slices.Contains(got, string(Eased)) {
+			t.Errorf("%v", got)
+		}
+		stop()
+	})
+}
