@@ -16,7 +16,10 @@ func (s *session) judgeSender(ctx context.Context, o mail.Origin, env mail.Envel
 		state := t.ConnectionState()
 		f.Certificate = rule.CertificateOf(&state, s.srv.o.Gate.Vouched(state.PeerCertificates))
 	}
-	if s.srv.o.Reverse != nil && s.peer.IsValid() {
+	switch {
+	case s.claims.name != "": // the front has looked it up
+		f.Reverse = func(context.Context) (string, error) { return s.claims.name, nil }
+	case s.srv.o.Reverse != nil && s.peer.IsValid():
 		f.Reverse = func(ctx context.Context) (string, error) { return s.srv.o.Reverse(ctx, s.peer.Addr()) }
 	}
 	c, err := s.srv.o.Rules.Open(ctx, f)

@@ -90,6 +90,31 @@ func TestSendLimits(t *testing.T) {
 	}
 }
 
+// TestRuleOnANameOfAFront: what a front has looked up is not looked up again, and is not
+// taken for the name of the next address.
+func TestRuleOnANameOfAFront(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	_, err := r.Rules.Add(t.Context(), rule.Rule{Name: "named", Action: rule.Reject, Conditions: rule.Conditions{Reverse: []string{"*.dial.test"}}}, rule.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reverse.Store(func(context.Context, netip.Addr) (string, error) { return "looked-up.dial.test", nil })
+	c := r.open("6")
+	for _, step := range [][2]string{
+		{"XCLIENT NAME=x.dial.test ADDR=203.0.113.5", "550 5.7.1"},
+		{"XCLIENT ADDR=203.0.113.6 NAME=mx.good.test", "250"},
+		{"XCLIENT PORT=4000", "250"},
+		{"XCLIENT ADDR=203.0.113.7", "550 5.7.1"},
+		{"XCLIENT NAME=[UNAVAILABLE] ADDR=203.0.113.8", "550 5.7.1"},
+	} {
+		c.say(step[0], "220")
+		c.say("EHLO client.test", "250")
+		c.say("MAIL FROM:<x@elsewhere.test>", step[1])
+		c.say("RSET", "250")
+	}
+}
+
 // TestRuleOnAName: a name that cannot be looked up puts the peer off.
 func TestRuleOnAName(t *testing.T) {
 	t.Parallel()

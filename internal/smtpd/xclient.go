@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/account"
@@ -26,7 +27,7 @@ func (s *session) mayFront() bool {
 // claims are what XCLIENT said of the client, which its own words do not change.
 type claims struct {
 	helo string
-	name string
+	name string // of its address; empty = look it up
 }
 
 // xclient serves XCLIENT: the session begins anew, as the client's own.
@@ -44,6 +45,9 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 		case "ADDR":
 			var addr netip.Addr
 			addr, err = a.Addr()
+			if addr != peer.Addr() && !slices.ContainsFunc(attributes, isName) {
+				c.name = ""
+			}
 			peer = netip.AddrPortFrom(addr, peer.Port())
 		case "PORT":
 			var port uint16
@@ -72,6 +76,8 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 	s.log = s.log.With("client", peer.String())
 	return s.greeting()
 }
+
+func isName(a smtp.Attribute) bool { return a.Name == "NAME" }
 
 func badAttribute(known string) reply {
 	return refuse(mail.Final(mail.BadArguments, "Attributes are name=value in xtext, of "+known))
