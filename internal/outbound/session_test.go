@@ -86,6 +86,9 @@ func TestReplies(t *testing.T) {
 					if o.Source.String() != "127.0.0.1" {
 						t.Errorf("it went out from %v", o.Source)
 					}
+					if o.Ours && !o.Strained {
+						t.Error("a host that was there and is gone bears less")
+					}
 				}
 				for _, msg := range m.Messages() {
 					if len(msg.Recipients) > 0 && string(msg.Data) != "X-Prefix: yes\r\n"+text {
