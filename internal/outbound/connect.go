@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -90,12 +91,7 @@ type vain struct {
 }
 
 func vainAt(t target, p *problem) vain {
-	try := queue.Try{At: mail.Micros(time.Now()), Host: t.host, Addr: t.addr, Reply: p.text}
-	if !p.ours {
-		try.Code, try.Reply = p.code, p.enhanced+" "+p.text
-	}
-	try.Reply = bounded(strings.Join(strings.Fields(try.Reply), " "), maxTryKept)
-	return vain{try, p}
+	return vain{tryOf(queue.Outcome{Ended: mail.Micros(time.Now()), Host: t.host, Addr: t.addr, Ours: p.ours, Code: p.code, Enhanced: p.enhanced, Reply: p.text}), p}
 }
 
 const (
@@ -103,12 +99,30 @@ const (
 	maxTriesKept = 10
 )
 
+// tryOf is what the message's history tells of an outcome that was not the last one.
+func tryOf(o queue.Outcome) queue.Try {
+	try := queue.Try{At: o.Ended, Host: o.Host, Addr: o.Addr, Reply: o.Reply}
+	if !o.Ours {
+		try.Code, try.Reply = o.Code, o.Enhanced+" "+o.Reply
+	}
+	try.Reply = bounded(strings.Join(strings.Fields(try.Reply), " "), maxTryKept)
+	return try
+}
+
 // tell keeps those for the message's history, but for the one that its outcome tells of.
 func (w *worker) tell(tries []vain, but *problem) {
 	for _, try := range tries {
-		if try.why != but && len(w.before) < maxTriesKept {
-			w.before = append(w.before, try.Try)
+		if try.why != but {
+			w.note(try.Try)
 		}
+	}
+}
+
+// note keeps one of them, unless it was kept for another recipient.
+func (w *worker) note(try queue.Try) {
+	same := func(b queue.Try) bool { return b.Addr == try.Addr && b.Code == try.Code && b.Reply == try.Reply }
+	if len(w.before) < maxTriesKept && !slices.ContainsFunc(w.before, same) {
+		w.before = append(w.before, try)
 	}
 }
 

@@ -47,7 +47,7 @@ func (e *exchange) run() (stale bool) {
 			return false
 		}
 		if e.c.broken { // 421
-			e.all(refusal(e.c, reply))
+			e.all(e.judged(reply))
 			return false
 		}
 		e.recipient(e.left[0], reply)
@@ -161,6 +161,7 @@ func tooMany(r smtp.Reply) bool {
 func (e *exchange) judged(reply smtp.Reply) *problem {
 	p := refusal(e.c, reply)
 	p.strained = false // it is about the message or a recipient; note knows 421, and the queue asks about the rest
+	p.elsewhere = passing(reply)
 	switch {
 	case reply.Class() == 2:
 		p.result, p.reports, p.watches = queue.Delivered, e.c.ext.dsn, e.c.ext.deliverBy
@@ -185,7 +186,7 @@ func (e *exchange) all(p *problem) {
 func (e *exchange) lost(err error, doing string) {
 	p := trouble(e.c.target(), doing, err)
 	p.tls = e.c.tls
-	if e.t.w.ctx.Err() != nil {
+	if p.elsewhere = e.t.w.ctx.Err() == nil; !p.elsewhere {
 		p.result = queue.NotTried // cut short by us, before the final dot
 	}
 	e.all(p)

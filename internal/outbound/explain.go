@@ -50,13 +50,11 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	if len(hosts) == 1 && hosts[0].implicit {
 		r.By = "no MX"
 	}
-	left := maxAddresses
 	for _, h := range hosts {
 		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: h.known, Order: h.order, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
-		for _, t := range h.targets[:min(len(h.targets), left)] {
+		for _, t := range h.targets {
 			host.Addresses = append(host.Addresses, t.String())
 		}
-		left -= len(host.Addresses)
 		if h.fault != nil {
 			host.Fault = said(h.fault)
 		}

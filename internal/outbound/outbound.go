@@ -264,6 +264,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 			w.c = nil
 		}
 	}
+	w.elsewhere(t)
 	return t.outcomes()
 }
 
@@ -320,22 +321,23 @@ func (w *worker) adopt(p plan, env mail.Envelope) bool {
 // problem is why there is nothing better to report than a failure: a finding of
 // ours, or what a remote said.
 type problem struct {
-	result   queue.Result
-	code     int
-	enhanced string
-	text     string
-	ours     bool
-	missed   bool // no host could be reached, whatever the message
-	strained bool // the host bears less than it was given
-	host     string
-	addr     netip.AddrPort
-	source   netip.Addr
-	tls      string
-	after    time.Duration // it asked to be left alone for so long
-	reports  bool          // the remote tells the sender of success itself
-	watches  bool          // the remote keeps to the sender's time itself
-	aside    bool          // it is about us or the message, and says nothing of the site
-	wait     time.Duration // when an attempt is worth it again; 0 = it is not known
+	result    queue.Result
+	code      int
+	enhanced  string
+	text      string
+	ours      bool
+	missed    bool // no host could be reached, whatever the message
+	strained  bool // the host bears less than it was given
+	host      string
+	addr      netip.AddrPort
+	source    netip.Addr
+	tls       string
+	after     time.Duration // it asked to be left alone for so long
+	reports   bool          // the remote tells the sender of success itself
+	watches   bool          // the remote keeps to the sender's time itself
+	aside     bool          // it is about us or the message, and says nothing of the site
+	elsewhere bool          // another host of the site may take the message now
+	wait      time.Duration // when an attempt is worth it again; 0 = it is not known
 }
 
 // again is how long a host that greylists is left alone, 0 if it does not.

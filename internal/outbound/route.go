@@ -16,9 +16,12 @@ import (
 
 const (
 	// maxHosts and maxAddresses bound what one attempt tries (RFC 5321 §5.1
-	// asks for at least two addresses).
-	maxHosts     = 5
+	// asks for at least two addresses): hosts that have an address, and the
+	// addresses of all together.
+	maxHosts     = 10
 	maxAddresses = 10
+	// maxLookedUp bounds the hosts whose addresses are asked for.
+	maxLookedUp = 20
 )
 
 // exchanger is one host that takes mail for a site.
@@ -179,8 +182,26 @@ func planOf(site string, hosts []resolved) plan {
 	if len(hosts) == 1 && hosts[0].name == site && p.fault != nil && p.fault.Class == mail.Permanent {
 		p.fault = mail.Final(mail.NoSuchSystem, fmt.Sprintf("The domain %s has neither a mail exchanger nor an address", site))
 	}
-	p.targets = p.targets[:min(len(p.targets), maxAddresses)]
 	return p
+}
+
+// allot leaves the hosts as many addresses as one attempt tries, in turn: one whose ten
+// do not answer must not hide the next one.
+func allot(hosts []resolved) {
+	shares := make([]int, len(hosts))
+	for left, more := maxAddresses, true; more; {
+		more = false
+		for i := range hosts {
+			if left > 0 && shares[i] < len(hosts[i].targets) {
+				shares[i]++
+				left--
+				more = true
+			}
+		}
+	}
+	for i := range hosts {
+		hosts[i].targets = hosts[i].targets[:shares[i]]
+	}
 }
 
 // survey resolves the hosts of a route. A host that turns out to be ourselves by
@@ -190,12 +211,19 @@ func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolv
 	if fault != nil {
 		return nil, set.patient(fault)
 	}
-	if set.via == nil {
-		list = list[:min(len(list), maxHosts)]
-	}
 	hosts := make([]resolved, 0, len(list))
-	for _, e := range list {
+	found := 0
+	for i, e := range list {
+		if set.via == nil && (found == maxHosts || i == maxLookedUp) {
+			if found == 0 { // what is not looked up may be there
+				hosts[i-1].fault = mail.Temporary(mail.DirectoryFailure, fmt.Sprintf("None of the first %d mail exchangers of %s has an address", i, site))
+			}
+			break
+		}
 		r := o.resolve(ctx, e, set.Port)
+		if len(r.targets) > 0 {
+			found++
+		}
 		r.ours = r.ours || o.isUs(e, set)
 		r.fault = set.patient(r.fault)
 		hosts = append(hosts, r)
@@ -211,5 +239,6 @@ func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolv
 		}
 		break
 	}
+	allot(hosts)
 	return hosts, nil
 }

@@ -32,6 +32,7 @@ type transaction struct {
 	all     int               // recipients of the job
 	pending []queue.Recipient // without an outcome
 	done    []queue.Outcome
+	putOff  []putOff // of done: those whom the next host may take
 	ruled   ruled
 	begun   bool        // the first one was
 	another func() bool // see queue.Job
@@ -98,6 +99,9 @@ func (t *transaction) settle(p problem) {
 
 func (t *transaction) note(r queue.Recipient, p problem) {
 	rule := t.judge(&p)
+	if p.elsewhere && rule == "" {
+		t.putOff = append(t.putOff, putOff{r, len(t.done)})
+	}
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, Source: p.source, TLS: p.tls,
 		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Aside: p.aside, Strained: p.strained || p.code == 421 || p.overloaded(),

@@ -34,7 +34,7 @@ func TestAPauseOutlivesARestart(t *testing.T) {
 		free      func(s *shaped)
 		delivered int // the one that was tried keeps its time unless somebody says retry
 	}{
-		"over": {func(*shaped) { time.Sleep(time.Hour) }, 2},
+		"over": {func(*shaped) { <-time.After(time.Hour) }, 2},
 		"rule": {func(s *shaped) {
 			s.ruled.Store(false)
 			s.w.must(s.w.q.Reshaped(s.w.t.Context()))

@@ -230,7 +230,7 @@ func (w *worker) next() *Job {
 		if q.outlive(l); len(l.job.Recipients) > 0 {
 			q.withdraw(l)
 		}
-		if len(l.job.Recipients) > 1 && q.limits(w.p.name).Rate > 0 {
+		if len(l.job.Recipients) > 0 && q.limits(w.p.name).Rate > 0 {
 			l.job.Another = w.another
 		}
 		if len(l.job.Recipients) > 0 {
