@@ -247,8 +247,9 @@ func (a *app) buildWayIn() {
 	})
 }
 
-// explainer says what a reply means. Its book takes some MiB, so that it is opened
-// when a report needs it, and forgotten when nothing holds it any more.
+// explainer says what a reply means to the sender whose message came back: also one
+// that was temporary has nothing to wait for any more. Its book takes some MiB, so that
+// it is opened when a report needs it, and forgotten when nothing holds it any more.
 func (a *app) explainer() func(reply, language string) string {
 	var mu sync.Mutex
 	var kept weak.Pointer[explain.Book]
@@ -267,7 +268,7 @@ func (a *app) explainer() func(reply, language string) string {
 		e := b.Reply(reply)
 		do := explain.Text{EN: "What to do: ", JA: "対処: "}
 		l := explain.Language(language)
-		return e.Meaning.In(l) + "\n" + do.In(l) + e.Fix.In(l)
+		return e.Meaning.In(l) + "\n" + do.In(l) + e.GivenUp.In(l)
 	}
 }
 

@@ -29,8 +29,8 @@ type Options struct {
 	Intake   *intake.Intake
 	Hostname func() string
 	// Explain says in a sentence or two what a remote's reply means and what to
-	// do about it, in a language of accounts; empty or nil = its words stand for
-	// themselves.
+	// do about it now that nobody tries again, in a language of accounts; empty or
+	// nil = its words stand for themselves.
 	Explain func(reply, language string) string
 	Logger  *slog.Logger
 }

@@ -96,7 +96,10 @@ func served(m *queue.Message, r queue.Recipient, w phrases) (dsn.Action, string)
 	case r.Site == queue.SiteLocal:
 		return dsn.Delivered, w.Filed
 	case r.Ours:
-		return dsn.Expanded, w.Expanded
+		if r.Notify.Wants(mail.NotifyFailure) { // the members have that wish too
+			return dsn.Expanded, w.Expanded
+		}
+		return dsn.Expanded, w.Unheard
 	}
 	if m.By.At != 0 { // RFC 2852 §4.1.4
 		return dsn.Relayed, fmt.Sprintf(w.GoesOn, r.Host)

@@ -36,7 +36,9 @@ func TestSuccess(t *testing.T) {
 		"through an alias": {"chief@hayauma.test", all, []string{
 			"Final-Recipient: rfc822; chief@hayauma.test\r\nAction: delivered\r\nStatus: 2.1.5"}, "delivered to the mailbox"},
 		"a group": {"team@hayauma.test", all, []string{
-			"Final-Recipient: rfc822; team@hayauma.test\r\nAction: expanded\r\nStatus: 2.1.5"}, "passed on to the members"},
+			"Final-Recipient: rfc822; team@hayauma.test\r\nAction: expanded\r\nStatus: 2.1.5"}, "passed on to the members of this group, of whom you will hear no more unless it fails"},
+		"a group, only success": {"team@hayauma.test", mail.NotifySuccess, []string{
+			"Final-Recipient: rfc822; team@hayauma.test\r\nAction: expanded\r\nStatus: 2.1.5"}, "you did not ask to hear of failures, so that you will not be told"},
 		"relayed": {"x@elsewhere.test", mail.NotifySuccess, []string{
 			"Final-Recipient: rfc822; x@elsewhere.test\r\nAction: relayed\r\nStatus: 2.0.0", "Remote-MTA: dns; mx.elsewhere.test",
 			"Diagnostic-Code: smtp; 250 2.0.0 Taken"}, "taken by mx.elsewhere.test, which does not tell"},

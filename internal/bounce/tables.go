@@ -45,6 +45,7 @@ type phrases struct {
 	Refused  string
 	Filed    string
 	Expanded string // a group
+	Unheard  string // a group whose failures the sender does not want to hear of
 	GoesOn   string // a host that keeps to the sender's time
 	Taken    string // a host that does not tell of success
 	Means    string // before the explanation of a reply
@@ -90,6 +91,7 @@ var english = phrases{
 	Refused:  "refused by %s",
 	Filed:    "delivered to the mailbox",
 	Expanded: "passed on to the members of this group, of whom you will hear no more unless it fails",
+	Unheard:  "passed on to the members of this group; you did not ask to hear of failures, so that you will not be told of members who cannot be reached",
 	GoesOn:   "taken by %s, which goes on with it",
 	Taken:    "taken by %s, which does not tell what becomes of it",
 	Means:    "What that means: ",
@@ -113,6 +115,7 @@ var japanese = phrases{
 	Refused:  "%s が受け取りを拒否しました",
 	Filed:    "メールボックスに届きました",
 	Expanded: "グループのメンバーに送りました。この先は失敗した場合にだけお知らせします",
+	Unheard:  "グループのメンバーに送りました。失敗の通知は希望されていないため、届かないメンバーがいてもお知らせしません",
 	GoesOn:   "%s が受け取り、配送を続けます",
 	Taken:    "%s が受け取りました。この先の結果は通知されません",
 	Means:    "意味: ",

@@ -2,8 +2,10 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,13 +158,20 @@ func TestCodesAreWhole(t *testing.T) {
 }
 
 // TestNobodyWaitsForARefusedMessage: "it is tried again" is no advice for a reply
-// after which nothing is tried.
+// after which nothing is tried, nor for one after which it has been given up.
 func TestNobodyWaitsForARefusedMessage(t *testing.T) {
 	t.Parallel()
 	b := open(t)
-	for _, e := range b.rules {
-		if (e.class == 0 || e.class == '5') && (strings.Contains(e.refused.fix.EN, "tries again by itself") || strings.Contains(e.refused.fix.JA, "自動で再送")) {
+	waits := regexp.MustCompile(`again by itself|Nothing has to be done:|自動で再送|数分後に再送`)
+	for _, e := range slices.Concat(b.rules, slices.Collect(maps.Values(b.codes))) {
+		if waits.MatchString(e.refused.fix.EN + e.refused.fix.JA) {
 			t.Errorf("%s: %s", e.name, e.refused.fix.EN)
+		}
+	}
+	for _, text := range []string{"451 4.7.1 Greylisted, come back", "450 4.2.1 The user you are trying to contact is receiving mail too quickly.", "421 x", "4.4.2"} {
+		got := b.Reply(text)
+		if !waits.MatchString(got.Fix.EN) || !waits.MatchString(got.Fix.JA) || waits.MatchString(got.GivenUp.EN+got.GivenUp.JA) {
+			t.Errorf("%s: %s Given up: %s", text, got.Fix.EN, got.GivenUp.EN)
 		}
 	}
 	for _, text := range []string{"550 5.4.310 x", "554 5.3.2 x", "5.7.28", "550 User is receiving email too quickly"} {

@@ -31,6 +31,7 @@ type Explanation struct {
 	Meaning  Text           `json:"meaning"`
 	Who      Actor          `json:"who"` // who must act
 	Fix      Text           `json:"fix"`
+	GivenUp  Text           `json:"-"` // the fix for who reads it once nobody tries again, whatever the kind
 	Source   Source         `json:"source"`
 }
 
@@ -75,7 +76,7 @@ func (b *Book) Reply(text string) Explanation {
 	}
 	return Explanation{
 		Code: r.code, Enhanced: r.enhanced, Text: r.text, Kind: kind, Class: failure,
-		Rule: e.name, Provider: e.provider, Meaning: e.meaning, Who: do.who, Fix: do.fix, Source: e.source,
+		Rule: e.name, Provider: e.provider, Meaning: e.meaning, Who: do.who, Fix: do.fix, GivenUp: e.refused.fix, Source: e.source,
 	}
 }
 

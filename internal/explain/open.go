@@ -28,7 +28,7 @@ type entry struct {
 	pattern         *regexp.Regexp // of a rule: matches the reply in one line
 	example         string         // of a rule: a reply that it is for
 	meaning         Text
-	remedy, refused remedy // what to do; refused: where the reply is permanent
+	remedy, refused remedy // what to do; refused: where nobody tries again
 	source          Source
 }
 
