@@ -103,11 +103,12 @@ func (c *Classifier) decide(r Reply) (Class, string) {
 	if p := c.hints.first(&r, text); p != nil {
 		return p.class, p.name
 	}
-	if row, ok := c.codes.enhanced(&r, false); ok {
+	basic, isBasic := c.codes.basic(&r)
+	if row, ok := c.codes.enhanced(&r, false); ok && !basic.clear {
 		return row.class, row.name
 	}
-	if row, ok := c.codes.basic(&r); ok {
-		return row.class, row.name
+	if isBasic {
+		return basic.class, basic.name
 	}
 	return Other, ""
 }

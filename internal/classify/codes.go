@@ -12,6 +12,7 @@ type code struct {
 	name   string // the row as it stands in the file
 	vague  bool   // words that only suggest something outweigh it
 	shared bool   // it serves for several things, also in our own findings
+	clear  bool   // of a basic code: it outweighs an enhanced one that is vague
 }
 
 // codes are the rows by code and stage: "x.1.1", "4.4.4", "553 mail".
@@ -24,9 +25,10 @@ type codes map[string]code
 //	5.4.4     bad-domain
 //	x.7.1     policy      vague
 //	553 mail  bad-sender
+//	535       login       clear
 //
 // x stands for 4 and 5; a row with the digit outweighs it. Basic codes may name the
-// stage, which outweighs the code alone; they are all vague.
+// stage, which outweighs the code alone; what is not clear comes after all else.
 func parseCodes(file string) (codes, error) {
 	out := codes{}
 	for i, line := range strings.Split(file, "\n") {
@@ -72,6 +74,8 @@ func parseCode(fields []string) (key string, row code, err error) {
 			row.vague = true
 		case word == "shared" && enhanced && !row.shared:
 			row.shared = true
+		case word == "clear" && !enhanced && !row.clear:
+			row.clear = true
 		default:
 			return "", row, fmt.Errorf("%q: unknown word %q", row.name, word)
 		}

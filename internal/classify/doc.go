@@ -8,7 +8,8 @@
 //     5.7.1 stands before all there is.
 //  2. data/codes.txt, the codes that say one thing only (4.2.2, 5.1.1).
 //  3. data/hints.txt: what words suggest that leave some doubt ("rejected").
-//  4. data/codes.txt, the codes that say little (5.7.1, 554).
+//  4. data/codes.txt, the codes that say little (5.7.1, 554); a basic code that says
+//     one thing only (535) comes before 5.7.1.
 //
 // What none of them knows is Other. For a finding of our own it is the other way
 // round: our codes are exact, and words decide only where one code serves for several

@@ -28,8 +28,10 @@ func keys(file string) []string {
 	switch file {
 	case "advice":
 		return []string{"name", "who", "fix", "fix.ja", "permanent"}
+	case "classes":
+		return []string{"name", "meaning", "meaning.ja", "fix", "fix.ja", "advice"}
 	case "enhanced", "basic":
-		return []string{"name", "class", "meaning", "meaning.ja", "fix", "fix.ja", "advice", "source", "date"}
+		return []string{"name", "class", "classes", "meaning", "meaning.ja", "fix", "fix.ja", "advice", "source", "date"}
 	}
 	return []string{"name", "provider", "class", "pattern", "example", "meaning", "meaning.ja", "fix", "fix.ja", "advice", "source", "date"}
 }
@@ -37,7 +39,7 @@ func keys(file string) []string {
 func TestRecordsHaveOnlyKnownKeys(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}
-	for _, file := range append([]string{"advice", "enhanced", "basic"}, ruleFiles()...) {
+	for _, file := range append([]string{"advice", "enhanced", "basic", "classes"}, ruleFiles()...) {
 		records, err := readFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -85,6 +87,26 @@ func checkEntry(e entry) []string {
 		}
 	}
 	return append(wrong, checkSource(e.source)...)
+}
+
+// TestClassesAreSaid: what is said of a class has no source of its own, and each class
+// of which a reply can be about is there.
+func TestClassesAreSaid(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	for _, c := range classify.All() {
+		e, there := b.said["class-"+string(c)]
+		if there == (c == classify.Other) {
+			t.Errorf("%s: %t", c, there)
+		}
+		e.source = Source{Where: "RFC 5321"} // of the code that it stands for
+		if wrong := checkEntry(e); there && len(wrong) > 0 {
+			t.Errorf("%s: %s", e.name, wrong)
+		}
+	}
+	if len(b.said) != len(classify.All())-1 {
+		t.Errorf("%d classes", len(b.said))
+	}
 }
 
 // checkSource wants an RFC, or a public page with a date.
@@ -163,7 +185,7 @@ func TestNobodyWaitsForARefusedMessage(t *testing.T) {
 	t.Parallel()
 	b := open(t)
 	waits := regexp.MustCompile(`again by itself|Nothing has to be done:|自動で再送|数分後に再送`)
-	for _, e := range slices.Concat(b.rules, slices.Collect(maps.Values(b.codes))) {
+	for _, e := range slices.Concat(b.rules, slices.Collect(maps.Values(b.codes)), slices.Collect(maps.Values(b.said))) {
 		if waits.MatchString(e.refused.fix.EN + e.refused.fix.JA) {
 			t.Errorf("%s: %s", e.name, e.refused.fix.EN)
 		}
@@ -232,6 +254,9 @@ func TestRecordsAreRead(t *testing.T) {
 
 func TestEntriesAreChecked(t *testing.T) {
 	t.Parallel()
+	if _, err := newEntry(record{"classes": "spam fool", "advice": "x"}, map[string]record{"x": {}}); err == nil {
+		t.Error("a class that is not there was taken")
+	}
 	if _, err := newEntry(record{"advice": "x"}, nil); err == nil {
 		t.Error("an advice that is not there was taken")
 	}

@@ -2,8 +2,10 @@
 //
 // The answer comes from the most specific of three layers: known replies of
 // providers and servers, told by their words; the enhanced status codes of the
-// IANA registry; the basic codes of RFC 5321. There is always an answer. All
-// rows stand in data/, in English and Japanese, each with its source.
+// IANA registry; the basic codes of RFC 5321. Of the codes the first row counts that
+// is about what the reply is about by its class; if there is none, what is said of the
+// class. There is always an answer. All rows stand in data/, in English and Japanese,
+// each with its source.
 //
 // In which class of failures a reply belongs is decided by package classify, from the
 // reply and not from the row: one that no row knows has its class all the same, and an
@@ -13,6 +15,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +29,7 @@ type Explanation struct {
 	Text     string         `json:"text"`               // the words of the server
 	Kind     Kind           `json:"kind"`
 	Class    classify.Class `json:"class,omitempty"`    // of a failure
-	Rule     string         `json:"rule"`               // the row that answered: "gmail-dmarc", "X.7.26", "550"
+	Rule     string         `json:"rule"`               // the row that answered: "gmail-dmarc", "X.7.26", "550", "class-spam"
 	Provider string         `json:"provider,omitempty"` // who says it, where the words tell
 	Meaning  Text           `json:"meaning"`
 	Who      Actor          `json:"who"` // who must act
@@ -55,6 +58,7 @@ func (s Source) String() string {
 type Book struct {
 	rules   []entry          // the first that matches counts
 	codes   map[string]entry // "X.7.26", "550", "5xx", "unknown"
+	said    map[string]entry // "class-spam": for what no row of the codes is about
 	classes *classify.Classifier
 }
 
@@ -62,17 +66,18 @@ type Book struct {
 // lines, a line of a bounce or a log, a code alone, or words without a code.
 func (b *Book) Reply(text string) Explanation {
 	r := parse(text)
+	at := stage(text)
+	var failure classify.Class
+	if k := kindOf(r.class()); k != Success && k != Continue {
+		failure = b.classes.Of(classify.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text, Stage: at})
+	}
 	e, found := b.match(r)
 	if !found {
-		e = b.byCode(r)
+		e = b.byCode(r, failure, at)
 	}
 	kind, do := kindOf(class(r, e)), e.remedy
 	if kind == Permanent {
 		do = e.refused
-	}
-	var failure classify.Class
-	if kind != Success && kind != Continue {
-		failure = b.classes.Of(classify.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text, Stage: stage(text)})
 	}
 	return Explanation{
 		Code: r.code, Enhanced: r.enhanced, Text: r.text, Kind: kind, Class: failure,
@@ -109,15 +114,52 @@ func (b *Book) match(r reply) (entry, bool) {
 	return entry{}, false
 }
 
-// byCode finds the row of the codes. Open has made sure that "unknown" exists.
-func (b *Book) byCode(r reply) entry {
-	for _, name := range codeNames(r) {
-		e, found := b.codes[name]
-		if found && (r.class() != '2' || name[0] != 'X' || e.class == '2') {
+// byCode finds the row of the codes that is about the same as the failure: of 454 4.7.0
+// that of 454, of 450 4.7.1 "too much mail" none. Then what is said of its class counts.
+func (b *Book) byCode(r reply, failure classify.Class, at classify.Stage) entry {
+	rows := b.rows(r)
+	if failure == "" || failure == classify.Other {
+		return rows[0]
+	}
+	for _, e := range rows {
+		if b.isAbout(e, failure, r, at) {
 			return e
 		}
 	}
-	return b.codes[unknownRow]
+	e, found := b.said["class-"+string(failure)]
+	if !found {
+		return rows[0]
+	}
+	e.source = rows[0].source
+	return e
+}
+
+// rows are those of the codes. Open has made sure that "unknown" exists.
+func (b *Book) rows(r reply) []entry {
+	var out []entry
+	for _, name := range codeNames(r) {
+		e, found := b.codes[name]
+		if found && (r.class() != '2' || name[0] != 'X' || e.class == '2') {
+			out = append(out, e)
+		}
+	}
+	return append(out, b.codes[unknownRow])
+}
+
+// isAbout says whether a row of a code tells of such a failure: of that for which the
+// code stands where nothing else is known, or of what the row names.
+func (b *Book) isAbout(e entry, failure classify.Class, r reply, at classify.Stage) bool {
+	if len(e.classes) > 0 {
+		return slices.Contains(e.classes, failure)
+	}
+	alone := classify.Reply{Stage: at}
+	switch {
+	case e.name[0] == 'X':
+		alone.Enhanced = string(r.class()) + e.name[1:]
+	case e.name == strconv.Itoa(r.code):
+		alone.Code = r.code
+	}
+	return b.classes.Of(alone) == failure
 }
 
 // codeNames are the rows that may answer, the most specific first. X.0.0 says

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/explain"
 )
 
@@ -37,7 +38,7 @@ func TestReply(t *testing.T) {
 		{"qmail's words", "Remote host said: 550 sorry (#5.2.1)", "X.2.1", "550 5.2.1 sorry (#5.2.1)", "permanent"},
 		{"Google's documentation", `550, "5.1.1", nobody`, "X.1.1", "550 5.1.1 nobody", "permanent"},
 		{"a code behind other words", "550 x_nsu 5.1.1 nobody", "X.1.1", "550 5.1.1 x_nsu 5.1.1 nobody", "permanent"},
-		{"classes that differ: the basic code counts", "421 5.7.32 odd", "X.7.0", "421 5.7.32 odd", "temporary"},
+		{"classes that differ: the basic code counts", "421 5.7.32 odd", "class-authentication", "421 5.7.32 odd", "temporary"},
 		{"an unknown detail", "550 5.7.999 odd", "X.7.0", "550 5.7.999 odd", "permanent"},
 		{"an unknown subject", "552 5.9.1 odd", "552", "552 5.9.1 odd", "permanent"},
 		{"an unknown subject alone", "5.9.1", "X.0.0", "5.9.1", "permanent"},
@@ -49,11 +50,11 @@ func TestReply(t *testing.T) {
 		{"success is not explained as a failure", "250 2.1.1 OK", "250", "250 2.1.1 OK", "success"},
 		{"unknown success", "299 OK", "2xx", "299 OK", "success"},
 		{"an invitation", "354 go on", "354", "354 go on", "continue"},
-		{"not a code: an IP address", "lost connection with 5.1.1.1 port 25", "unknown", "lost connection with 5.1.1.1 port 25", "unknown"},
+		{"not a code: an IP address", "lost connection with 5.1.1.1 port 25", "class-network", "lost connection with 5.1.1.1 port 25", "unknown"},
 		{"not a code: a number", "message of 550 octets", "unknown", "message of 550 octets", "unknown"},
 		{"not a code: leading zeros", "5.01.1", "unknown", "5.01.1", "unknown"},
 		{"nothing", "", "unknown", "", "unknown"},
-		{"a rule for the other class is left", "450 User unknown in virtual mailbox table", "450", "450 User unknown in virtual mailbox table", "temporary"},
+		{"a rule for the other class is left", "450 User unknown in virtual mailbox table", "class-bad-mailbox", "450 User unknown in virtual mailbox table", "temporary"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,6 +63,48 @@ func TestReply(t *testing.T) {
 				t.Errorf("rule %s, kind %s, understood as %q", got.Rule, got.Kind, got.Reply())
 			}
 		})
+	}
+}
+
+// TestClassAndTextAgree: who must act, and what is said, belong to the class of the reply
+// also where its codes say little, or are those of something else.
+func TestClassAndTextAgree(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	for _, row := range []struct {
+		text  string
+		class classify.Class
+		rule  string
+		who   explain.Actor
+	}{
+		{"450 4.1.1 <a@x.test>: Recipient address rejected: unverified address: connect to mx.x.test[192.0.2.1]:25: Connection timed out", classify.System, "postfix-unverified", explain.Nobody},
+		{"454 4.7.0 Temporary authentication failure", classify.Login, "454", explain.Nobody},
+		{"454 4.7.0 TLS not available due to local problem", classify.TLS, "454", explain.Nobody},
+		{"454 4.7.0 odd", classify.System, "454", explain.Nobody},
+		{"530 5.7.0 odd", classify.Login, "530", explain.Sender},
+		{"535 5.7.1 odd", classify.Login, "535", explain.Sender},
+		{"538 5.7.0 odd", classify.TLS, "538", explain.Sender},
+		{"535 5.7.8 odd", classify.Login, "X.7.8", explain.Sender},
+		{"550 5.7.30 Basic authentication is not supported for Client Submission.", classify.Login, "exchange-basic-authentication", explain.SenderAdmin},
+		{"550 5.7.30 odd", classify.TLS, "X.7.30", explain.RecipientAdmin},
+		{"432 4.3.2 Concurrent connections limit exceeded", classify.Rate, "exchange-submission-connections", explain.SenderAdmin},
+		{"421 4.3.2 The maximum number of concurrent connections has exceeded a limit", classify.Rate, "class-rate", explain.SenderAdmin},
+		{"432 4.7.12 odd", classify.Login, "X.7.12", explain.Sender},
+		{"451 4.7.1 Try again later", classify.Greylisted, "class-greylisted", explain.Nobody},
+		{"450 4.7.1 Error: too much mail from 192.0.2.1", classify.Rate, "class-rate", explain.SenderAdmin},
+		{"451 4.7.0 Temporary server error. Please try again later.", classify.System, "451", explain.Nobody},
+		{"554 5.7.1 Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.1", classify.Reputation, "proofpoint-blocked", explain.SenderAdmin},
+		{"550 5.1.0 <a@x.test> sender rejected : Invalid SPF record", classify.Authentication, "class-authentication", explain.SenderAdmin},
+		{"550 High probability of spam", classify.Spam, "class-spam", explain.Sender},
+		{"550 JunkMail rejected - x.test [192.0.2.1]:1 is in an RBL", classify.Reputation, "class-reputation", explain.SenderAdmin},
+		{"No such address", classify.BadMailbox, "class-bad-mailbox", explain.Sender},
+		{"550 5.7.1 odd", classify.Policy, "X.7.1", explain.SenderAdmin},
+		{"550 odd (in reply to RCPT TO command)", classify.BadMailbox, "550", explain.SenderAdmin},
+	} {
+		got := b.Reply(row.text)
+		if got.Class != row.class || got.Rule != row.rule || got.Who != row.who || got.Source.Where == "" {
+			t.Errorf("%s: %s, explained by %s, for %s (%s)", row.text, got.Class, got.Rule, got.Who, got.Source)
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ type entry struct {
 	pattern         *regexp.Regexp // of a rule: matches the reply in one line
 	example         string         // of a rule: a reply that it is for
 	meaning         Text
-	remedy, refused remedy // what to do; refused: where nobody tries again
+	classes         []classify.Class // of a code: what it is about; none = what it is classed as alone
+	remedy, refused remedy           // what to do; refused: where nobody tries again
 	source          Source
 }
 
@@ -48,7 +49,7 @@ func Open() (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Book{codes: map[string]entry{}, classes: classes}
+	b := &Book{codes: map[string]entry{}, said: map[string]entry{}, classes: classes}
 	for _, name := range ruleFiles() {
 		rows, err := readEntries(name, advice)
 		if err != nil {
@@ -56,13 +57,16 @@ func Open() (*Book, error) {
 		}
 		b.rules = append(b.rules, rows...)
 	}
-	for _, name := range []string{"enhanced", "basic"} {
-		rows, err := readEntries(name, advice)
+	for _, f := range []struct {
+		name string
+		into map[string]entry
+	}{{"enhanced", b.codes}, {"basic", b.codes}, {"classes", b.said}} {
+		rows, err := readEntries(f.name, advice)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range rows {
-			b.codes[e.name] = e
+			f.into[e.name] = e
 		}
 	}
 	if _, found := b.codes[unknownRow]; !found {
@@ -123,6 +127,13 @@ func newEntry(r record, advice map[string]record) (entry, error) {
 		meaning: Text{r["meaning"], r["meaning.ja"]},
 		remedy:  newRemedy(r, shared),
 		source:  Source{r["source"], r["date"]},
+	}
+	for name := range strings.FieldsSeq(r["classes"]) {
+		c, ok := classify.Parse(name)
+		if !ok {
+			return entry{}, fmt.Errorf("there is no class %q", name)
+		}
+		e.classes = append(e.classes, c)
 	}
 	e.refused = e.remedy
 	if name := shared["permanent"]; name != "" {
