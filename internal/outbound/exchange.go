@@ -31,8 +31,9 @@ func (e *exchange) run() (stale bool) {
 	e.left = e.batch
 	e.compose()
 	if e.c.dirty {
+		// RSET is about the message before. RFC 5321 §4.1.1.5: the answer is 250.
 		if reply, err := e.next(); err != nil || reply.Class() != 2 {
-			return e.begun(reply, err)
+			return e.stale("RSET to")
 		}
 		e.c.dirty = false
 	}
@@ -116,11 +117,11 @@ func (e *exchange) next() (smtp.Reply, error) {
 	return e.c.read(times.Command)
 }
 
-// begun deals with the end at RSET or MAIL. On a connection that served before,
-// the peer may have left long ago: that is no failure of this message.
+// begun deals with the end at MAIL. On a connection that served before, the peer may
+// have left long ago: that is no failure of this message.
 func (e *exchange) begun(reply smtp.Reply, err error) (stale bool) {
-	if (err != nil || reply.Code == 421) && e.reused && e.t.w.ctx.Err() == nil {
-		return true
+	if (err != nil || reply.Code == 421) && e.reused {
+		return e.stale("MAIL to")
 	}
 	if err != nil {
 		e.lost(err, "MAIL to")
@@ -129,6 +130,16 @@ func (e *exchange) begun(reply smtp.Reply, err error) (stale bool) {
 	e.all(e.judged(reply))
 	e.abandon()
 	return false
+}
+
+// stale has a fresh connection made for the message, unless the server stops.
+func (e *exchange) stale(doing string) bool {
+	if stops := e.t.w.ctx.Err(); stops != nil {
+		e.c.broken = true
+		e.lost(stops, doing)
+		return false
+	}
+	return true
 }
 
 // recipient takes the reply to a RCPT. A bare 552 behind others who were taken does not

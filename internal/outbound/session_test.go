@@ -194,6 +194,35 @@ func TestADeadPooledConnectionIsReplaced(t *testing.T) {
 	}
 }
 
+// TestRsetIsAboutTheMessageBefore: whatever a host says to it, the next message goes out
+// by another connection, in the same attempt.
+func TestRsetIsAboutTheMessageBefore(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]testkit.MXRule{
+		"unknown":         {Reply: "502 5.5.1 Command not implemented"},
+		"too many errors": {Reply: "550 5.7.0 Too many errors on this connection"},
+		"for now":         {Reply: "451 4.3.0 Local error"},
+		"421":             {Reply: "421 4.3.2 bye", Hangup: true},
+		"no reply":        {Reply: "okay"},
+		"lost":            {Drop: true},
+	} {
+		rule.Command = "RSET"
+		for _, keywords := range [][]string{nil, {"8BITMIME"}, {"CHUNKING"}, {"CHUNKING", "PIPELINING"}} {
+			t.Run(fmt.Sprint(name, keywords), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				m := w.mx(testkit.MXOptions{Keywords: keywords}, rule, testkit.MXRule{Command: "RCPT", Contains: "a@", Reply: "450 4.2.0 greylisted"})
+				got := w.deliver(t.Context(), w.job("a@x.test"), w.job("b@x.test"))
+				w.want(got[0], "deferred 450 4.2.0 theirs")
+				w.want(got[1], good)
+				if m.Connections() != 2 || len(m.Messages()) != 1 {
+					t.Errorf("%d connections, messages %+v", m.Connections(), m.Messages())
+				}
+			})
+		}
+	}
+}
+
 func TestIdleConnectionsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
