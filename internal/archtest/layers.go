@@ -26,7 +26,7 @@ func layerTable() []row {
 	return []row{
 		// 0 words and tools
 		{0, 0, []string{"mail", "stackroom"}},
-		{0, 1, []string{"dnsx", "certs", "ratelimit", "lockfile", "datasync", "timerslack"}},
+		{0, 1, []string{"dnsx", "certs", "ratelimit", "lockfile", "datasync", "socket", "timerslack"}},
 		// 1 pure protocol
 		{1, 0, []string{"wire/*"}},
 		{1, 1, []string{"mailauth", "mailauth/*", "tlspolicy", "tlspolicy/*", "config", "sieve", "sieve/*", "classify"}},

@@ -96,11 +96,15 @@ func high(b []byte) bool {
 
 // transmit sends prefix and body with dots stuffed and the final dot behind
 // them, or, to a host that takes them, as one chunk (RFC 3030 §2). An error says
-// that the message was not sent whole, an *unreadError that the fault is ours. What
-// follows goes out with its end.
+// that the message was not sent whole, an *unreadError that the fault is ours, errEarly
+// that the host did not wait for its end. What follows goes out with its end.
 func (t *transaction) transmit(c *client, follows string) error {
 	var broken error
 	err := t.pass(c, func(d *stuffer, b []byte) error {
+		if c.spoke() {
+			broken = errEarly
+			return broken
+		}
 		if d.done {
 			b = append(b, follows...)
 		}

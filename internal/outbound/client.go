@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/socket"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -115,8 +117,15 @@ func (c *client) read(d time.Duration) (smtp.Reply, error) {
 	return reply, nil
 }
 
-// send writes whole lines in one go.
+// errEarly says that replies no longer belong to what they seem to answer: each would be
+// taken for that to the next command, and one of them for that to a message.
+var errEarly = errors.New("it answered what it was not asked")
+
+// send writes whole lines in one go. All that was asked before is answered.
 func (c *client) send(d time.Duration, lines string) error {
+	if c.in.Buffered() > 0 {
+		return c.fail(errEarly)
+	}
 	if err := c.within(d); err != nil {
 		return c.fail(err)
 	}
@@ -124,6 +133,35 @@ func (c *client) send(d time.Duration, lines string) error {
 		return c.fail(err)
 	}
 	return nil
+}
+
+// spoke tells whether the host has said something that nobody has read yet: by one system
+// call.
+func (c *client) spoke() bool {
+	if c.in.Buffered() > 0 {
+		return true
+	}
+	waits := socket.Pending(c.conn) > 0
+	if _, secured := c.conn.(*tls.Conn); !secured {
+		return waits
+	}
+	// What waits in the socket may be TLS's own (RFC 8446 §4.6), and a reply may have left
+	// it with the one before: a time that is over lets that be seen and the socket alone.
+	until := time.Unix(1, 0)
+	if waits {
+		until = time.Now().Add(glance)
+	}
+	return c.conn.SetReadDeadline(until) == nil && c.in.Await() == nil
+}
+
+// strays tells whether there is a reply too many. 421 is none: it announces the end at any
+// place (RFC 5321 §3.8).
+func (c *client) strays() bool {
+	if c.in.Buffered() == 0 {
+		return false
+	}
+	reply, err := c.read(quitTimeout)
+	return err != nil || reply.Code != 421
 }
 
 func (c *client) fail(err error) error {

@@ -297,12 +297,11 @@ func (e *exchange) began() bool {
 	case err != nil:
 		e.lost(err, "DATA to")
 		return false
+	case reply.Class() == 2, reply.Class() != 3 && e.c.strays(): // that to another command
+		e.lost(e.c.fail(errEarly), "DATA to")
+		return false
 	case reply.Class() != 3:
-		p := e.judged(reply)
-		if p.result == queue.Delivered { // no sense in that: out of step
-			p.result, e.c.broken = queue.TryLater, true
-		}
-		e.all(p)
+		e.all(e.judged(reply))
 		return false
 	}
 	return true

@@ -82,7 +82,18 @@ func (p *pool) takeSite(key string) *client { return p.take(p.sites, key) }
 // if none is kept.
 func (p *pool) takeHost(key string) *client { return p.take(p.idle, key) }
 
+// take passes over those on which the host has said something meanwhile: that it takes
+// leave, or an answer too many.
 func (p *pool) take(from map[string][]*idle, key string) *client {
+	c := p.last(from, key)
+	for c != nil && c.spoke() {
+		c.quit()
+		c = p.last(from, key)
+	}
+	return c
+}
+
+func (p *pool) last(from map[string][]*idle, key string) *client {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := from[key]

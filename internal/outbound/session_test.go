@@ -50,7 +50,7 @@ func TestReplies(t *testing.T) {
 		{"the dot 552", "a", []testkit.MXRule{rule("END", "", "552 too large")}, []string{"failed 552 theirs"}},
 		{"DATA 4xx", "a", []testkit.MXRule{rule("DATA", "", "451 4.3.0 x")}, []string{"deferred 451 4.3.0 theirs"}},
 		{"DATA 5xx", "a", []testkit.MXRule{rule("DATA", "", "554 5.6.0 x")}, []string{"failed 554 5.6.0 theirs"}},
-		{"DATA 250 makes no sense", "a", []testkit.MXRule{rule("DATA", "", "250 2.0.0 x")}, []string{"deferred 250 2.0.0 theirs"}},
+		{"DATA 250 makes no sense", "a", []testkit.MXRule{rule("DATA", "", "250 2.0.0 x")}, []string{"deferred 421 4.4.2 ours"}},
 		{"the dot 4xx", "a b", []testkit.MXRule{rule("END", "", "452 4.3.1 full")}, []string{"deferred 452 4.3.1 theirs", "deferred 452 4.3.1 theirs"}},
 		{"the dot 5xx", "a", []testkit.MXRule{rule("END", "", "554-5.7.1 spam\n554 5.7.1 surely")}, []string{"failed 554 5.7.1 theirs"}},
 		{"the dot 3xx makes no sense", "a", []testkit.MXRule{rule("END", "", "354 more")}, []string{"deferred 354 theirs"}},

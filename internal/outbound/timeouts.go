@@ -31,5 +31,8 @@ func (t Timeouts) withDefaults() Timeouts {
 	return t
 }
 
+// glance is for what has reached us already.
+const glance = 10 * time.Millisecond
+
 // quitTimeout is for the farewell, which nobody depends on.
 const quitTimeout = 2 * time.Second

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/socket"
 )
 
 // conn sets a deadline before each read and write, and can be told to stop
@@ -230,14 +232,14 @@ func (c *conn) secure(t *tls.Conn) {
 }
 
 // waiting tells whether octets of the peer wait in the socket already.
-func (c *conn) waiting() bool { return pending(c.Conn) > 0 }
+func (c *conn) waiting() bool { return socket.Pending(c.Conn) > 0 }
 
 // readToEnd waits for the peer to close behind our goodbye. True means that it
 // had all our octets and closed in order: a host that died with our reply
 // unread resets the connection, and one that closed before it came does so too.
 func (c *conn) readToEnd() bool {
 	for end := time.Now().Add(closeTimeout); ; {
-		left := unsent(c.Conn)
+		left := socket.Unsent(c.Conn)
 		if left == 0 {
 			break
 		}

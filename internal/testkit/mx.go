@@ -92,7 +92,7 @@ type MX struct {
 
 	mu       sync.Mutex
 	rules    []*mxRule
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]net.Conn // what is spoken over each: itself, or TLS
 	accepted int
 	messages []MXMessage
 	commands []MXCommand
@@ -123,7 +123,7 @@ func StartMX(t testing.TB, opts MXOptions, rules ...MXRule) *MX {
 	}
 	m := &MX{
 		Addr: listener.Addr().String(), t: t, opts: opts, done: make(chan struct{}),
-		conns: map[net.Conn]bool{}, changed: make(chan struct{}),
+		conns: map[net.Conn]net.Conn{}, changed: make(chan struct{}),
 	}
 	m.SetRules(rules...)
 	m.wg.Go(func() { m.accept(listener) })
@@ -147,6 +147,18 @@ func (m *MX) SetRules(rules ...MXRule) {
 	m.rules = nil
 	for _, rule := range rules {
 		m.rules = append(m.rules, &mxRule{MXRule: rule})
+	}
+}
+
+// Say sends lines, joined by "\n", to all who are connected, unasked.
+func (m *MX) Say(lines string) {
+	m.t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, conn := range m.conns {
+		if _, err := conn.Write([]byte(strings.ReplaceAll(lines, "\n", "\r\n") + "\r\n")); err != nil {
+			m.t.Errorf("fake MX: %v", err)
+		}
 	}
 }
 
@@ -241,7 +253,7 @@ func (m *MX) accept(listener net.Listener) {
 		m.update(func() {
 			m.accepted++
 			number = m.accepted
-			m.conns[conn] = true
+			m.conns[conn] = conn
 		})
 		select {
 		case <-m.done:

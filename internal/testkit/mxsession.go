@@ -134,6 +134,7 @@ func (s *mxSession) startTLS() error {
 	if err := secured.HandshakeContext(context.Background()); err != nil {
 		return err
 	}
+	s.mx.update(func() { s.mx.conns[s.conn] = secured })
 	s.conn, s.in = secured, bufio.NewReader(secured)
 	s.reset()
 	s.msg.TLS, s.msg.Helo, s.msg.Login = true, "", ""

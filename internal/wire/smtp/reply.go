@@ -69,6 +69,12 @@ func NewReplyReader(src io.Reader) *ReplyReader {
 // Buffered is how many octets were read ahead.
 func (r *ReplyReader) Buffered() int { return r.in.Buffered() }
 
+// Await waits for the beginning of the next reply, and keeps it.
+func (r *ReplyReader) Await() error {
+	_, err := r.in.Peek(1)
+	return err
+}
+
 // Read returns the next reply. Of a reply whose lines have different codes the
 // last one counts.
 func (r *ReplyReader) Read() (Reply, error) {

@@ -1,4 +1,5 @@
-package smtpd
+// Package socket asks the kernel what it knows of a connection.
+package socket
 
 import (
 	"crypto/tls"
@@ -8,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pending is how many octets wait to be read in a socket, 0 if that cannot be
+// Pending is how many octets wait to be read in a socket, 0 if that cannot be
 // told.
-func pending(c net.Conn) int { return max(0, ask(c, unix.SIOCINQ)) }
+func Pending(c net.Conn) int { return max(0, ask(c, unix.SIOCINQ)) }
 
-// unsent is how many octets the peer's host has not acknowledged, -1 if that
+// Unsent is how many octets the peer's host has not acknowledged, -1 if that
 // cannot be told.
-func unsent(c net.Conn) int { return ask(c, unix.SIOCOUTQ) }
+func Unsent(c net.Conn) int { return ask(c, unix.SIOCOUTQ) }
 
 func ask(c net.Conn, request uint) int {
 	if t, ok := c.(*tls.Conn); ok {
