@@ -97,14 +97,17 @@ func high(b []byte) bool {
 // transmit sends prefix and body with dots stuffed and the final dot behind
 // them, or, to a host that takes them, as one chunk (RFC 3030 §2). An error says
 // that the message was not sent whole, an *unreadError that the fault is ours, errEarly
-// that the host did not wait for its end. What follows goes out with its end.
+// that the host did not wait for its beginning, errCutShort for its end. What follows goes
+// out with its end.
 func (t *transaction) transmit(c *client, follows string) error {
 	var broken error
+	early := errEarly
 	err := t.pass(c, func(d *stuffer, b []byte) error {
 		if c.spoke() {
-			broken = errEarly
+			broken = early
 			return broken
 		}
+		early = errCutShort
 		if d.done {
 			b = append(b, follows...)
 		}

@@ -121,6 +121,9 @@ func (c *client) read(d time.Duration) (smtp.Reply, error) {
 // taken for that to the next command, and one of them for that to a message.
 var errEarly = errors.New("it answered what it was not asked")
 
+// errCutShort says that a reply waits in the middle of a message.
+var errCutShort = errors.New("it answered before the end")
+
 // send writes whole lines in one go. All that was asked before is answered.
 func (c *client) send(d time.Duration, lines string) error {
 	if c.in.Buffered() > 0 {

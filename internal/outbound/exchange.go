@@ -241,7 +241,7 @@ func (e *exchange) data() {
 			e.all(about(e.c, aside(mail.Temporary(mail.SystemError, unreadable).Because(err))))
 			return
 		}
-		e.lost(err, "sending the message to")
+		e.cut(err)
 		return
 	}
 	if e.c.lmtp {
@@ -251,6 +251,18 @@ func (e *exchange) data() {
 	if p := e.answer(); p != nil {
 		e.all(p)
 	}
+}
+
+// cut is the end in the middle of the message. A host that refuses what it has seen so far
+// and closes has said so before, and it would say so each time.
+func (e *exchange) cut(err error) {
+	if !errors.Is(err, errEarly) && (!e.c.lmtp || len(e.accepted) == 1) { // else it may be about the first of them alone
+		if reply, none := e.c.read(quitTimeout); none == nil && reply.Class() > 3 {
+			e.all(e.judged(reply))
+			return
+		}
+	}
+	e.lost(err, "sending the message to")
 }
 
 // last tells whether the connection is of no more use behind this message.

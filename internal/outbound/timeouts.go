@@ -34,5 +34,6 @@ func (t Timeouts) withDefaults() Timeouts {
 // glance is for what has reached us already.
 const glance = 10 * time.Millisecond
 
-// quitTimeout is for the farewell, which nobody depends on.
+// quitTimeout is for the farewell, which nobody depends on, and for what a host may have
+// said besides.
 const quitTimeout = 2 * time.Second

@@ -37,7 +37,7 @@ type MXRule struct {
 	Nth      int    // only the n-th match, from 1; 0 = every
 	Times    int    // at most the first n matches; 0 = no end
 
-	Reply   string        // lines joined by "\n", sent as they are; empty = the polite reply
+	Reply   string        // lines joined by "\n", sent as they are; empty = the polite reply, to BODY none
 	Delay   time.Duration // before the reply
 	Trickle time.Duration // pause after each byte of the reply
 	Stall   bool          // never replies; the connection stays open

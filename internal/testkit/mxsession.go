@@ -304,7 +304,18 @@ func (s *mxSession) bdat(argument string) error {
 		return errors.Join(err, errHangup)
 	}
 	chunk := make([]byte, n)
-	if _, err := io.ReadFull(s.in, chunk); err != nil {
+	rest := chunk
+	if rule := s.mx.rule("BODY", ""); rule.Command != "" {
+		first := min(rule.After, n)
+		if _, err := io.ReadFull(s.in, chunk[:first]); err != nil {
+			return err
+		}
+		if err := s.interrupt(rule); err != nil {
+			return err
+		}
+		rest = chunk[first:]
+	}
+	if _, err := io.ReadFull(s.in, rest); err != nil {
 		return err
 	}
 	if len(s.msg.Recipients) == 0 {
@@ -361,7 +372,7 @@ func (s *mxSession) body() error {
 	for {
 		if acts && data.Len() >= rule.After {
 			acts = false
-			if err := s.pause(rule); err != nil {
+			if err := s.interrupt(rule); err != nil {
 				return err
 			}
 		}
@@ -414,6 +425,14 @@ func (s *mxSession) act(rule MXRule, text string) error {
 		return errHangup
 	}
 	return nil
+}
+
+// interrupt does what a rule says in the middle of a message.
+func (s *mxSession) interrupt(rule MXRule) error {
+	if rule.Reply == "" {
+		return s.pause(rule)
+	}
+	return s.act(rule, rule.Reply)
 }
 
 // pause does the part of a rule that comes before a reply.
