@@ -207,16 +207,12 @@ func (a *app) buildWayOut() error {
 	return nil
 }
 
-// deliverer sends each site to who serves it.
+// deliverer sends each recipient to who serves him.
 type deliverer struct{ *app }
 
 // Deliver implements queue.Deliverer.
 func (r deliverer) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	if site == queue.SiteLocal {
-		intake.NewLocal(r.intake).Deliver(ctx, site, next, done)
-		return
-	}
-	r.outbound.Deliver(ctx, site, next, done)
+	intake.NewLocal(r.intake, r.outbound).Deliver(ctx, site, next, done)
 }
 
 // buildWayIn makes what stands between the doors and the stores.

@@ -93,7 +93,7 @@ func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Tim
 // served is what became of a recipient that has its message (RFC 3461 §6.2).
 func served(m *queue.Message, r queue.Recipient, w phrases) (dsn.Action, string) {
 	switch {
-	case r.Site == queue.SiteLocal:
+	case r.Site == queue.SiteLocal, r.Ours && r.Attempts > 0: // who came home while the message waited
 		return dsn.Delivered, w.Filed
 	case r.Ours:
 		if r.Notify.Wants(mail.NotifyFailure) { // the members have that wish too

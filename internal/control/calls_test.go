@@ -37,6 +37,20 @@ func TestDomains(t *testing.T) {
 	})
 }
 
+// TestDomainWithMail: a domain for which mail waits is not given up, since that would go
+// where MX leads.
+func TestDomainWithMail(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		everybody, yes := account.ByAny, true
+		ask(t, w, control.DomainAdd, control.DomainSettings{Domain: "one.test", Relay: &yes, Recipients: &everybody})
+		send(t, w, control.Outgoing{Recipients: []string{"x@one.test"}, Message: strings.NewReader("Subject: Hello\r\n\r\nHello\r\n")})
+		refused(t, w, control.DomainRemove, control.DomainName{Domain: "one.test"}, "one.test: mail in the queue waits for this domain, for 1 recipients: once it is delivered the domain can be removed; 'hayauma queue list --domain one.test' tells why it waits, 'hayauma queue bounce' returns it, 'hayauma queue reroute' gives it another way")
+		ask(t, w, control.QueueDelete, control.QueueFilter{All: true})
+		ask(t, w, control.DomainRemove, control.DomainName{Domain: "one.test"})
+	})
+}
+
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	both(t, options(), func(t *testing.T, w way) {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -109,11 +110,29 @@ func (in DomainSettings) apply(was *account.Relay) (*account.Relay, error) {
 
 func (s *Service) domainRemove(ctx context.Context, in DomainName) (Empty, error) {
 	return s.onDomain(in, func(d mail.Domain) error {
+		if err := s.unbound(ctx, d); err != nil {
+			return err
+		}
 		if err := s.Directory.RemoveDomain(ctx, d); err != nil {
 			return err
 		}
 		return errors.Join(s.Rates.ClearLimits(ctx, rate.ForDomain(d)), s.Ahead.Forget(ctx, d))
 	})
+}
+
+// unbound refuses to give up a domain of ours for which mail waits: that would go where
+// MX leads, which may be back to us.
+func (s *Service) unbound(ctx context.Context, d mail.Domain) error {
+	local, err := s.Directory.IsLocal(ctx, d)
+	relay, rerr := s.Directory.Relay(ctx, d)
+	if err = errors.Join(err, rerr); err != nil || !local && relay == nil {
+		return err // it is not ours
+	}
+	n, err := s.Queue.Bound(ctx, d.ASCII)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("mail in the queue waits for this domain, for %d recipients: once it is delivered the domain can be removed; 'hayauma queue list --domain %s' tells why it waits, 'hayauma queue bounce' returns it, 'hayauma queue reroute' gives it another way", n, d.ASCII)
+	}
+	return err
 }
 
 func (s *Service) onDomain(in DomainName, act func(mail.Domain) error) (Empty, error) {

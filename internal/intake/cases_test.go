@@ -536,7 +536,7 @@ func TestOurFaultsAtHome(t *testing.T) {
 		job := &queue.Job{Message: &queue.Message{ID: s.IDs.Next(), Body: body, Size: 100, Envelope: mail.Envelope{From: s.Address("a@b.test")}},
 			Recipients: []queue.Recipient{{ID: s.IDs.Next(), Recipient: mail.Recipient{Address: a.Address}}}}
 		jobs := []*queue.Job{job, nil}
-		intake.NewLocal(s.Intake).Deliver(t.Context(), queue.SiteLocal, func() *queue.Job {
+		intake.NewLocal(s.Intake, nil).Deliver(t.Context(), queue.SiteLocal, func() *queue.Job {
 			next := jobs[0]
 			jobs = jobs[1:]
 			return next

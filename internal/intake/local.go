@@ -15,16 +15,25 @@ import (
 	"github.com/hayauma/hayauma/internal/wire/mime"
 )
 
-// Local serves the recipients at home that were too many for their
-// transaction. It is the deliverer of the site queue.SiteLocal.
-type Local struct{ in *Intake }
+// Local serves the recipients at home: of the site queue.SiteLocal, who were too many
+// for their transaction, and of all others those who have come home while they waited.
+type Local struct {
+	in     *Intake
+	others queue.Deliverer
+}
 
-// NewLocal returns the deliverer of an intake.
-func NewLocal(in *Intake) *Local { return &Local{in: in} }
+// NewLocal returns the deliverer of an intake, which leaves to others who is elsewhere;
+// nil = there is only queue.SiteLocal.
+func NewLocal(in *Intake, others queue.Deliverer) *Local { return &Local{in: in, others: others} }
 
 // Deliver implements queue.Deliverer: it files in the commit that records the
 // outcome, so that no copy is filed twice.
-func (l *Local) Deliver(ctx context.Context, _ string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+func (l *Local) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
+	if site != queue.SiteLocal {
+		s := &sieve{l: l, ctx: ctx, next: next, done: done, parts: map[*queue.Job]part{}}
+		l.others.Deliver(ctx, site, s.nextJob, s.doneJob)
+		return
+	}
 	for job := next(); job != nil; job = next() {
 		content, err := l.content(ctx, job.Message.Body)
 		outcomes := make([]queue.Outcome, 0, len(job.Recipients))
@@ -62,8 +71,32 @@ func (l *Local) content(ctx context.Context, body mail.ID) (content *mailbox.Con
 }
 
 func (l *Local) serve(ctx context.Context, m *queue.Message, r queue.Recipient, s served) queue.Outcome {
+	acc, err := l.in.o.Directory.Find(ctx, r.Address)
+	switch {
+	case s.err != nil: // it is told by file
+	case errors.Is(err, account.ErrNoAccount):
+		o := putOff(r)
+		o.Result, o.Code, o.Enhanced, o.Reply = queue.Refused, 550, "5.1.1", "The account was removed before the message was filed"
+		return o
+	case err != nil:
+		o := putOff(r)
+		o.Aside, o.Reply = true, noDirectory
+		return o
+	}
+	return l.file(ctx, m, r, account.Target{Accounts: []account.Account{acc}}, s)
+}
+
+const noDirectory = "The directory of users is not available"
+
+// putOff is the outcome of a recipient for whom nothing can be done now, for a reason of ours.
+func putOff(r queue.Recipient) queue.Outcome {
 	now := mail.Micros(time.Now())
-	o := queue.Outcome{Recipient: r.ID, Result: queue.TryLater, Ours: true, Code: 451, Enhanced: "4.3.0", Started: now, Ended: now}
+	return queue.Outcome{Recipient: r.ID, Result: queue.TryLater, Ours: true, Code: 451, Enhanced: "4.3.0", Started: now, Ended: now}
+}
+
+// file puts a message where a recipient leads.
+func (l *Local) file(ctx context.Context, m *queue.Message, r queue.Recipient, target account.Target, s served) queue.Outcome {
+	o := putOff(r)
 	if s.err != nil {
 		o.Aside, o.Reply = true, "The message could not be read here"
 		if errors.Is(s.err, blob.ErrNotFound) {
@@ -71,34 +104,31 @@ func (l *Local) serve(ctx context.Context, m *queue.Message, r queue.Recipient, 
 		}
 		return o
 	}
-	acc, err := l.in.o.Directory.Find(ctx, r.Address)
-	switch {
-	case errors.Is(err, account.ErrNoAccount):
-		o.Result, o.Code, o.Enhanced, o.Reply = queue.Refused, 550, "5.1.1", "The account was removed before the message was filed"
-		return o
-	case err != nil:
-		o.Aside, o.Reply = true, "The directory of users is not available"
-		return o
-	}
-	full, err := l.full(ctx, acc, m)
-	switch {
-	case err != nil:
-		o.Aside, o.Reply = true, "The size of the mailbox could not be read here"
-		return o
-	case full:
-		o.Code, o.Enhanced, o.Reply = 452, mail.MailboxFull.Enhanced(mail.Transient), "The mailbox is full"
-		return o
-	}
 	t := Transaction{env: m.Envelope}
 	prefix := t.prefix(r.Address)
-	d := &mailbox.Delivery{
-		Account: acc.ID, Message: m.ID, Body: m.Body, Prefix: prefix,
-		Size: int64(len(prefix)) + m.Size, Date: m.Received, Content: s.content,
+	var copies []*mailbox.Delivery
+	for _, acc := range target.Accounts {
+		full, err := l.full(ctx, acc, m)
+		switch {
+		case err != nil:
+			o.Aside, o.Reply = true, "The size of the mailbox could not be read here"
+			return o
+		case full:
+			o.Code, o.Enhanced, o.Reply = 452, mail.MailboxFull.Enhanced(mail.Transient), "The mailbox is full"
+			return o
+		}
+		copies = append(copies, &mailbox.Delivery{
+			Account: acc.ID, Message: m.ID, Body: m.Body, Prefix: prefix,
+			Size: int64(len(prefix)) + m.Size, Date: m.Received, Content: s.content,
+		})
 	}
 	o.Result, o.Code, o.Enhanced, o.Reply = queue.Delivered, 250, "2.1.5", "Filed"
 	o.Also = func(tx *db.Tx) error {
-		err := l.in.o.Mailboxes.File(tx, []*mailbox.Delivery{d})
-		return errors.Join(err, d.Err)
+		err := l.in.o.Mailboxes.File(tx, copies)
+		for _, d := range copies {
+			err = errors.Join(err, d.Err)
+		}
+		return err
 	}
 	return o
 }

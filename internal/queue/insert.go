@@ -33,6 +33,26 @@ func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 	return nil
 }
 
+// Extend adds recipients to a message that is in the queue, due at once, in the commit of
+// an outcome of another one.
+func (q *Queue) Extend(tx *db.Tx, m *Message, list []Recipient) error {
+	now := micros()
+	rows := make([][]any, 0, len(list))
+	for _, r := range list {
+		r.State, r.Next = Queued, now
+		rows = append(rows, recipientRow(m, &r, 0))
+	}
+	if err := tx.Insert(insertRecipient, rows...); err != nil {
+		return fmt.Errorf("more recipients: %w", err)
+	}
+	tx.OnCommit(func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.due(now)
+	})
+	return nil
+}
+
 // room is how much memory is left for handing over, by site and in all.
 // What is urgent does not stand behind what waits in the database, and has the
 // memory of claims besides.

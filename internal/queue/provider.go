@@ -335,7 +335,7 @@ func (w *worker) surplus() bool {
 // §3.4, §3.5 and §3.8) says nothing of that.
 func (o *Outcome) took() bool {
 	if o.Result != Refused {
-		return o.Result == Delivered
+		return o.Result == Delivered && !o.Aside
 	}
 	if o.Ours || o.Aside || o.Unreached || o.Code < 500 {
 		return false

@@ -20,7 +20,7 @@ type deliverer struct {
 // Deliver implements queue.Deliverer.
 func (d deliverer) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
 	if site == queue.SiteLocal {
-		intake.NewLocal(d.p.intake).Deliver(ctx, site, next, done)
+		intake.NewLocal(d.p.intake, nil).Deliver(ctx, site, next, done)
 		return
 	}
 	for job := next(); job != nil; job = next() {

@@ -264,7 +264,7 @@ func (s *Stack) start(f func(context.Context)) {
 	})
 }
 
-// local sends what is at home to intake and the rest to another deliverer.
+// local is the deliverer of a stack, whose intake is made after its queue.
 type local struct {
 	s      *Stack
 	others queue.Deliverer
@@ -272,11 +272,7 @@ type local struct {
 
 // Deliver implements queue.Deliverer.
 func (l local) Deliver(ctx context.Context, site string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
-	if site == queue.SiteLocal {
-		intake.NewLocal(l.s.Intake).Deliver(ctx, site, next, done)
-		return
-	}
-	l.others.Deliver(ctx, site, next, done)
+	intake.NewLocal(l.s.Intake, l.others).Deliver(ctx, site, next, done)
 }
 
 // Deliver is a deliverer that asks a function for each recipient's outcome.
