@@ -29,6 +29,7 @@ import (
 const (
 	hookTimeout   = 5 * time.Minute // for one request and its answer
 	hookAnswer    = time.Minute     // for the status, once the message is sent
+	hookWords     = 2 * time.Second // for the rest of the answer, which is only words for people
 	maxHookAnswer = 64 << 10        // octets that are read of it
 	maxHookWords  = 300             // octets of them that people are shown
 	hookHeaders   = 32 << 10
@@ -114,6 +115,8 @@ func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
 		return p
 	}
 	defer func() { _ = answer.Body.Close() }() // it was only read
+	words := time.AfterFunc(hookWords, cancel) // the status has told what became of the message
+	defer words.Stop()
 	p := judgeHook(answer, time.Now())
 	p.host = host
 	if answer.TLS != nil {

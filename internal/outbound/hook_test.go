@@ -183,6 +183,32 @@ func TestHookAnswers(t *testing.T) {
 	}
 }
 
+// TestHookSlowWords: once the status is there nobody waits for an answer that does not end.
+func TestHookSlowWords(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]string{200: "delivered 250 2.0.0 theirs", 503: "deferred 451 4.3.0 ours"} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.hook("r", "", "", func(rw http.ResponseWriter, r *http.Request, _ string) {
+				rw.WriteHeader(code)
+				_, _ = io.WriteString(rw, "first words\n")
+				_ = http.NewResponseController(rw).Flush()
+				select {
+				case <-r.Context().Done():
+				case <-time.After(30 * time.Second):
+					t.Error("the answer is still waited for")
+				}
+			})
+			got := w.by("r", "a@x.test")
+			w.want(got, want)
+			if reply := fmt.Sprintf("The web hook answers %d: first words", code); got[0].Reply != reply {
+				t.Errorf("%q, want %q", got[0].Reply, reply)
+			}
+		})
+	}
+}
+
 // TestHookTooLate: what is worth nothing any more is not posted.
 func TestHookTooLate(t *testing.T) {
 	t.Parallel()
