@@ -9,6 +9,8 @@ const (
 	Taken                  // it takes mail for it
 	Refused                // there is nobody
 	Later                  // it takes none for it now
+	Barred                 // it refuses the recipient, or us: which of them cannot be told
+	Closed                 // it refuses the recipient, but not us
 )
 
 // String is the verdict's name as it stands in metrics.
@@ -20,6 +22,10 @@ func (v Verdict) String() string {
 		return "refused"
 	case Later:
 		return "later"
+	case Barred:
+		return "barred"
+	case Closed:
+		return "closed"
 	}
 	return "silent"
 }
@@ -31,19 +37,21 @@ type Answer struct {
 }
 
 // Judge reads the reply to RCPT. A refusal for reasons of security, or of a command
-// that the host does not want, is about us and not about the recipient; so a 5xx
-// there is no word on him. A full mailbox is one that exists.
+// that the host does not want, may be about us, and is no word on whether the recipient
+// is there. A full mailbox is one that exists.
 func Judge(code int, enhanced string) Verdict {
 	subject, detail := digits(enhanced)
 	switch {
 	case code/100 == 2:
 		return Taken
-	case code == 421:
+	case code == 421, code == 530, code == 535, code == 538:
 		return Silent
 	case code/100 == 4:
 		return Later
-	case code/100 != 5, code <= 504, code == 530, code == 535, code == 538, code == 555, subject == '7', subject == '5':
+	case code/100 != 5:
 		return Silent
+	case code <= 504, code == 555, subject == '7', subject == '5':
+		return Barred
 	case code == 552, subject == '2' && detail == '2':
 		return Later
 	}

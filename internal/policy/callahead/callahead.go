@@ -25,7 +25,7 @@ const (
 	// remembered is how old it gets before it counts for nothing. Until then it
 	// holds where the host cannot be asked.
 	remembered = 31 * 24 * time.Hour
-	// refused is how long it holds that nobody is there.
+	// refused is how long it holds that nobody is there, or that mail for him is refused.
 	refused = time.Hour
 	// probed is how long it holds whether a host takes every address.
 	probed = 24 * time.Hour
@@ -122,6 +122,8 @@ func (b *Book) check(ctx context.Context, a mail.Address) (source, *mail.Fault) 
 		return byMemory, nil
 	case knows && row.verdict == Refused && row.age() <= refused:
 		return byMemory, nobody()
+	case knows && row.verdict == Closed && row.age() <= refused:
+		return byMemory, closed()
 	}
 	was := knows && row.verdict == Taken && row.age() <= remembered
 	answer, by := b.ask(ctx, a), byHost
@@ -135,6 +137,10 @@ func nobody() *mail.Fault {
 	return mail.Final(mail.NoSuchMailbox, "There is no such mailbox here")
 }
 
+func closed() *mail.Fault {
+	return mail.Final(mail.NotAuthorized, "The server that has this mailbox refuses mail for it: ask its owner who may write there")
+}
+
 // say makes a reply of an answer. was = the recipient was there when the host could
 // be asked last.
 func say(a Answer, was bool) *mail.Fault {
@@ -143,6 +149,8 @@ func say(a Answer, was bool) *mail.Fault {
 		return nil
 	case a.Verdict == Refused:
 		return nobody()
+	case a.Verdict == Closed:
+		return closed()
 	case was:
 		return nil
 	case a.Verdict == Later:
@@ -207,7 +215,7 @@ func (b *Book) run(q *question, a mail.Address, slots chan struct{}) {
 	ctx, cancel := context.WithTimeout(b.ctx, b.o.Timeout())
 	defer cancel()
 	q.answer = b.put(ctx, a, slots)
-	if q.answer.Verdict == Taken || q.answer.Verdict == Refused {
+	if v := q.answer.Verdict; v == Taken || v == Refused || v == Closed {
 		// Also if who asked has no patience any more: it is known now.
 		if err := b.keep(context.WithoutCancel(ctx), a, q.answer); err != nil {
 			b.o.Logger.Error("an answer of a relay domain's host is not remembered", "recipient", a.String(), "error", err)
@@ -237,6 +245,9 @@ func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Ans
 	}
 	answer := b.o.Ask(ctx, to)
 	b.o.Metrics.asked(answer.Verdict)
+	if answer.Verdict == Barred && to == a {
+		answer = b.compare(ctx, a, answer)
+	}
 	if answer.Verdict == Silent && b.ctx.Err() == nil {
 		b.o.Logger.Warn("the host of a relay domain cannot be asked for a recipient", "domain", d, "reason", answer.Reply)
 		b.mu.Lock()
@@ -244,6 +255,31 @@ func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Ans
 		b.mu.Unlock()
 	}
 	return answer
+}
+
+// compare finds out whom a refusal means. Where the host takes mail for somebody else of the
+// domain at the same time, it means the recipient; where it refuses one whom it took before,
+// it means us. Where nobody is known yet, or he is not there any more, it stays open. The host
+// does not rest for that: else a stranger could name one recipient to have all others put off.
+func (b *Book) compare(ctx context.Context, a mail.Address, barred Answer) Answer {
+	other, err := b.somebody(ctx, a)
+	if err != nil || other.IsNull() {
+		return barred
+	}
+	answer := b.o.Ask(ctx, other)
+	b.o.Metrics.asked(answer.Verdict)
+	switch answer.Verdict {
+	case Taken:
+		return Answer{Verdict: Closed, Reply: barred.Reply}
+	case Barred, Silent:
+		return Answer{Reply: answer.Reply}
+	case Refused:
+		err = b.keep(context.WithoutCancel(ctx), other, answer) // the next one is compared with another
+	}
+	if err != nil {
+		b.o.Logger.Error("an answer of a relay domain's host is not remembered", "recipient", other.String(), "error", err)
+	}
+	return barred
 }
 
 func (b *Book) rests(domain string) bool {

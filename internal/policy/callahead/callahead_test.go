@@ -215,6 +215,44 @@ func TestAHostThatCannotBeAsked(t *testing.T) {
 	})
 }
 
+// TestARecipientThatIsClosed: a refusal that may mean us is compared with what the host says
+// of one whom it took before, and puts off nobody else.
+func TestARecipientThatIsClosed(t *testing.T) {
+	t.Parallel()
+	const shut = "550 5.7.1"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.answers("closed", callahead.Barred)
+		w.answers("a", callahead.Taken)
+		w.answers("b", callahead.Taken)
+		w.want("nobody is known to compare with", "closed", later, "closed")
+		w.want("others are asked for", "a", "ok", "a")
+		w.want("now it can be told", "closed", shut, "closed a")
+		w.want("it is remembered", "closed", shut, "")
+		w.want("others are still asked for", "b", "ok", "b")
+		w.want("and those who are not there", "n", unknown, "n")
+		<-time.After(61 * time.Minute)
+		w.answers("a", callahead.Refused)
+		w.want("who was compared with has left", "closed", later, "closed a")
+		w.want("then it is another", "closed", shut, "closed b")
+		<-time.After(61 * time.Minute)
+		w.otherwise(callahead.Barred)
+		w.want("it refuses us", "closed", later, "closed b")
+		w.want("and is left alone", "c", later, "")
+		w.want("who is known is taken", "b", "ok", "")
+		<-time.After(31 * time.Second)
+		w.otherwise(callahead.Silent)
+		w.answers("closed", callahead.Barred)
+		w.want("it is gone in between", "closed", later, "closed b")
+		w.want("and is left alone again", "c", later, "")
+		<-time.After(31 * time.Second)
+		w.otherwise(callahead.Later)
+		w.answers("closed", callahead.Barred)
+		w.want("it greylists", "closed", later, "closed b")
+		w.want("which is no reason to leave it alone", "c", later, "c")
+	})
+}
+
 func TestQuestionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -300,6 +338,10 @@ func TestAnswersAreKept(t *testing.T) {
 	if asked, _ := w.questions(); asked != "a n" {
 		t.Errorf("asked for %q", asked)
 	}
+	w.answers("closed", callahead.Barred)
+	if got := w.check("closed"); got != "550 5.7.1" {
+		t.Errorf("closed: %s", got)
+	}
 	if err := w.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -380,8 +422,8 @@ func TestJudge(t *testing.T) {
 		"550 5.2.1": callahead.Refused, // disabled
 		"552 5.2.2": callahead.Later, "550 5.2.2": callahead.Later,
 		"450 4.1.1": callahead.Later, "451 4.7.1": callahead.Later, "452 ": callahead.Later,
-		"421 4.3.2": callahead.Silent, "550 5.7.1": callahead.Silent, "554 5.7.1": callahead.Silent, "530 5.7.0": callahead.Silent,
-		"503 5.5.1": callahead.Silent, "501 ": callahead.Silent, "354 ": callahead.Silent,
+		"421 4.3.2": callahead.Silent, "530 5.7.0": callahead.Silent, "354 ": callahead.Silent,
+		"550 5.7.1": callahead.Barred, "554 5.7.1": callahead.Barred, "503 5.5.1": callahead.Barred, "501 ": callahead.Barred, "555 5.5.4": callahead.Barred,
 	} {
 		var code int
 		text, enhanced, _ := strings.Cut(reply, " ")

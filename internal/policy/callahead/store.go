@@ -2,6 +2,7 @@ package callahead
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -26,7 +27,8 @@ var (
 	sqlFind   = db.SQL("SELECT key, verdict, asked FROM relay_answer WHERE key IN (?, ?)")
 	sqlCount  = db.SQL("SELECT count(*) FROM relay_answer")
 	sqlForget = db.SQL("DELETE FROM relay_answer WHERE domain = ?")
-	sqlPrune  = db.SQL("DELETE FROM relay_answer WHERE asked < ? OR verdict = ? AND asked < ?")
+	sqlPrune  = db.SQL("DELETE FROM relay_answer WHERE asked < ? OR verdict <> ? AND asked < ?")
+	sqlOther  = db.SQL("SELECT key FROM relay_answer WHERE domain = ? AND verdict = ? AND key NOT IN (?, ?) LIMIT 1")
 )
 
 // row is an answer that is remembered.
@@ -57,6 +59,22 @@ func (b *Book) find(ctx context.Context, key, all string) (found map[string]row,
 	return found, err
 }
 
+// somebody is one of a domain whom its host took when it was last asked, and who is not a;
+// the null address if nobody is known.
+func (b *Book) somebody(ctx context.Context, a mail.Address) (other mail.Address, err error) {
+	var key string
+	err = b.o.DB.Read(ctx, func(tx *db.Tx) error {
+		return tx.Row(sqlOther, []any{a.Domain.ASCII, int64(Taken), a.Key(), everybody(a.Domain)}, &key)
+	})
+	if errors.Is(err, db.ErrNoRows) {
+		return mail.Address{}, nil
+	}
+	if err != nil {
+		return mail.Address{}, err
+	}
+	return mail.ParseAddress(key)
+}
+
 // keep remembers an answer in place of an older one. That a host takes every address,
 // or does not any more, is told to the operator.
 func (b *Book) keep(ctx context.Context, a mail.Address, answer Answer) error {
@@ -68,7 +86,7 @@ func (b *Book) keep(ctx context.Context, a mail.Address, answer Answer) error {
 	if err != nil {
 		return err
 	}
-	if !room && answer.Verdict == Refused {
+	if !room && answer.Verdict != Taken {
 		return nil
 	}
 	return b.o.DB.Write(ctx, func(tx *db.Tx) error {
@@ -131,7 +149,7 @@ func (b *Book) Prune(ctx context.Context) error {
 	now := time.Now()
 	return b.o.DB.Write(ctx, func(tx *db.Tx) error {
 		tx.OnCommit(b.recount)
-		_, err := tx.Exec(sqlPrune, mail.Micros(now.Add(-remembered)), int64(Refused), mail.Micros(now.Add(-probed)))
+		_, err := tx.Exec(sqlPrune, mail.Micros(now.Add(-remembered)), int64(Taken), mail.Micros(now.Add(-probed)))
 		return err
 	})
 }
@@ -156,6 +174,8 @@ func (b *Book) Known(ctx context.Context, a mail.Address) (string, error) {
 		return "", err
 	case r.verdict == Taken:
 		return "its host took it " + mail.About(r.age()) + " ago", err
+	case r.verdict == Closed:
+		return "its host refused mail for it, and took that for others, " + mail.About(r.age()) + " ago", err
 	}
 	return "its host had nobody of this name " + mail.About(r.age()) + " ago", err
 }
