@@ -434,6 +434,10 @@ func TestQueue(t *testing.T) {
 	s.house()
 	s.do("Subject: one\n\nbody\n", "send", "-f", "alice@one.test", "x@far.test", "y@away.test")
 	s.do("Subject: two\n\nbody\n", "send", "-f", "<>", "z@far.test")
+	want := "\nhold    new mail is held by the setting queue.hold; 'hayauma queue release' lets it go\nby      "
+	if got := s.do("", "outbound", "explain", "x@[127.0.0.1]", "--account", "alice@one.test"); !strings.Contains(got, want) {
+		t.Errorf("%q", got)
+	}
 	rows := s.rows("queue", "list")
 	if len(rows) != 3 {
 		t.Fatalf("%v", rows)

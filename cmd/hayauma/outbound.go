@@ -69,6 +69,9 @@ func (c *cli) printRoute(e control.Explained) {
 	if e.Unknown {
 		line("refused", "550 5.1.1: the address is not in the list of this relay domain")
 	}
+	if e.Hold != "" {
+		line("hold", e.Hold)
+	}
 	line("by", r.By)
 	if e.Rule != nil {
 		line("rule", e.Rule.String())

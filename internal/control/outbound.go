@@ -39,6 +39,7 @@ type Explained struct {
 	Unknown  bool            `json:"unknown,omitempty"` // nobody has this address: it is refused
 	Known    string          `json:"known,omitempty"`   // what its host said of it last, where it is asked
 	Relay    *account.Relay  `json:"relay,omitempty"`   // nil = it is no relay domain
+	Hold     string          `json:"hold,omitempty"`    // who holds new mail for it, in words
 	Route    *outbound.Route `json:"route,omitempty"`
 	Rule     *route.Rule     `json:"rule,omitempty"` // that chose the way; nil = none did
 	Provider *ProviderState  `json:"provider,omitempty"`
@@ -118,6 +119,11 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 			return out, err
 		}
 	}
+	held, err := s.heldAccounts(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Hold = holds(held, by.Account, s.Queue.HoldsNew())
 	site, rule, err := s.chosen(ctx, by, d)
 	if err != nil {
 		return out, err
@@ -133,6 +139,19 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	limits := slices.DeleteFunc(s.providerLimits(state.Name), func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
 	out.Limits, err = s.scheduled(ctx, by, d, append(limits, s.Retry()...))
 	return out, err
+}
+
+// holds tells in words what holds new mail of an account for others, "" if nothing does:
+// the account itself, or the setting.
+func holds(accounts map[mail.ID]string, acc mail.ID, setting bool) string {
+	var by []string
+	if reason, ok := accounts[acc]; ok {
+		by = append(by, "the account is on hold: "+reason+"; 'hayauma account hold release' ends that")
+	}
+	if setting {
+		by = append(by, "new mail is held by the setting queue.hold; 'hayauma queue release' lets it go")
+	}
+	return strings.Join(by, "; ")
 }
 
 // correspondent is whose mail is asked about, as rules see it.

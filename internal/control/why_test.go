@@ -66,3 +66,20 @@ func TestWhy(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestHoldsNewMail(t *testing.T) {
+	t.Parallel()
+	const account = "the account is on hold: too much; 'hayauma account hold release' ends that"
+	const setting = "new mail is held by the setting queue.hold; 'hayauma queue release' lets it go"
+	for _, c := range []struct {
+		account mail.ID
+		setting bool
+		want    string
+	}{
+		{0, false, ""}, {8, false, ""}, {7, false, account}, {8, true, setting}, {7, true, account + "; " + setting},
+	} {
+		if got := holds(map[mail.ID]string{7: "too much"}, c.account, c.setting); got != c.want {
+			t.Errorf("%d, %v: %q", c.account, c.setting, got)
+		}
+	}
+}

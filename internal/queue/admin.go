@@ -134,7 +134,8 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 		}
 	}
 	if v.dry {
-		return touched + v.wishes(leased), nil
+		n, err := v.wishes(tx, leased)
+		return touched + n, err
 	}
 	if err := c.write(tx); err != nil {
 		return 0, err
@@ -159,13 +160,32 @@ func told(r Recipient) Outcome {
 	return Outcome{Recipient: r.ID, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Ours: r.Ours, Host: r.Host}
 }
 
+var countWish = db.SQL("SELECT COUNT(*) FROM queue_recipient WHERE id IN (@ids) AND state = 2 AND wish IN (1, 4)")
+
 // wishes is how many of those under way the verb would reach, as far as can be told
 // before it is done.
-func (v verb) wishes(leased []Recipient) int {
-	if v.wish == 0 {
-		return 0
+func (v verb) wishes(tx *db.Tx, leased []Recipient) (total int, err error) {
+	switch {
+	case len(leased) == 0, v.wish == 0 && !v.unwish:
+		return 0, nil
+	case v.wish != 0:
+		return len(leased), nil
 	}
-	return len(leased)
+	err = tx.QueryIn(countWish, db.In{IDs: idsOf(leased)}, func(rows db.Rows) error {
+		var n int
+		err := rows.Scan(&n)
+		total += n
+		return err
+	})
+	return total, err
+}
+
+func idsOf(list []Recipient) []int64 {
+	ids := make([]int64, len(list))
+	for i, r := range list {
+		ids[i] = int64(r.ID)
+	}
+	return ids
 }
 
 // reaches tells whether the verb is about a recipient that is not under way.
@@ -195,10 +215,7 @@ func (v verb) apply(r Recipient) Recipient {
 // wish leaves on leased rows what their result, or the worker that is about to
 // take them, shall grant.
 func (q *Queue) wish(tx *db.Tx, leased []Recipient, v verb) (int, error) {
-	ids := make([]int64, len(leased))
-	for i, r := range leased {
-		ids[i] = int64(r.ID)
-	}
+	ids := idsOf(leased)
 	switch {
 	case len(leased) == 0:
 		return 0, nil

@@ -24,6 +24,9 @@ func (q *Queue) Health() error {
 	return nil
 }
 
+// HoldsNew tells whether the settings hold new mail for others.
+func (q *Queue) HoldsNew() bool { return q.o.Settings().Hold }
+
 // Full tells in words what keeps messages that are due from being taken up, for any
 // destination; "" = nothing.
 func (q *Queue) Full() string {

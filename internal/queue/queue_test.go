@@ -245,6 +245,28 @@ func TestResultWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
+// TestDryRelease: it counts those under way that are to be held, as the release itself does.
+func TestDryRelease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.q.running, w.q.stuck = true, true // no worker begins by itself
+	m := w.message("a@x.test", "b@x.test")
+	w.insert(m)
+	w.must(w.q.claim(t.Context(), []int64{int64(m.Recipients[0].ID), int64(m.Recipients[1].ID)}))
+	release := func(dry bool, want int) {
+		t.Helper()
+		if n, err := w.q.Release(t.Context(), Filter{All: true, DryRun: dry}); n != want || err != nil {
+			t.Errorf("dry %v: %d released, %v; want %d", dry, n, err, want)
+		}
+	}
+	release(true, 0)
+	_, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{m.Recipients[1].ID}})
+	w.must(err)
+	release(true, 1)
+	release(false, 1)
+	release(true, 0)
+}
+
 // TestWishOfALaterLease: a result that comes again, and is dropped, does not take
 // away what somebody wishes of the attempt that is about to begin.
 func TestWishOfALaterLease(t *testing.T) {
