@@ -46,14 +46,19 @@ type answers struct {
 	domains map[string]standing
 	list    int // unread, whole or long
 	logins  map[stood]struct{}
+	costs   *costs // nil = unread
 }
+
+// costs are how many accounts SCRAM tells mainIterations of, and how many others have app
+// passwords alone.
+type costs struct{ main, app uint64 }
 
 // clear forgets everything: something changed.
 func (c *answers) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	c.domains, c.list, c.logins = map[string]standing{}, unread, map[stood]struct{}{}
+	c.domains, c.list, c.logins, c.costs = map[string]standing{}, unread, map[stood]struct{}{}, nil
 	c.forget()
 }
 
@@ -130,4 +135,20 @@ func (c *answers) keepLogin(version uint64, l stood) {
 		clear(c.logins)
 	}
 	c.logins[l] = struct{}{}
+}
+
+// scramCosts returns what is known, nil = nothing, and the version to give to keepCosts.
+func (c *answers) scramCosts() (*costs, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.costs, c.version
+}
+
+// keepCosts remembers them, unless something changed since version.
+func (c *answers) keepCosts(version uint64, read *costs) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version == version {
+		c.costs = read
+	}
 }

@@ -2,8 +2,11 @@ package account_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +174,53 @@ func TestMainPasswordBySCRAM(t *testing.T) {
 	}
 	if err := scram(t, gate, a, sasl.Binding{}); !errors.Is(err, account.ErrCredentials) {
 		t.Errorf("the old one: %v", err)
+	}
+}
+
+// The cost that SCRAM tells of a name is that of as many who are not there, or have
+// nothing to prove, as of those who do.
+func TestSCRAMTellsNobodyApart(t *testing.T) {
+	t.Parallel()
+	const main = 600_000
+	w, gate, add := scramGate(t)
+	cost := func(name string) (int, string) {
+		t.Helper()
+		x, _ := gate.Begin(t.Context(), account.Attempt{Door: "imap"}, "SCRAM-SHA-256")
+		defer x.End(t.Context())
+		challenge, _, err := x.Next(t.Context(), []byte("n,,n="+name+",r=abc"))
+		w.must(err)
+		fields := strings.Split(string(challenge), ",")
+		n, err := strconv.Atoi(strings.TrimPrefix(fields[2], "i="))
+		w.must(err)
+		return n, fields[1]
+	}
+	dear := func() (n int) {
+		for i := range 200 {
+			name := fmt.Sprintf("nobody%d@e.test", i)
+			got, salt := cost(name)
+			if again, same := cost("N" + name[1:]); again != got || same != salt {
+				t.Errorf("%s: %d, %s, then %d, %s", name, got, salt, again, same)
+			}
+			if got == main {
+				n++
+			} else if got != sasl.Iterations {
+				t.Errorf("%s: %d", name, got)
+			}
+		}
+		return n
+	}
+	if n := dear(); n != 0 {
+		t.Errorf("%d of 200 where nobody has one", n)
+	}
+	add("phone", account.AppPassword{})
+	w.account("hana@e.test")
+	w.must(w.SetVerifier(t.Context(), addr(t, "hana@e.test"), password))
+	if n := dear(); n < 60 || n > 140 {
+		t.Errorf("%d of 200 where one of two has one", n)
+	}
+	w.must(w.SetVerifier(t.Context(), addr(t, taro), password))
+	if n := dear(); n != 200 {
+		t.Errorf("%d of 200 where all have one", n)
 	}
 }
 

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -20,6 +21,9 @@ type Exchange struct {
 	known    bool
 	over     bool // a token was looked at, and the login counted
 	able     []AppPassword
+
+	end   func(_ context.Context, done bool, err error) // ends the attempt under way; nil = none is
+	asked bool                                          // SCRAM's challenge about acc is not answered yet
 }
 
 // Mechanisms are those to announce to a peer, strongest first.
@@ -50,6 +54,7 @@ func (x *Exchange) server(ctx context.Context) sasl.Server {
 	}
 	s.Secret, s.Binding = secret, x.a.Binding
 	s.Verifiers = func(user string) ([]sasl.Verifier, error) { return x.verifiers(ctx, user) }
+	s.Iterations = func(draw uint32) (int, error) { return x.g.o.Directory.decoyIterations(ctx, draw) }
 	return s
 }
 
@@ -62,9 +67,14 @@ func loginKey(name string) string {
 	return a.Key()
 }
 
-func (x *Exchange) verifiers(ctx context.Context, user string) ([]sasl.Verifier, error) {
+// verifiers begins the attempt: what SCRAM says of a name is told to nobody who may not
+// try it now.
+func (x *Exchange) verifiers(ctx context.Context, user string) (_ []sasl.Verifier, err error) {
+	if err = x.attempt(ctx, user); err != nil {
+		return nil, err
+	}
+	x.asked = true
 	d := x.g.o.Directory
-	var err error
 	if x.acc.Account, x.known, err = d.find(ctx, user); err != nil || !x.known {
 		return nil, err
 	}
@@ -83,32 +93,60 @@ func (x *Exchange) verifiers(ctx context.Context, user string) ([]sasl.Verifier,
 // peer said wrong, and else those of Gate.Login.
 func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, done bool, err error) {
 	// Before a name was said there is nothing to guess at.
-	end := func(_ context.Context, _ bool, err error) { x.g.tell(x.a, x.dialogue.Claimed(), err, ban.Failed{}) }
-	switch name := x.dialogue.Claimed(); {
-	case x.over:
-		end = func(context.Context, bool, error) {}
-	case name != "":
-		if end, err = x.g.begin(ctx, x.a, name); err != nil {
+	if name := x.dialogue.Claimed(); name != "" && x.end == nil && !x.over {
+		if err = x.attempt(ctx, name); err != nil {
 			return nil, false, err
 		}
 	}
+	answered := x.asked
 	challenge, done, err = x.dialogue.Next(answer)
 	switch {
 	case errors.Is(err, sasl.ErrBinding), errors.Is(err, sasl.ErrDowngrade), errors.Is(err, sasl.ErrCredentials):
 		err = &unproven{err}
-	case err == nil && done:
+	case err == nil && !done:
+		x.asked = x.asked && !answered
+		return challenge, false, nil
+	case err == nil:
 		if p, proven := x.dialogue.Outcome().(sasl.Proven); proven {
 			err = x.proven(ctx, p)
 		}
 	}
 	c, plain := x.credentials(done, err)
-	end(ctx, done && !plain, err)
+	x.finish(ctx, done && !plain, err)
 	if plain {
 		x.a.User, x.a.Password = c.User, c.Password
 		x.acc, err = x.g.Login(ctx, x.a)
 		x.a.Password = ""
 	}
 	return challenge, done && err == nil, err
+}
+
+// End lets go of an exchange, wherever it stands. Whoever began it calls it, as the peer
+// may have cancelled or gone.
+func (x *Exchange) End(ctx context.Context) {
+	if x.end != nil {
+		x.finish(ctx, false, sasl.ErrCancelled)
+	}
+}
+
+func (x *Exchange) attempt(ctx context.Context, name string) (err error) {
+	x.end, err = x.g.begin(ctx, x.a, name)
+	return err
+}
+
+// finish ends the attempt under way. To give up at SCRAM's challenge is a failure:
+// the salt and the cost of a name may be all that the peer wants to know.
+func (x *Exchange) finish(ctx context.Context, done bool, err error) {
+	if x.asked && sasl.IsFault(err) {
+		err = &unproven{fmt.Errorf("the challenge of SCRAM got no answer: %w", err)}
+	}
+	switch {
+	case x.end != nil:
+		x.end(ctx, done, err)
+	case !x.over:
+		x.g.tell(x.a, x.dialogue.Claimed(), err, ban.Failed{})
+	}
+	x.end, x.asked = nil, false
 }
 
 // credentials is the password that a dialogue ended in, if it did.

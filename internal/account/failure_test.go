@@ -116,3 +116,66 @@ func TestFailureThatBeginsABan(t *testing.T) {
 		t.Errorf("a banned one: %v, %+v", err, h.failures)
 	}
 }
+
+// A challenge of SCRAM tells the salt and the cost of a name: whoever asks for it and
+// gives no answer has failed, and who may not try hears nothing.
+func TestGivenUpSCRAM(t *testing.T) {
+	t.Parallel()
+	h := newHeard(t, 3)
+	app, err := h.AddAppPassword(t.Context(), addr(t, taro), account.AppPassword{Name: "phone", Scopes: account.Scopes()})
+	h.must(err)
+	a := account.Attempt{Door: "imap", Peer: netip.MustParseAddr("192.0.2.1")}
+	want := account.Failure{Door: "imap", Peer: a.Peer, User: taro, Mechanism: "SCRAM-SHA-256", Failures: 1}
+	begin := func() (*account.Exchange, error) {
+		x, _ := h.Begin(t.Context(), a, "SCRAM-SHA-256")
+		_, _, err := x.Next(t.Context(), []byte("n,,n="+taro+",r=abc"))
+		return x, err
+	}
+
+	x, _ := h.Begin(t.Context(), a, "SCRAM-SHA-256")
+	_, _, err = x.Next(t.Context(), nil)
+	x.End(t.Context())
+	if err != nil || len(h.failures) != 0 {
+		t.Errorf("given up before the name: %v, %+v", err, h.failures)
+	}
+
+	c, _ := sasl.NewClient("SCRAM-SHA-256", sasl.ClientCredentials{User: taro, Password: app})
+	x, _ = h.Begin(t.Context(), a, "SCRAM-SHA-256")
+	var challenge []byte
+	for range 2 {
+		answer, _, err := c.Next(challenge)
+		h.must(err)
+		challenge, _, err = x.Next(t.Context(), answer)
+		h.must(err)
+	}
+	x.End(t.Context())
+	if len(h.failures) != 0 {
+		t.Errorf("given up when it was proven: %+v", h.failures)
+	}
+
+	x, err = begin()
+	h.must(err)
+	x.End(t.Context())
+	x.End(t.Context())
+	const why = "the challenge of SCRAM got no answer: "
+	want.Reason = why + sasl.ErrCancelled.Error()
+	h.one("cancelled", account.ErrCredentials, want)
+
+	x, err = begin()
+	h.must(err)
+	if _, _, err = x.Next(t.Context(), []byte("x")); !errors.Is(err, sasl.ErrSyntax) {
+		t.Errorf("nonsense: %v", err)
+	}
+	x.End(t.Context())
+	want.Reason, want.Failures = why+sasl.ErrSyntax.Error(), 2
+	h.one("nonsense", account.ErrCredentials, want)
+
+	x, err = begin()
+	h.must(err)
+	x.End(t.Context())
+	h.failures = nil
+	_, err = begin()
+	if _, banned := errors.AsType[*account.TooManyFailures](err); !banned || len(h.failures) != 0 {
+		t.Errorf("the challenge of who is banned: %v, %+v", err, h.failures)
+	}
+}

@@ -22,7 +22,9 @@ const mainIterations = 600_000
 var (
 	sqlScram    = db.SQL("SELECT scram, password FROM account WHERE id = ?")
 	sqlSetScram = db.SQL("UPDATE account SET scram = ? WHERE key = ?")
-	sqlSecret   = db.SQL("SELECT secret FROM account_secret WHERE id = 1")
+	sqlCosts    = db.SQL(`SELECT (SELECT count(*) FROM account WHERE scram <> ''),
+	(SELECT count(DISTINCT account) FROM app_password WHERE account IN (SELECT id FROM account WHERE scram = ''))`)
+	sqlSecret = db.SQL("SELECT secret FROM account_secret WHERE id = 1")
 )
 
 // SetVerifier lets the password of an account be used with SCRAM as well, until
@@ -65,6 +67,25 @@ func (d *Directory) verifiers(ctx context.Context, acc Account) (list []AppPassw
 		return nil
 	})
 	return list, err
+}
+
+// decoyIterations is the cost that SCRAM tells of a name nobody proves anything for. It
+// is that of as large a share of such names as of the accounts that have verifiers:
+// of the cost alone nobody can tell which are which. It asks memory, until something
+// changes.
+func (d *Directory) decoyIterations(ctx context.Context, draw uint32) (int, error) {
+	c, version := d.answers.scramCosts()
+	if c == nil {
+		c = new(costs)
+		if err := d.o.DB.Read(ctx, func(tx *db.Tx) error { return tx.Row(sqlCosts, nil, &c.main, &c.app) }); err != nil {
+			return 0, err
+		}
+		d.answers.keepCosts(version, c)
+	}
+	if uint64(draw)*(c.main+c.app) < c.main<<32 {
+		return mainIterations, nil
+	}
+	return sasl.Iterations, nil
 }
 
 // find returns the account of a login name; ok = there is one.

@@ -26,6 +26,7 @@ func auth(ctx context.Context, s *session, arg string) reply {
 		offered := s.srv.o.Gate.Mechanisms(ctx, s.attempt())
 		return refuse(mail.Final(mail.AuthMechanism, "This mechanism is not offered: use "+strings.Join(offered, " or ")))
 	}
+	s.exchange = exchange
 	if initial = strings.TrimSpace(initial); initial == "" {
 		return s.challenge(ctx, exchange, nil)
 	}
@@ -44,6 +45,14 @@ func (s *session) attempt() account.Attempt {
 		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
 	}
 	return a
+}
+
+// endLogin lets go of an exchange that is over, or that the peer gave up.
+func (s *session) endLogin(ctx context.Context) {
+	if s.exchange != nil {
+		s.exchange.End(ctx)
+		s.exchange = nil
+	}
 }
 
 // challenge feeds an answer to the exchange and asks on, or logs in.

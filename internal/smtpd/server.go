@@ -97,6 +97,7 @@ func New(o Options) *Server {
 func (srv *Server) Serve(ctx context.Context, c net.Conn, door mail.Door) {
 	s := newSession(srv, c, door)
 	defer s.end()
+	defer s.endLogin(ctx)
 	stop := context.AfterFunc(ctx, s.conn.drain)
 	defer stop()
 	if err := s.start(ctx); err != nil {

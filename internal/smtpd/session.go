@@ -38,11 +38,12 @@ type session struct {
 	helo      string         // as the peer named itself, empty = not yet
 	extended  bool           // EHLO or LHLO, not HELO
 	account   account.Login
-	junk      int       // commands since the last accepted message that brought none nearer
-	overshoot int       // recipients beyond what a message may have, since then
-	fruit     time.Time // when the last content was read, or the session began
-	answered  bool      // nothing of the peer's was waiting when we last wrote
-	tx        *tx       // nil between messages
+	exchange  *account.Exchange // the login under way, nil = none
+	junk      int               // commands since the last accepted message that brought none nearer
+	overshoot int               // recipients beyond what a message may have, since then
+	fruit     time.Time         // when the last content was read, or the session began
+	answered  bool              // nothing of the peer's was waiting when we last wrote
+	tx        *tx               // nil between messages
 
 	forwarded map[string]string // what XFORWARD said of the next message's client
 
@@ -142,6 +143,7 @@ func (s *session) run(ctx context.Context) {
 			}
 			r = r.then(ctx)
 		}
+		s.endLogin(ctx)
 		if r.close {
 			if r.code == 221 && len(s.unconfirmed) > 0 && s.conn.readToEnd() {
 				s.confirm()

@@ -171,6 +171,28 @@ func TestTooManyFailedLogins(t *testing.T) {
 	c.expectEnd()
 }
 
+// Who gives up at SCRAM's challenge, or goes, has failed to log in: it told him something.
+func TestGivenUpLogins(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{LoginFailures: 3, SCRAM: true})
+	begin := "AUTH SCRAM-SHA-256 " + base64.StdEncoding.EncodeToString([]byte("n,,n=alice@hayauma.test,r=abc"))
+	c := r.open("3")
+	c.say("EHLO a", "250")
+	c.say(begin, "334 ")
+	c.say("*", "501 5.5.4 Login cancelled")
+	c.say(begin, "334 ")
+	c.say("eA==", "501 5.5.4 The answer does not follow the mechanism")
+	c.say(begin, "334 ")
+	if err := c.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.served.Wait()
+	c = r.open("3")
+	c.say("EHLO a", "250")
+	c.say(begin, "421 4.7.0 Too many failed logins from your network, try again in about 10 minutes")
+	c.expectEnd()
+}
+
 func TestCleartextLoginWhereAllowed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, stack.Options{})

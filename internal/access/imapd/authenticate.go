@@ -17,6 +17,7 @@ func authenticate(ctx context.Context, s *session, req imap.Authenticate) reply 
 	if !s.mayLogIn() {
 		return unsafeLogin()
 	}
+	defer exchange.End(ctx)
 	var answer []byte
 	if req.Initial != nil {
 		if answer = *req.Initial; answer == nil {

@@ -44,6 +44,7 @@ type world struct {
 	ca        *testkit.CA
 	tls       *tls.Config
 	server    *imapd.Server
+	scram     atomic.Bool
 	set       atomic.Pointer[imapd.Settings]
 	quota     atomic.Int64 // octets, 0 = none
 	log       lockedBuffer
@@ -103,7 +104,7 @@ func newWorld(t testing.TB) *world {
 	w.set.Store(&imapd.Settings{Hostname: "mx.example.test", MessageSize: 1 << 20, AllowCleartext: true, Errors: 5})
 	w.server = imapd.New(imapd.Options{
 		Mailboxes: w.boxes, IDs: ids, TLS: w.tls, Logger: logger,
-		Gate:     account.NewGate(account.GateOptions{Directory: w.directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
+		Gate:     account.NewGate(account.GateOptions{Directory: w.directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), SCRAM: w.scram.Load, Logger: logger}),
 		Settings: func() imapd.Settings { return *w.set.Load() },
 		Metrics:  imapd.NewMetrics(prometheus.NewRegistry()),
 	})

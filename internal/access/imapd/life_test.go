@@ -3,6 +3,7 @@ package imapd_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"strconv"
@@ -35,6 +36,37 @@ func TestLoginEndsDuringItsSession(t *testing.T) {
 	wantBye(t, "in IDLE, when mail comes", idling.ends())
 	reading.send("a FETCH 1 BODY[]\r\n")
 	wantBye(t, "between commands", reading.ends())
+}
+
+// Who gives up at SCRAM's challenge, or goes, has failed to log in: it told him something.
+func TestGivenUpLogins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.scram.Store(true)
+	first := base64.StdEncoding.EncodeToString([]byte("n,,n=" + login + ",r=abc"))
+	say := func(c *client, line, want string) {
+		t.Helper()
+		c.send(line + "\r\n")
+		if got := c.line(); !strings.HasPrefix(got, want) {
+			t.Fatalf("%s: %q", line, got)
+		}
+	}
+	begin := func(c *client) {
+		t.Helper()
+		say(c, "a AUTHENTICATE SCRAM-SHA-256", "+ ")
+		say(c, first, "+ ")
+	}
+	c := w.connect()
+	begin(c)
+	say(c, "*", "a BAD Login cancelled")
+	begin(c)
+	say(c, "eA==", "a BAD The answer does not follow the mechanism")
+	begin(c)
+	w.must(c.conn.Close())
+	w.wg.Wait()
+	c = w.connect()
+	say(c, "a AUTHENTICATE SCRAM-SHA-256", "+ ")
+	say(c, first, "a NO [UNAVAILABLE] Too many failed logins from your network, try again in about 10 minutes")
 }
 
 func TestShutdownEndsSessionsWithBye(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type world struct {
 	mailboxes *mailbox.Store
 	account   account.Account
 	directory *account.Directory
+	scram     atomic.Bool
 	server    *Server
 	ca        *testkit.CA
 	sessions  sync.WaitGroup
@@ -93,7 +95,7 @@ func newWorld(t testing.TB, set Settings) *world {
 	w.must(err)
 	w.server = New(Options{
 		Mailboxes: w.mailboxes, IDs: ids, Logger: logger, TLS: w.ca.ServerConfig(t, "mx.hayauma.test"),
-		Gate:     account.NewGate(account.GateOptions{Directory: w.directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), Logger: logger}),
+		Gate:     account.NewGate(account.GateOptions{Directory: w.directory, Bans: ban.New(ban.Options{DB: w.db, Limit: 3, Logger: logger}), SCRAM: w.scram.Load, Logger: logger}),
 		Settings: func() Settings { return set },
 		Metrics:  NewMetrics(prometheus.NewRegistry()),
 	})

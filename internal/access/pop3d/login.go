@@ -94,6 +94,7 @@ func auth(ctx context.Context, s *session, arg string) reply {
 	if !known {
 		return refuse("", "This mechanism is not offered: use "+strings.Join(s.srv.o.Gate.Mechanisms(ctx, s.attempt()), " or "))
 	}
+	s.exchange = exchange
 	if a.Initial == "" {
 		return s.challenge(ctx, exchange, nil)
 	}
@@ -102,6 +103,14 @@ func auth(ctx context.Context, s *session, arg string) reply {
 		return saslRefusal(err)
 	}
 	return s.challenge(ctx, exchange, answer)
+}
+
+// endLogin lets go of an exchange that is over, or that the peer gave up.
+func (s *session) endLogin(ctx context.Context) {
+	if s.exchange != nil {
+		s.exchange.End(ctx)
+		s.exchange = nil
+	}
 }
 
 // challenge feeds an answer to the exchange and asks on, or logs in.

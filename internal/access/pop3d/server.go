@@ -68,6 +68,7 @@ func New(o Options) *Server {
 func (srv *Server) Serve(ctx context.Context, c net.Conn) {
 	s := newSession(srv, c)
 	defer s.end() //nolint:contextcheck // closing a View outlives the session
+	defer s.endLogin(ctx)
 	stop := context.AfterFunc(ctx, s.conn.drain)
 	defer stop()
 	if err := s.start(ctx); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/wire/pop3"
 )
@@ -29,9 +30,10 @@ type session struct {
 	id       mail.ID
 	peer     netip.AddrPort
 	secured  bool
-	failures int       // failing commands in a row
-	user     string    // what USER said, for PASS
-	drop     *maildrop // nil before the login
+	failures int               // failing commands in a row
+	user     string            // what USER said, for PASS
+	exchange *account.Exchange // the login under way, nil = none
+	drop     *maildrop         // nil before the login
 }
 
 func newSession(srv *Server, c net.Conn) *session {
@@ -94,6 +96,7 @@ func (s *session) run(ctx context.Context) {
 			}
 			r = r.then(ctx)
 		}
+		s.endLogin(ctx)
 		if r.close {
 			return
 		}

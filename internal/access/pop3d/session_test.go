@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -325,6 +326,23 @@ func TestTooManyFailedLogins(t *testing.T) {
 	}
 	c.do("AUTH PLAIN "+wrong, "-ERR [SYS/TEMP] Too many failed logins from your network, try again in about 10 minutes")
 	c.wantEnd()
+}
+
+// Who gives up at SCRAM's challenge, or goes, has failed to log in: it told him something.
+func TestGivenUpLogins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, settings())
+	w.scram.Store(true)
+	begin := "AUTH SCRAM-SHA-256 " + base64.StdEncoding.EncodeToString([]byte("n,,n="+login+",r=abc"))
+	c := w.client(t.Context())
+	c.do(begin, "+ ")
+	c.do("*", "-ERR Login cancelled")
+	c.do(begin, "+ ")
+	c.do("eA==", "-ERR The answer does not follow the mechanism")
+	c.do(begin, "+ ")
+	w.must(c.Close())
+	w.sessions.Wait()
+	w.client(t.Context()).do(begin, "-ERR [SYS/TEMP] Too many failed logins from your network, try again in about 10 minutes")
 }
 
 // The auto-logout timer says nothing and deletes nothing (RFC 1939 §3).

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"strings"
 )
@@ -133,7 +134,8 @@ func (s Server) candidates(user string) (all []Verifier, known bool, err error) 
 		return nil, false, fmt.Errorf("looking for verifiers: %w", err)
 	}
 	if len(stored) == 0 {
-		return []Verifier{s.decoy(user)}, false, nil
+		v, err := s.decoy(user)
+		return []Verifier{v}, false, err
 	}
 	first := stored[0]
 	if !bounded(first.Salt, first.Iterations) {
@@ -148,16 +150,24 @@ func (s Server) candidates(user string) (all []Verifier, known bool, err error) 
 }
 
 // decoy looks from outside like the verifier of a user who has a password: the
-// same name has the same salt each time.
-func (s Server) decoy(user string) Verifier {
+// same name has the same salt and cost each time.
+func (s Server) decoy(user string) (Verifier, error) {
 	key := s.Key
 	if key == nil {
 		key = strings.ToLower
 	}
 	name := key(user)
-	return Verifier{
+	v := Verifier{
 		Salt:       sum(s.Secret, "scram salt\x00"+name)[:SaltSize],
 		Iterations: Iterations,
 		StoredKey:  [sha256.Size]byte(sum(s.Secret, "scram key\x00"+name)),
 	}
+	if s.Iterations == nil {
+		return v, nil
+	}
+	var err error
+	if v.Iterations, err = s.Iterations(binary.BigEndian.Uint32(sum(s.Secret, "scram cost\x00"+name))); err != nil {
+		return v, fmt.Errorf("looking for the cost of verifiers: %w", err)
+	}
+	return v, nil
 }

@@ -13,6 +13,9 @@ type Server struct {
 	// them before it sees a proof. Those that differ from the first are passed
 	// over. Needs Secret.
 	Verifiers func(user string) ([]Verifier, error)
+	// Iterations gives the cost of a user who is not there, whose draw is the same each
+	// time, evenly spread over all: like the costs of those who are. nil = Iterations.
+	Iterations func(draw uint32) (int, error)
 	// Secret makes the salts of users who are not there. It must stay the same
 	// over restarts and on all nodes: a salt that changes tells them apart.
 	Secret []byte

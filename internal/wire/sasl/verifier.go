@@ -18,7 +18,7 @@ import (
 // Costs and sizes of a verifier.
 const (
 	// Iterations is what new verifiers have, and those of users who are not
-	// there. It stays below 65536, the limit in Cyrus SASL. For passwords that
+	// there unless Server.Iterations says otherwise. It stays below 65536, the limit in Cyrus SASL. For passwords that
 	// people choose it is weaker than argon2id: prefer passwords that we make.
 	Iterations = 32768
 	// MinIterations is what RFC 7677 §4 asks for at least.
