@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
-	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -127,13 +126,16 @@ func (t *Transaction) newParser() *mime.Parser {
 	return mime.NewParser(mime.Limits{HeaderBytes: int(t.settings.HeaderSize)})
 }
 
+// unnamed is a field for what a content begins with, if it has no name.
+const unnamed = "X-Unnamed: the message began with a folded line\r\n"
+
 // separate keeps a content that begins with a folded line from becoming a part
 // of our own field before it.
 func (t *Transaction) separate(first byte) *mail.Fault {
 	if first != ' ' && first != '\t' {
 		return nil
 	}
-	field := []byte("X-Unnamed: the message began with a folded line\r\n")
+	field := []byte(unnamed)
 	if t.completes() {
 		t.content.head = field
 		return nil
@@ -192,13 +194,13 @@ func (t *Transaction) putHead() *mail.Fault {
 	return t.put(head)
 }
 
-// withoutBcc takes out what other recipients are not to see (RFC 5322 §3.6.3).
-// Behind the header the body may begin.
+// withoutBcc takes out what other recipients are not to see (RFC 5322 §3.6.3), and
+// what some reader could take for it. Behind the header the body may begin.
 func withoutBcc(head []byte) []byte {
 	var out []byte
 	kept := 0 // up to here head is in out
 	for f := range mime.Header(head).All() {
-		if name := string(f.Name); strings.EqualFold(name, "Bcc") || strings.EqualFold(name, "Resent-Bcc") {
+		if seemsBcc(f) {
 			out = append(out, head[kept:f.Offset]...)
 			kept = f.Offset + len(f.Raw)
 		}
@@ -207,6 +209,13 @@ func withoutBcc(head []byte) []byte {
 		return head
 	}
 	return append(out, head[kept:]...)
+}
+
+func seemsBcc(f mime.Field) bool {
+	if began, first := bytes.CutPrefix(f.Raw, []byte(unnamed)); first {
+		f.Raw = began
+	}
+	return f.Seems("Bcc") || f.Seems("Resent-Bcc")
 }
 
 // messageID is the Message-ID of the content: the peer's, or the one that we

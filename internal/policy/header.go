@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -66,23 +65,11 @@ func author(f mime.Field) (string, *mail.Fault) {
 		if f.Is(name) {
 			return name, nil
 		}
-		before, _, _ := bytes.Cut(f.Raw, []byte{':'})
-		if len(before) < len(f.Raw) && strings.EqualFold(string(visible(before)), name) {
+		if f.Seems(name) {
 			return "", mail.Final(mail.ContentOther, "The name of a "+name+" field in the header holds octets that no name may have")
 		}
 	}
 	return "", nil
-}
-
-// visible is what is left of a name without white space, line ends, control
-// characters and all beyond ASCII.
-func visible(name []byte) []byte {
-	return bytes.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f {
-			return -1
-		}
-		return r
-	}, name)
 }
 
 func (p *Policy) authors(ctx context.Context, acc account.Account, name string, f mime.Field) *mail.Fault {

@@ -27,6 +27,24 @@ func (f Field) Value() []byte { return f.Raw[f.colon+1:] }
 // Is tells whether the field has a name, in any case.
 func (f Field) Is(name string) bool { return equalFold(f.Name, name) }
 
+// Seems tells whether some reader could take it for a field of a name, which has it, or
+// has it but for white space, line ends, control characters and all beyond ASCII.
+func (f Field) Seems(name string) bool {
+	n := 0
+	for _, c := range f.Raw {
+		switch {
+		case c == ':':
+			return n == len(name)
+		case c <= ' ' || c >= 0x7f:
+			continue
+		case n == len(name) || lower(c) != lower(name[n]):
+			return false
+		}
+		n++
+	}
+	return false
+}
+
 // Text is the unfolded value without white space around it.
 func (f Field) Text() string { return Unfold(f.Value()) }
 
