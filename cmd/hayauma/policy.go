@@ -66,7 +66,7 @@ func (c *cli) policyAdd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar((*string)(&r.Action), "action", "", "what it does: accept, reject, defer, quarantine, tarpit or tag")
 	f.StringVar(&r.Text, "text", "", "what the sender is told, of reject and defer")
-	f.StringVar(&r.Tag, "tag", "", "the word, of tag")
+	f.StringVar(&r.Tag, "tag", "", "the word, of tag: it picks source addresses and mail in the queue, and stands in 'hayauma trace' and the log")
 	f.DurationVar(&delay, "delay", 0, "how long the reply waits, of tarpit, like 5s")
 	for _, k := range rule.Kinds() {
 		f.StringArrayVar(k.Values(&r.Conditions), k.Name, nil, k.Help)

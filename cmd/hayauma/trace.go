@@ -73,6 +73,7 @@ func facts(e event.Event) []fact {
 		add("sender", senderText(d.From))
 		add("to", strings.Join(d.Recipients, ", "))
 		add("queued", queuedText(d))
+		add("tags", strings.Join(d.Tags, ", "))
 		add("peer", peerText(d))
 		add("forwarded", d.Forwarded)
 		add("login", d.Login)
@@ -126,12 +127,16 @@ func beforeText(s string) string {
 	return at + " " + what
 }
 
-// queuedText tells how many recipients wait for their way out.
+// queuedText tells how many recipients wait for their way out, or for the operator.
 func queuedText(d *event.Detail) string {
 	if d.Queued == 0 {
 		return ""
 	}
-	return fmt.Sprintf("for %d of them", d.Queued)
+	text := fmt.Sprintf("for %d of them", d.Queued)
+	if d.Held != "" {
+		text += ", held by the access rule " + d.Held + ": see 'hayauma queue list --state held'"
+	}
+	return text
 }
 
 // decoded is a header's text as its writer meant it (RFC 2047), or as it stands

@@ -20,7 +20,7 @@ func TestTimeline(t *testing.T) {
 	events := []event.Event{
 		{At: at(5), Kind: event.Accepted, Detail: event.Detail{
 			From: "a@one.test", Recipients: []string{"b@two.test"}, Door: "submission", Peer: "127.0.0.1:999", Helo: "me.test",
-			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m", Queued: 1, Wishes: "TLS all the way",
+			Login: "a@one.test", TLS: "TLSv1.3 X", Size: 5120, MessageID: "<m@x>", Subject: "bad \x1b[31m", Queued: 1, Tags: []string{"news", "quarantine:odd"}, Held: "odd", Wishes: "TLS all the way",
 		}},
 		{At: at(7), Kind: event.Deferred, Recipient: "b@two.test", Detail: event.Detail{
 			Host: "mx.two.test", Peer: "127.0.0.3:25", Local: "127.0.0.7", Code: 451, Enhanced: "4.7.1", Reply: "451 4.7.1 come\r\nlater", Class: "policy", Attempt: 1, Millis: 25, Next: next,
@@ -36,7 +36,8 @@ func TestTimeline(t *testing.T) {
 2026-01-02 03:04:05.000  accepted
     sender      a@one.test
     to          b@two.test
-    queued      for 1 of them
+    queued      for 1 of them, held by the access rule odd: see 'hayauma queue list --state held'
+    tags        news, quarantine:odd
     peer        127.0.0.1:999 helo me.test by submission
     login       a@one.test
     tls         TLSv1.3 X

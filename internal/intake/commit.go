@@ -114,7 +114,7 @@ func (t *Transaction) acceptedEvent() event.Event {
 		From: t.env.From.String(), MessageID: id, Size: t.stored.Size,
 		Door: t.origin.Door.String(), Helo: t.origin.Helo, TLS: t.origin.TLS,
 		Login: t.origin.Login.String(), Forwarded: t.origin.Forwarded,
-		Wishes: wishes(t.env),
+		Wishes: wishes(t.env), Tags: t.tags, Held: strings.Join(t.heldBy(), ", "),
 	}
 	if s := t.content.scanner; s != nil {
 		d.Subject = s.Subject().Value()

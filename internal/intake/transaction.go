@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
@@ -106,6 +107,19 @@ func (t *Transaction) Tag(words ...string) {
 
 // QuarantineTag begins the tag that names the rule which holds a message.
 const QuarantineTag = "quarantine:"
+
+// Tags are the words that it has by now.
+func (t *Transaction) Tags() []string { return t.tags }
+
+// heldBy are the rules that hold it.
+func (t *Transaction) heldBy() (rules []string) {
+	for _, w := range t.tags {
+		if name, holds := strings.CutPrefix(w, QuarantineTag); holds {
+			rules = append(rules, name)
+		}
+	}
+	return rules
+}
 
 // Quarantine has the message held for the operator instead of delivered.
 func (t *Transaction) Quarantine() { t.quarantine = true }

@@ -77,7 +77,11 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 	if result.Receipt != 0 && len(s.unconfirmed) < maxUnconfirmed {
 		s.unconfirmed = append(s.unconfirmed, result.Receipt)
 	}
-	s.log.Info("message accepted", "message", result.ID.String(), "sender", s.tx.env.From.String(), "recipients", s.tx.accepted)
+	log := s.log
+	if tags := t.Tags(); len(tags) > 0 {
+		log = log.With("tags", tags)
+	}
+	log.Info("message accepted", "message", result.ID.String(), "sender", s.tx.env.From.String(), "recipients", s.tx.accepted)
 	return s.final(result)
 }
 

@@ -23,6 +23,7 @@ func TestAccessRules(t *testing.T) {
 		{Name: "bad", Action: rule.Reject, Text: "Go away", Conditions: rule.Conditions{Senders: []string{"@bad.test"}}},
 		{Name: "later", Action: rule.Defer, Conditions: rule.Conditions{Recipients: []string{"bob@hayauma.test"}, Senders: []string{"@slow.test"}}},
 		{Name: "wait", Action: rule.Tarpit, Delay: 1, Conditions: rule.Conditions{Senders: []string{"@tar.test"}}},
+		{Name: "letter", Action: rule.Tag, Tag: "letter", Conditions: rule.Conditions{Senders: []string{"@news.test"}}},
 		{Name: "mark", Action: rule.Tag, Tag: "news", Conditions: rule.Conditions{Senders: []string{"@odd.test"}}},
 		{Name: "odd", Action: rule.Quarantine, Conditions: rule.Conditions{Senders: []string{"@odd.test"}}},
 		{Name: "named", Action: rule.Reject, Text: "Not by that name", Conditions: rule.Conditions{Reverse: []string{"*.dial.test"}}},
@@ -47,11 +48,18 @@ func TestAccessRules(t *testing.T) {
 		t.Errorf("the tarpit took %v", took)
 	}
 	c.say("RSET", "250")
-	c.deliver("x@odd.test", "Subject: b\r\n\r\nb\r\n", "alice@hayauma.test", "bob@hayauma.test")
+	held := c.deliver("x@odd.test", "Subject: b\r\n\r\nb\r\n", "alice@hayauma.test", "bob@hayauma.test")
 	waiting := r.Queued()
 	if len(waiting) != 1 || len(waiting[0].Recipients) != 2 || waiting[0].Recipients[0].State != queue.Held ||
 		strings.Join(waiting[0].Tags, " ") != "news quarantine:odd" {
 		t.Errorf("quarantine: %+v", waiting)
+	}
+	if d := r.Timeline(held)[0].Detail; d.Held != "odd" || strings.Join(d.Tags, " ") != "news quarantine:odd" {
+		t.Errorf("the history of what is held: %+v", d)
+	}
+	tagged := c.deliver("x@news.test", "Subject: c\r\n\r\nc\r\n", "owner@catch.test")
+	if d := r.Timeline(tagged)[0].Detail; d.Held != "" || strings.Join(d.Tags, " ") != "letter" {
+		t.Errorf("the history of what is tagged and stays here: %+v", d)
 	}
 	if got := r.Inbox("alice@hayauma.test"); len(got) != 1 || !strings.Contains(got[0], "Subject: a") {
 		t.Errorf("INBOX: %q", got)

@@ -76,6 +76,8 @@ type Detail struct {
 	Forwarded  string   `json:"forwarded,omitempty"` // the client, as a filter in front of us told
 	TLS        string   `json:"tls,omitempty"`
 	Wishes     string   `json:"wishes,omitempty"`  // of the sender: priority, time, TLS
+	Tags       []string `json:"tags,omitempty"`    // words that access rules gave it
+	Held       string   `json:"held,omitempty"`    // the access rules that hold it, for all of its recipients
 	Account    string   `json:"account,omitempty"` // address of the mailbox's owner
 	Mailbox    string   `json:"mailbox,omitempty"`
 	UID        uint32   `json:"uid,omitempty"`
