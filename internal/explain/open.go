@@ -18,7 +18,7 @@ const unknownRow = "unknown"
 // ruleFiles are the files of known replies, in the order in which they are
 // asked: what is most specific comes first.
 func ruleFiles() []string {
-	return []string{"gmail", "microsoft", "yahoo", "apple", "japan", "filters", "providers", "blocklists", "servers"}
+	return []string{"own", "gmail", "microsoft", "yahoo", "apple", "japan", "filters", "providers", "blocklists", "servers"}
 }
 
 // entry is one row.
