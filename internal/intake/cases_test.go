@@ -15,6 +15,7 @@ import (
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
 )
@@ -27,7 +28,14 @@ const hello = "Message-ID: <one@b.test>\r\nSubject: one\r\n\r\nHello\r\n"
 // accepted.
 func begin(t *testing.T, s *stack.Stack, to ...string) *intake.Transaction {
 	t.Helper()
-	tx := s.Intake.Begin(origin, mail.Envelope{From: s.Address("a@b.test")})
+	return beginAt(t, s, mail.DoorSMTP, to...)
+}
+
+func beginAt(t *testing.T, s *stack.Stack, door mail.Door, to ...string) *intake.Transaction {
+	t.Helper()
+	at := origin
+	at.Door = door
+	tx := s.Intake.Begin(at, mail.Envelope{From: s.Address("a@b.test")})
 	for _, rcpt := range to {
 		if fault := add(t, s, tx, rcpt); fault != nil {
 			t.Fatalf("recipient %s: %v", rcpt, fault)
@@ -52,14 +60,17 @@ func finish(t *testing.T, tx *intake.Transaction, content string) intake.Result 
 	return tx.Commit(t.Context())
 }
 
+func said(f *mail.Fault) string {
+	if f == nil {
+		return "250"
+	}
+	return fmt.Sprintf("%d %s", f.Code(), f.Enhanced())
+}
+
 // want compares an outcome with "250" or "452 4.3.1".
 func want(t *testing.T, r intake.Result, outcome string) {
 	t.Helper()
-	got := "250"
-	if r.Fault != nil {
-		got = fmt.Sprintf("%d %s", r.Fault.Code(), r.Fault.Enhanced())
-	}
-	if got != outcome {
+	if got := said(r.Fault); got != outcome {
 		t.Errorf("outcome %s (%v), want %s", got, r.Fault, outcome)
 	}
 	for i, f := range r.Each {
@@ -247,15 +258,85 @@ func TestVanishedAccounts(t *testing.T) {
 	r := finish(t, some, hello)
 	want(t, r, "250")
 	wantCopies(t, s, 1, "bob@hayauma.test")
-	if got := s.Events(r.ID.String()); got != "accepted failed filed" {
-		t.Errorf("events: %s", got)
-	}
+	wantTold(t, s, r, "accepted filed failed bounced", "alice@hayauma.test")
 	want(t, finish(t, all, hello), "451 4.3.0")
 	want(t, finish(t, remote, hello), "250")
 	tx := s.Intake.Begin(origin, mail.Envelope{})
 	defer tx.Abort()
 	if target, fault := tx.Resolve(t.Context(), s.Address("alice@hayauma.test")); fault != nil || len(target.Accounts) != 0 {
 		t.Errorf("when the sender tries again: %+v, %v", target, fault)
+	}
+}
+
+// wantTold waits for the history of a message, and until the sender has one report on
+// a recipient in the queue.
+func wantTold(t *testing.T, s *stack.Stack, r intake.Result, story, of string) {
+	t.Helper()
+	testkit.Eventually(t, 10*time.Second, "the report", func() bool { return s.Events(r.ID.String()) == story })
+	q := s.Queued()
+	if len(q) != 1 || !q[0].From.IsNull() || q[0].Recipients[0].Address.String() != "a@b.test" {
+		t.Errorf("queue: %+v", q)
+	}
+	for _, e := range s.Timeline(r.ID.String()) {
+		if e.Kind == event.Failed && (e.Recipient != of || e.Detail.Enhanced != "5.1.1") {
+			t.Errorf("failed: %s %+v", e.Recipient, e.Detail)
+		}
+	}
+	if n := s.Timeline(r.ID.String())[0].Detail.Queued; n != 1 {
+		t.Errorf("%d queued, it says", n)
+	}
+}
+
+// TestVanishedNever: who wants to hear nothing does not.
+func TestVanishedNever(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	alice := s.Account("alice@hayauma.test", 0)
+	s.Account("bob@hayauma.test", 0)
+	tx := begin(t, s, "bob@hayauma.test")
+	target, _ := tx.Resolve(t.Context(), alice.Address)
+	if fault := tx.Add(t.Context(), mail.Recipient{Address: alice.Address, Notify: mail.NotifyNever}, target); fault != nil {
+		t.Fatal(fault)
+	}
+	if err := s.Directory.RemoveAccount(t.Context(), alice.Address); err != nil {
+		t.Fatal(err)
+	}
+	r := finish(t, tx, hello)
+	want(t, r, "250")
+	testkit.Eventually(t, 10*time.Second, "the end of it", func() bool { return s.Events(r.ID.String()) == "accepted filed failed" && len(s.Queued()) == 0 })
+}
+
+// TestVanishedOverLMTP: each recipient has a reply of its own (RFC 2033 §4.2); for a
+// member of a group there is none.
+func TestVanishedOverLMTP(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	for _, name := range []string{"alice", "bob", "carol"} {
+		s.Account(name+"@hayauma.test", 0)
+	}
+	s.Alias("boss@hayauma.test", "alice@hayauma.test")
+	s.Alias("team@hayauma.test", "bob@hayauma.test", "carol@hayauma.test")
+	tx := beginAt(t, s, mail.DoorLMTP, "boss@hayauma.test", "team@hayauma.test", "alice@hayauma.test", "x@elsewhere.test")
+	for _, name := range []string{"alice", "carol"} {
+		if err := s.Directory.RemoveAccount(t.Context(), s.Address(name+"@hayauma.test")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := finish(t, tx, hello)
+	wantEach(t, r, "550 5.1.1", "250", "550 5.1.1", "250")
+	wantCopies(t, s, 1, "bob@hayauma.test")
+	testkit.Eventually(t, 10*time.Second, "the report on carol", func() bool {
+		return s.Events(r.ID.String()) == "accepted failed filed failed bounced"
+	})
+}
+
+// wantEach compares the outcomes of LMTP.
+func wantEach(t *testing.T, r intake.Result, outcomes ...string) {
+	t.Helper()
+	for i, f := range r.Each {
+		if got := said(f); got != outcomes[i] {
+			t.Errorf("recipient %d: %s (%v), want %s", i, got, f, outcomes[i])
+		}
 	}
 }
 

@@ -23,12 +23,14 @@ type entry struct {
 	receipt  Receipt // 0 = it cannot be repeated
 	body     blob.Body
 	copies   []mailbox.Delivery
+	gone     []int          // of copies, those whose account is no more; each commit finds them anew
 	message  *queue.Message // with those of its recipients that wait; nil = nothing for the queue
 	reports  []report
 	accepted event.Event
 	refused  bool // nothing but events is kept
 	also     []func(*db.Tx) error
 	room     *rate.Reservation
+	of       *Transaction // waits for done
 
 	fault *mail.Fault
 	done  chan struct{}
@@ -36,7 +38,7 @@ type entry struct {
 
 // entry gathers the rows of a transaction whose bytes are durable.
 func (t *Transaction) entry(ctx context.Context) *entry {
-	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, refused: t.heard, also: t.also, room: t.room, done: make(chan struct{})}
+	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, refused: t.heard, also: t.also, room: t.room, of: t, done: make(chan struct{})}
 	now := t.accounts
 	if t.quarantine || t.env.Release > 0 {
 		now = nil // the queue keeps them
@@ -77,22 +79,12 @@ func (t *Transaction) queued(ctx context.Context, local []copyFor, reports bool)
 	if len(t.remote)+len(local) == 0 && !reports {
 		return nil
 	}
-	m := &queue.Message{
-		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: StreamMain,
-		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, LongLines: t.content.ruler.long, Envelope: t.env, Received: mail.Micros(t.started),
-		Recipients: make([]queue.Recipient, 0, len(t.remote)+len(local)),
-	}
-	if t.returned {
-		m.From = mail.Address{} // nobody is told of a report that cannot be passed on
-	}
+	m := t.forQueue(len(t.remote) + len(local))
 	for _, r := range t.remote {
 		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: t.in.o.Site(ctx, t.origin, t.env, r.Address.Domain)})
 	}
 	for _, c := range local {
-		// Its own address, not the one of the envelope: a group must not be
-		// expanded a second time.
-		r := mail.Recipient{Address: c.account.Address, Notify: c.recipient.Notify, ORCPT: c.recipient.ORCPT}
-		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: queue.SiteLocal})
+		m.Recipients = append(m.Recipients, t.atHome(c))
 	}
 	if t.quarantine {
 		for i := range m.Recipients {
@@ -100,6 +92,26 @@ func (t *Transaction) queued(ctx context.Context, local []copyFor, reports bool)
 		}
 	}
 	return m
+}
+
+// forQueue is the message without its recipients.
+func (t *Transaction) forQueue(recipients int) *queue.Message {
+	m := &queue.Message{
+		ID: t.id, Tenant: t.origin.Tenant, Account: t.origin.Account, Stream: StreamMain,
+		Tags: t.tags, Body: t.stored.ID, Size: t.stored.Size, LongLines: t.content.ruler.long, Envelope: t.env, Received: mail.Micros(t.started),
+		Recipients: make([]queue.Recipient, 0, recipients),
+	}
+	if t.returned {
+		m.From = mail.Address{} // nobody is told of a report that cannot be passed on
+	}
+	return m
+}
+
+// atHome is a copy that is left to the queue. It has its own address, not the one of
+// the envelope: a group must not be expanded a second time.
+func (t *Transaction) atHome(c copyFor) queue.Recipient {
+	r := mail.Recipient{Address: c.account.Address, Notify: c.recipient.Notify, ORCPT: c.recipient.ORCPT}
+	return queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: queue.SiteLocal}
 }
 
 // StreamMain is the stream of mail that named none.
@@ -251,7 +263,7 @@ func (in *Intake) commit(tx *db.Tx, group []*entry, lift []Receipt) (map[*entry]
 	if vanished(group, repeats, copies) {
 		return nil, errVanished
 	}
-	if err := in.o.Queue.Insert(tx, queued(group, repeats, copies)); err != nil {
+	if err := in.o.Queue.Insert(tx, queued(group, repeats)); err != nil {
 		return nil, err
 	}
 	if err := in.count(tx, group, repeats); err != nil {
@@ -285,39 +297,17 @@ func (in *Intake) count(tx *db.Tx, group []*entry, repeats map[*entry]mail.ID) e
 }
 
 // queued are the messages of a group that have something for the queue.
-func queued(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) []*queue.Message {
+func queued(group []*entry, repeats map[*entry]mail.ID) []*queue.Message {
 	var out []*queue.Message
 	for _, e := range group {
 		if _, repeat := repeats[e]; repeat {
 			continue
 		}
-		if m := e.toQueue(copies); m != nil {
+		if m := e.toQueue(); m != nil {
 			out = append(out, m)
 		}
-		copies = copies[len(e.copies):]
 	}
 	return out
-}
-
-// errVanished says that every account of a message was removed since RCPT.
-var errVanished = errors.New("the accounts of all recipients were removed meanwhile")
-
-// vanished tells whether a message of the group would be kept for nobody.
-func vanished(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delivery) bool {
-	for _, e := range group {
-		if _, repeat := repeats[e]; repeat || len(e.copies) == 0 {
-			continue
-		}
-		kept := e.waits()
-		for _, c := range copies[:len(e.copies)] {
-			kept = kept || c.Err == nil
-		}
-		if !kept {
-			return true
-		}
-		copies = copies[len(e.copies):]
-	}
-	return false
 }
 
 // events tells the story of a group in the order of its entries: what waits has no
@@ -331,11 +321,15 @@ func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delive
 			out = append(out, again)
 			continue
 		}
-		out = append(out, e.accepted)
-		for range e.copies {
-			out = append(out, filed(e, copies[0]))
-			copies = copies[1:]
+		accepted := e.accepted
+		accepted.Detail.Queued += len(e.left())
+		out = append(out, accepted)
+		for i := range e.copies {
+			if copies[i].Err == nil || e.of.answers(copies[i].Account) {
+				out = append(out, filed(e, copies[i]))
+			}
 		}
+		copies = copies[len(e.copies):]
 	}
 	return out
 }

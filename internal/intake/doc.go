@@ -3,7 +3,7 @@
 // commit, and only then lets the door say 250.
 //
 // Whatever can differ per recipient is decided at RCPT, by Resolve, the door's
-// policy and Add. After the content there is one reply for all:
+// policy and Add. After the content there is one reply for all, but over LMTP:
 //
 //	case                                         reply          what becomes of it
 //	-------------------------------------------  -------------  ----------------------------------------
@@ -13,7 +13,8 @@
 //	more than 100 Received fields                554 5.4.6      nothing is kept: a loop
 //	body store or database full                  452 4.3.1      nothing is kept
 //	body store, database: any other error        451 4.3.0      nothing is kept
-//	an account vanished since RCPT, others live  250            filed for the others; that copy is an event
+//	an account vanished since RCPT, others live  250            filed for the others; the sender is told of it
+//	the same over LMTP                           550 5.1.1      for that recipient, 250 for the others
 //	all accounts vanished since RCPT             451 4.3.0      the sender tries again and then gets 550
 //	quota passed since RCPT                      250            filed; a quota may be overrun by one message
 //	the same transaction again, reply unseen     250            not filed twice; event "duplicate"

@@ -1,9 +1,10 @@
 package intake
 
 import (
+	"slices"
+
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
-	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/queue"
 )
 
@@ -59,15 +60,25 @@ func (t *Transaction) reports(now int) (out []report) {
 func (e *entry) waits() bool { return e.message != nil && len(e.message.Recipients) > 0 }
 
 // toQueue is what the queue gets of an entry whose copies were filed, nil if
-// nothing: those that wait, and those whose success is to be told.
-func (e *entry) toQueue(copies []*mailbox.Delivery) *queue.Message {
-	if e.message == nil || len(e.reports) == 0 {
+// nothing: those that wait, those whose account is gone, and those whose success is
+// to be told.
+func (e *entry) toQueue() *queue.Message {
+	left := e.left()
+	if len(e.reports)+len(left) == 0 {
 		return e.message
 	}
-	m := *e.message
-	m.Recipients = m.Recipients[:len(m.Recipients):len(m.Recipients)]
+	var m queue.Message
+	if e.message != nil {
+		m = *e.message
+		m.Recipients = slices.Clone(m.Recipients)
+	} else {
+		m = *e.of.forQueue(len(left))
+	}
+	for _, c := range left {
+		m.Recipients = append(m.Recipients, e.of.atHome(c))
+	}
 	for _, r := range e.reports {
-		if r.copy < 0 || copies[r.copy].Err == nil {
+		if !slices.Contains(e.gone, r.copy) {
 			m.Recipients = append(m.Recipients, r.recipient)
 		}
 	}

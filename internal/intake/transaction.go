@@ -30,14 +30,16 @@ type Transaction struct {
 	settings Settings
 
 	recipients []mail.Recipient
-	accounts   []copyFor         // in the order they were added, none twice
-	full       []copyFor         // members of a group without room: tried later
-	known      map[mail.ID]bool  // accounts in either of them
-	remote     []mail.Recipient  // what goes to the queue, none twice
-	seen       map[string]bool   // keys of remote
-	told       []copyFor         // accounts of whose copy the sender wants to know
-	expanded   []mail.Recipient  // groups of whose expansion the sender wants to know
-	reserved   map[mail.ID]int64 // octets of quota kept free
+	only       []mail.ID               // over LMTP, of each recipient: its one account; 0 = another fate
+	refused    map[mail.ID]*mail.Fault // accounts that the door refuses after the content
+	accounts   []copyFor               // in the order they were added, none twice
+	full       []copyFor               // members of a group without room: tried later
+	known      map[mail.ID]bool        // accounts in either of them
+	remote     []mail.Recipient        // what goes to the queue, none twice
+	seen       map[string]bool         // keys of remote
+	told       []copyFor               // accounts of whose copy the sender wants to know
+	expanded   []mail.Recipient        // groups of whose expansion the sender wants to know
+	reserved   map[mail.ID]int64       // octets of quota kept free
 	also       []func(*db.Tx) error
 	room       *rate.Reservation // nil = it counts for nobody
 	tags       []string
@@ -155,7 +157,7 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 	}
 	if target.Kind == account.Elsewhere || target.Kind == account.Onward {
 		t.addRemote(r)
-		t.recipients = append(t.recipients, r)
+		t.took(r, target)
 		return nil
 	}
 	each := r
@@ -170,7 +172,7 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 	}
 	t.wantsToKnow(r, each, target)
 	t.returned = target.ReturnPath
-	t.recipients = append(t.recipients, r)
+	t.took(r, target)
 	return nil
 }
 
@@ -280,17 +282,11 @@ func (t *Transaction) Commit(ctx context.Context) Result {
 	// The outcome is waited for even if the session ends: a group is short,
 	// and a reply that contradicts what was committed would be worse.
 	<-e.done
-	result := t.result(e.fault)
-	if e.fault == nil {
-		result.ID, result.Receipt = e.id, e.receipt
+	if e.fault != nil {
+		return t.result(e.fault)
 	}
+	t.refuseGone(e)
+	result := t.result(nil)
+	result.ID, result.Receipt = e.id, e.receipt
 	return result
-}
-
-func (t *Transaction) result(f *mail.Fault) Result {
-	r := Result{ID: t.id, Fault: f, Each: make([]*mail.Fault, len(t.recipients))}
-	for i := range r.Each {
-		r.Each[i] = f
-	}
-	return r
 }
