@@ -156,8 +156,12 @@ func (c *cli) accountRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := ask(cmd.Context(), c, control.AccountRemove, control.AccountName{Address: a.String()}); err != nil {
+			left, err := ask(cmd.Context(), c, control.AccountRemove, control.AccountName{Address: a.String()})
+			if err != nil {
 				return err
+			}
+			for _, alias := range left.Aliases {
+				c.warn("the alias %s still names %s, which leads to nobody now: add it again without that, or remove it with 'hayauma alias remove'", alias, a)
 			}
 			_, err = fmt.Fprintf(c.stdout, "removed account %s\n", a)
 			return err

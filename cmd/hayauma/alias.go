@@ -21,7 +21,8 @@ func (c *cli) aliasAdd() *cobra.Command {
 		Use: "add ADDRESS TARGET...", Short: "Let an address lead to one or more others",
 		Long: "Let an address lead to one or more others, here or elsewhere. ADDRESS may be\n" +
 			"\"*@DOMAIN\": then it stands for all that the domain does not know otherwise.\n" +
-			"What ADDRESS led to before is replaced.",
+			"What ADDRESS led to before is replaced. Of a target here that leads to nobody the\n" +
+			"command warns; until it exists, who writes to ADDRESS gets a report on it.",
 		Args: exactly("ADDRESS", "TARGET..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := aliasArgument(args[0]); err != nil {
@@ -32,13 +33,22 @@ func (c *cli) aliasAdd() *cobra.Command {
 					return err
 				}
 			}
-			if _, err := ask(cmd.Context(), c, control.AliasAdd, account.Alias{Address: args[0], Targets: args[1:]}); err != nil {
+			added, err := ask(cmd.Context(), c, control.AliasAdd, account.Alias{Address: args[0], Targets: args[1:]})
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.stdout, "added alias %s: %s\n", args[0], strings.Join(args[1:], ", "))
+			for _, target := range added.Nowhere {
+				c.warn("%s leads to nobody, and senders are told so: make that account or alias, or add %s again without it", target, args[0])
+			}
+			_, err = fmt.Fprintf(c.stdout, "added alias %s: %s\n", args[0], strings.Join(args[1:], ", "))
 			return err
 		},
 	}
+}
+
+// warn says what is no failure, and yet to be seen to.
+func (c *cli) warn(format string, args ...any) {
+	fmt.Fprintln(c.stderr, "hayauma: "+printable(fmt.Sprintf(format, args...)))
 }
 
 // aliasArgument takes an address or "*@domain".

@@ -313,6 +313,26 @@ func TestDomainsAccountsAliases(t *testing.T) {
 	}
 }
 
+// Of what leads to nobody the commands warn: the typo, the loop, the account that goes.
+func TestAliasesToNobody(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "")
+	s.house()
+	for _, row := range []struct{ args, warning string }{
+		{"alias add team@one.test alice@one.test bobb@one.test", "hayauma: bobb@one.test leads to nobody, and senders are told so: make that account or alias, or add team@one.test again without it\n"},
+		{"alias add self@one.test self@one.test", "hayauma: self@one.test leads to nobody"},
+		{"alias add pair@one.test alice@one.test Bob+x@one.test far@else.test", ""},
+		{"account remove bob@one.test", "hayauma: the alias pair@one.test still names bob@one.test, which leads to nobody now"},
+		{"alias add *@one.test alice@one.test", ""},
+		{"alias add team@one.test bobb@one.test", ""}, // the catch-all has it
+	} {
+		got := s.try("", strings.Fields(row.args)...)
+		if got.code != exitDone || got.stdout == "" || !strings.Contains(got.stderr, row.warning) || (got.stderr == "") != (row.warning == "") {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q", row.args, got.code, got.stdout, got.stderr)
+		}
+	}
+}
+
 func TestSendAndTrace(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, "")

@@ -249,3 +249,37 @@ func (d *Directory) Aliases(ctx context.Context) ([]Alias, error) {
 	slices.SortFunc(out, func(a, b Alias) int { return strings.Compare(a.Address, b.Address) })
 	return out, err
 }
+
+// LeadNowhere returns those of some addresses that lead to nobody: what mail finds
+// that goes to an alias with such a target.
+func (d *Directory) LeadNowhere(ctx context.Context, addresses ...string) (out []string, err error) {
+	for _, text := range addresses {
+		a, err := mail.ParseAddress(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		t, err := d.Resolve(ctx, a)
+		switch {
+		case errors.Is(err, ErrNobody), err == nil && t.Kind == Unknown:
+			out = append(out, text)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// AliasesTo returns the aliases that have an address among their targets, with a tag
+// or without.
+func (d *Directory) AliasesTo(ctx context.Context, to mail.Address) (out []string, err error) {
+	all, err := d.Aliases(ctx)
+	for _, alias := range all {
+		if slices.ContainsFunc(alias.Targets, func(t string) bool {
+			a, err := mail.ParseAddress(t)
+			return err == nil && slices.Contains(names(a), to.Key())
+		}) {
+			out = append(out, alias.Address)
+		}
+	}
+	return out, err
+}

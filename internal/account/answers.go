@@ -34,7 +34,9 @@ type answer struct {
 	setting mail.Address // of the postmaster
 }
 
-func (a *answer) weight() int { return 1 + len(a.target.Accounts) + len(a.target.Forwards) }
+func (a *answer) weight() int {
+	return 1 + len(a.target.Accounts) + len(a.target.Forwards) + len(a.target.Nowhere)
+}
 
 // answers remembers where addresses lead until the next change.
 type answers struct {

@@ -126,6 +126,9 @@ func (w *world) resolve(s string) string {
 	for _, f := range t.Forwards {
 		text += " >" + f.String()
 	}
+	for _, n := range t.Nowhere {
+		text += " !" + n.String()
+	}
 	if t.Kind == account.Here && len(text) > 0 {
 		return text[1:]
 	}

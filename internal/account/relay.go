@@ -173,6 +173,7 @@ func (x *expansion) leadOn(a mail.Address, r Relay) error {
 	case r.Recipients == ByAsk:
 		return x.forward(a) // who made the alias knows that it is there
 	}
+	x.nowhere = append(x.nowhere, a)
 	return nil
 }
 

@@ -57,7 +57,7 @@ func TestResolveOfRelayDomains(t *testing.T) {
 		"desk@split.test":       "near@split.test >far@split.test",
 		"on@split.test":         ">far@split.test",
 		"none@split.test":       "unknown",
-		"team@e.test":           "taro@e.test near@split.test >far@split.test >hanako@list.test >who@any.test",
+		"team@e.test":           "taro@e.test near@split.test >far@split.test >hanako@list.test >who@any.test !gone@list.test",
 		"dead@e.test":           "unknown",
 		"boss@e.test":           "taro@e.test",
 		"sure@ask.test":         "onward",

@@ -28,6 +28,7 @@ type Target struct {
 	Kind     Kind
 	Accounts []Account      // by id, none twice
 	Forwards []mail.Address // addresses elsewhere, none twice
+	Nowhere  []mail.Address // of Here: addresses of ours on the way that lead to nobody
 	Ask      bool           // only the next host knows whether the address is there
 	// ReturnPath says that the address is not one of somebody, but the return path
 	// of a message: this is where its sender is. Resolve never sets it.
@@ -124,6 +125,7 @@ type expansion struct {
 	domains  map[string]standing
 	accounts map[mail.ID]Account
 	forwards map[mail.Address]bool
+	nowhere  []mail.Address
 	asked    bool         // whether setting was needed
 	setting  mail.Address // of the postmaster
 }
@@ -181,6 +183,7 @@ func (x *expansion) startPostmaster(a mail.Address) error {
 		}
 	}
 	// An alias that leads to nobody must not silence the domain.
+	x.nowhere = nil
 	if err := x.postmaster(a.Domain); err != nil || x.kind == Here {
 		return err
 	}
@@ -236,6 +239,7 @@ func (x *expansion) follow(a mail.Address) error {
 	if mail.IsPostmaster(a.Local) {
 		return x.postmaster(a.Domain)
 	}
+	x.nowhere = append(x.nowhere, a)
 	return nil
 }
 
@@ -328,9 +332,11 @@ func (x *expansion) postmaster(dom mail.Domain) error {
 		x.asked, x.setting = true, x.d.o.Postmaster()
 	}
 	if !x.setting.IsNull() {
+		before := len(x.nowhere)
 		if err := x.lead(x.setting); err != nil || x.kind == Here {
 			return err
 		}
+		x.nowhere = x.nowhere[:before] // others read it instead
 	}
 	a, ok, err := oneAccount(x.tx, sqlFirstOfDomain, dom.ASCII)
 	if err == nil && !ok {
@@ -352,6 +358,9 @@ func (x *expansion) firstDomain() (mail.Domain, error) {
 
 func (x *expansion) target() Target {
 	t := Target{Kind: x.kind}
+	if t.Kind == Here {
+		t.Nowhere = x.nowhere
+	}
 	t.Accounts = slices.SortedFunc(maps.Values(x.accounts), func(a, b Account) int { return cmp.Compare(a.ID, b.ID) })
 	t.Forwards = slices.SortedFunc(maps.Keys(x.forwards), func(a, b mail.Address) int { return strings.Compare(a.String(), b.String()) })
 	return t

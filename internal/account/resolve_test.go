@@ -26,6 +26,8 @@ func TestResolve(t *testing.T) {
 	w.alias("loop2@e.test", "loop1@e.test", "taro@e.test")
 	w.alias("self@e.test", "self@e.test")
 	w.alias("dead@e.test", "nobody@e.test")
+	w.alias("typo@e.test", "taro@e.test", "dead@e.test", "hanako@e.test", "hanakko@e.test")
+	w.alias("own@e.test", "taro@e.test", "own@e.test", "whoever@other.test")
 	w.alias("out@e.test", "one@away.test", "two@away.test")
 	w.alias("tagged@e.test", "hanako+box@e.test")
 	w.alias("*@other.test", "hanako@e.test")
@@ -44,6 +46,9 @@ func TestResolve(t *testing.T) {
 		"loop1@e.test":          "taro@e.test",
 		"self@e.test":           "unknown",
 		"dead@e.test":           "unknown",
+		"typo@e.test":           "taro@e.test hanako@e.test !nobody@e.test !hanakko@e.test",
+		"typo+x@e.test":         "taro@e.test hanako@e.test !nobody@e.test !hanakko@e.test",
+		"own@e.test":            "taro@e.test hanako@e.test",
 		"out@e.test":            ">one@away.test >two@away.test",
 		"tagged@e.test":         "hanako@e.test",
 		"nobody@e.test":         "unknown",
@@ -159,8 +164,8 @@ func TestExpansionIsBounded(t *testing.T) {
 		w.alias(fmt.Sprintf("group%d@e.test", i), append(to, "taro@e.test")...)
 	}
 	w.alias("all@e.test", "group0@e.test", "group1@e.test", "group2@e.test")
-	if got := w.resolve("group1@e.test"); got != "taro@e.test" {
-		t.Errorf("one group leads to %q", got)
+	if target, err := w.Resolve(t.Context(), addr(t, "group1@e.test")); err != nil || len(target.Accounts) != 1 || len(target.Nowhere) != width {
+		t.Errorf("one group leads to %+v, %v", target.Accounts, err)
 	}
 	if target, err := w.Resolve(t.Context(), addr(t, "all@e.test")); err == nil {
 		t.Errorf("%d accounts", len(target.Accounts))

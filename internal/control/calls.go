@@ -71,6 +71,17 @@ type AliasName struct {
 	Address string `json:"address"`
 }
 
+// AliasAdded tells which targets of a new alias lead to nobody: no error, since they
+// may be made later.
+type AliasAdded struct {
+	Nowhere []string `json:"nowhere,omitempty"`
+}
+
+// AliasesLeft are the aliases that still lead to an account which was removed.
+type AliasesLeft struct {
+	Aliases []string `json:"aliases,omitempty"`
+}
+
 // MessageName names a message by its id or its Message-ID.
 type MessageName struct {
 	Message string `json:"message"`

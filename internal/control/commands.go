@@ -25,7 +25,7 @@ var (
 	RecipientList   = Call[RecipientPage, []string]{"domain/recipient/list"}
 
 	AccountAdd      = Call[AccountLogin, Empty]{"account/add"}
-	AccountRemove   = Call[AccountName, Empty]{"account/remove"}
+	AccountRemove   = Call[AccountName, AliasesLeft]{"account/remove"}
 	AccountPasswd   = Call[AccountLogin, Empty]{"account/passwd"}
 	AccountQuota    = Call[AccountSettings, Empty]{"account/quota"}
 	AccountLanguage = Call[AccountSettings, Empty]{"account/language"}
@@ -39,7 +39,7 @@ var (
 	IdentityRemove = Call[Identity, Empty]{"identity/remove"}
 	IdentityList   = Call[AccountName, []string]{"identity/list"}
 
-	AliasAdd    = Call[account.Alias, Empty]{"alias/add"}
+	AliasAdd    = Call[account.Alias, AliasAdded]{"alias/add"}
 	AliasRemove = Call[AliasName, Empty]{"alias/remove"}
 	AliasList   = Call[Empty, []account.Alias]{"alias/list"}
 )

@@ -123,8 +123,19 @@ func (s *Service) accountAdd(ctx context.Context, in AccountLogin) (Empty, error
 	})
 }
 
-func (s *Service) accountRemove(ctx context.Context, in AccountName) (Empty, error) {
-	return s.onAccount(in.Address, func(a mail.Address) error { return s.Directory.RemoveAccount(ctx, a) })
+func (s *Service) accountRemove(ctx context.Context, in AccountName) (out AliasesLeft, err error) {
+	_, err = s.onAccount(in.Address, func(a mail.Address) error {
+		if err := s.Directory.RemoveAccount(ctx, a); err != nil {
+			return err
+		}
+		nowhere, err := s.Directory.LeadNowhere(ctx, in.Address)
+		if err != nil || len(nowhere) == 0 {
+			return err
+		}
+		out.Aliases, err = s.Directory.AliasesTo(ctx, a)
+		return err
+	})
+	return out, err
 }
 
 func (s *Service) accountPasswd(ctx context.Context, in AccountLogin) (Empty, error) {
@@ -178,8 +189,12 @@ func (s *Service) accountList(ctx context.Context, _ Empty) ([]AccountInfo, erro
 
 func rfc3339(micros int64) string { return mail.FromMicros(micros).Format(time.RFC3339) }
 
-func (s *Service) aliasAdd(ctx context.Context, in account.Alias) (Empty, error) {
-	return Empty{}, named(in.Address, s.Directory.SetAlias(ctx, in.Address, in.Targets))
+func (s *Service) aliasAdd(ctx context.Context, in account.Alias) (out AliasAdded, err error) {
+	if err := s.Directory.SetAlias(ctx, in.Address, in.Targets); err != nil {
+		return out, named(in.Address, err)
+	}
+	out.Nowhere, err = s.Directory.LeadNowhere(ctx, in.Targets...)
+	return out, named(in.Address, err)
 }
 
 func (s *Service) aliasRemove(ctx context.Context, in AliasName) (Empty, error) {

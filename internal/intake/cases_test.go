@@ -306,6 +306,33 @@ func TestVanishedNever(t *testing.T) {
 	testkit.Eventually(t, 10*time.Second, "the end of it", func() bool { return s.Events(r.ID.String()) == "accepted filed failed" && len(s.Queued()) == 0 })
 }
 
+// TestMemberThatLeadsNowhere: the sender hears of it as of any other failure, and of a
+// group that was expanded.
+func TestMemberThatLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("bob@hayauma.test", 0)
+	s.Alias("team@hayauma.test", "bob@hayauma.test", "bobb@hayauma.test")
+	s.Alias("all@hayauma.test", "bobb@hayauma.test", "team@hayauma.test")
+	r := finish(t, begin(t, s, "team@hayauma.test", "all@hayauma.test"), hello)
+	want(t, r, "250")
+	wantCopies(t, s, 1, "bob@hayauma.test")
+	wantTold(t, s, r, "accepted filed failed bounced", "bobb@hayauma.test")
+
+	tx := s.Intake.Begin(origin, mail.Envelope{From: s.Address("a@b.test")})
+	team := mail.Recipient{Address: s.Address("team@hayauma.test"), Notify: mail.NotifySuccess | mail.NotifyFailure}
+	target, _ := tx.Resolve(t.Context(), team.Address)
+	if fault := tx.Add(t.Context(), team, target); fault != nil {
+		t.Fatal(fault)
+	}
+	both := finish(t, tx, "Message-ID: <s@b.test>\r\n\r\nx\r\n")
+	want(t, both, "250")
+	testkit.Eventually(t, 10*time.Second, "both reports", func() bool { return len(s.Queued()) == 3 })
+	over := finish(t, beginAt(t, s, mail.DoorLMTP, "team@hayauma.test"), "Message-ID: <l@b.test>\r\n\r\nx\r\n")
+	wantEach(t, over, "250")
+	testkit.Eventually(t, 10*time.Second, "the report", func() bool { return s.Events(over.ID.String()) == "accepted filed failed bounced" })
+}
+
 // TestVanishedOverLMTP: each recipient has a reply of its own (RFC 2033 §4.2); for a
 // member of a group there is none.
 func TestVanishedOverLMTP(t *testing.T) {

@@ -20,6 +20,7 @@
 //	the same transaction again, reply unseen     250            not filed twice; event "duplicate"
 //	local recipients beyond the first hundred    250            queued for the site "local"
 //	a group's member has no room, others do      250            queued for the site "local", tried until it has
+//	a group's member leads nowhere               250            the queue refuses it and tells the sender
 //	a report to a return path, nothing new       250            noted, nothing is kept
 //	content that begins with a folded line       250            a field of ours stands before it
 package intake

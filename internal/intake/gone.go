@@ -50,7 +50,7 @@ func (t *Transaction) took(r mail.Recipient, target account.Target) {
 		return
 	}
 	var only mail.ID // none: of a group the queue tells
-	if len(target.Accounts) == 1 && len(target.Forwards) == 0 {
+	if len(target.Accounts) == 1 && len(target.Forwards)+len(target.Nowhere) == 0 {
 		only = target.Accounts[0].ID
 	}
 	t.only = append(t.only, only)

@@ -76,7 +76,7 @@ func (l *Local) serve(ctx context.Context, m *queue.Message, r queue.Recipient, 
 	case s.err != nil: // it is told by file
 	case errors.Is(err, account.ErrNoAccount):
 		o := putOff(r)
-		o.Result, o.Code, o.Enhanced, o.Reply = queue.Refused, 550, "5.1.1", "The account was removed before the message was filed"
+		o.Result, o.Code, o.Enhanced, o.Reply = queue.Refused, 550, "5.1.1", "There is no account with this address"
 		return o
 	case err != nil:
 		o := putOff(r)

@@ -33,7 +33,7 @@ type Transaction struct {
 	only       []mail.ID               // over LMTP, of each recipient: its one account; 0 = another fate
 	refused    map[mail.ID]*mail.Fault // accounts that the door refuses after the content
 	accounts   []copyFor               // in the order they were added, none twice
-	full       []copyFor               // members of a group without room: tried later
+	full       []copyFor               // members of a group without room, or that lead nowhere: the queue tries them
 	known      map[mail.ID]bool        // accounts in either of them
 	remote     []mail.Recipient        // what goes to the queue, none twice
 	seen       map[string]bool         // keys of remote
@@ -161,7 +161,7 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 		return nil
 	}
 	each := r
-	if group := len(target.Accounts)+len(target.Forwards) > 1; group {
+	if group := len(target.Accounts)+len(target.Forwards)+len(target.Nowhere) > 1; group {
 		each.Notify = r.Notify.WithoutSuccess()
 	}
 	if fault := t.addAccounts(ctx, each, target); fault != nil {
@@ -170,6 +170,7 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 	for _, f := range target.Forwards {
 		t.addRemote(mail.Recipient{Address: f, Notify: each.Notify, ORCPT: r.ORCPT})
 	}
+	t.addNowhere(each, target.Nowhere)
 	t.wantsToKnow(r, each, target)
 	t.returned = target.ReturnPath
 	t.took(r, target)
@@ -189,6 +190,17 @@ func (t *Transaction) addRemote(r mail.Recipient) {
 		t.seen[key] = true
 	}
 	t.remote = append(t.remote, r)
+}
+
+// addNowhere leaves members of a group to the queue that lead nowhere: it tells the
+// sender.
+func (t *Transaction) addNowhere(r mail.Recipient, members []mail.Address) {
+	for _, a := range members {
+		c := copyFor{account: account.Account{Address: a}, recipient: r}
+		if !slices.ContainsFunc(t.full, func(f copyFor) bool { return f.account.Address == a }) {
+			t.full = append(t.full, c)
+		}
+	}
 }
 
 // addAccounts adds those accounts that no earlier recipient led to. One without
