@@ -398,20 +398,43 @@ func TestOneBadEntryCostsItsNeighboursNothing(t *testing.T) {
 	wantCopies(t, s, n-1, "alice@hayauma.test")
 }
 
-func TestQuotaPassedSinceRcpt(t *testing.T) {
+// TestMoreThanDeclared: SIZE is the client's word, what comes is measured.
+func TestMoreThanDeclared(t *testing.T) {
 	t.Parallel()
 	s := stack.New(t, stack.Options{})
-	s.Account("tiny@hayauma.test", 1000)
-	// Each finds room, and the last one passes the quota.
-	first, second := begin(t, s, "tiny@hayauma.test"), begin(t, s, "tiny@hayauma.test")
-	want(t, finish(t, first, hello+strings.Repeat("x", 1000)), "250")
-	want(t, finish(t, second, hello+strings.Repeat("y", 1000)), "250")
-	wantCopies(t, s, 2, "tiny@hayauma.test")
-	tx := s.Intake.Begin(origin, mail.Envelope{})
-	defer tx.Abort()
-	if fault := add(t, s, tx, "tiny@hayauma.test"); fault == nil || fault.Code() != 452 || fault.Enhanced() != "4.2.2" {
-		t.Errorf("a full mailbox: %v", fault)
+	for i := range 2 {
+		s.Account(fmt.Sprintf("tiny%d@hayauma.test", i), 2000)
 	}
+	s.Account("bob@hayauma.test", 0)
+	n := 0
+	content := func(octets int) string {
+		n++
+		return fmt.Sprintf("Message-ID: <%d@b.test>\r\n\r\n%s\r\n", n, strings.Repeat("x", octets))
+	}
+	// Each finds room at RCPT, where nothing was said of a size.
+	first, second := begin(t, s, "tiny0@hayauma.test"), begin(t, s, "tiny0@hayauma.test")
+	want(t, finish(t, begin(t, s, "tiny0@hayauma.test"), content(2000)), "552 5.2.2")
+	want(t, finish(t, first, content(1000)), "250")
+	want(t, finish(t, second, content(1000)), "452 4.2.2")
+	wantCopies(t, s, 1, "tiny0@hayauma.test")
+	// Of several, those without room wait.
+	r := finish(t, begin(t, s, "tiny0@hayauma.test", "tiny1@hayauma.test", "bob@hayauma.test"), content(1000))
+	want(t, r, "250")
+	wantCopies(t, s, 1, "tiny0@hayauma.test", "tiny1@hayauma.test", "bob@hayauma.test")
+	if q := s.Queued(); len(q) != 1 || len(q[0].Recipients) != 1 || q[0].Recipients[0].Address.String() != "tiny0@hayauma.test" {
+		t.Errorf("queue: %+v", q)
+	}
+	// Over LMTP each has its own answer.
+	r = finish(t, beginAt(t, s, mail.DoorLMTP, "tiny0@hayauma.test", "bob@hayauma.test", "tiny1@hayauma.test"), content(1000))
+	wantEach(t, r, "452 4.2.2", "250", "452 4.2.2")
+	if got := s.Events(r.ID.String()); got != "accepted failed failed filed" {
+		t.Errorf("events: %s", got)
+	}
+	r = finish(t, beginAt(t, s, mail.DoorLMTP, "tiny0@hayauma.test", "tiny1@hayauma.test"), content(3000))
+	wantEach(t, r, "552 5.2.2", "552 5.2.2")
+	wantCopies(t, s, 2, "bob@hayauma.test")
+	// What was kept free is free again.
+	want(t, finish(t, begin(t, s, "tiny1@hayauma.test"), content(300)), "250")
 }
 
 // What was declared is set aside until the transaction ends.

@@ -27,7 +27,8 @@ type entry struct {
 	message  *queue.Message // with those of its recipients that wait; nil = nothing for the queue
 	reports  []report
 	accepted event.Event
-	refused  bool // nothing but events is kept
+	failed   []event.Event // after it
+	refused  bool          // nothing but events is kept
 	also     []func(*db.Tx) error
 	room     *rate.Reservation
 	of       *Transaction // waits for done
@@ -38,7 +39,7 @@ type entry struct {
 
 // entry gathers the rows of a transaction whose bytes are durable.
 func (t *Transaction) entry(ctx context.Context) *entry {
-	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, refused: t.heard, also: t.also, room: t.room, of: t, done: make(chan struct{})}
+	e := &entry{id: t.id, receipt: t.receipt, body: t.stored, refused: t.heard, also: t.also, room: t.room, failed: t.failed, of: t, done: make(chan struct{})}
 	now := t.accounts
 	if t.quarantine || t.env.Release > 0 {
 		now = nil // the queue keeps them
@@ -323,7 +324,7 @@ func events(group []*entry, repeats map[*entry]mail.ID, copies []*mailbox.Delive
 		}
 		accepted := e.accepted
 		accepted.Detail.Queued += len(e.left())
-		out = append(out, accepted)
+		out = append(append(out, accepted), e.failed...)
 		for i := range e.copies {
 			if copies[i].Err == nil || e.of.answers(copies[i].Account) {
 				out = append(out, filed(e, copies[i]))

@@ -16,7 +16,9 @@
 //	an account vanished since RCPT, others live  250            filed for the others; the sender is told of it
 //	the same over LMTP                           550 5.1.1      for that recipient, 250 for the others
 //	all accounts vanished since RCPT             451 4.3.0      the sender tries again and then gets 550
-//	quota passed since RCPT                      250            filed; a quota may be overrun by one message
+//	more came than SIZE said, nobody has room    452, 552 5.2.2 nothing is kept
+//	the same, others have                        250            queued for the site "local", tried until there is room
+//	the same over LMTP                           452, 552 5.2.2 for that recipient, 250 for the others
 //	the same transaction again, reply unseen     250            not filed twice; event "duplicate"
 //	local recipients beyond the first hundred    250            queued for the site "local"
 //	a group's member has no room, others do      250            queued for the site "local", tried until it has

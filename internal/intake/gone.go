@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -77,8 +78,9 @@ func (t *Transaction) refuseGone(e *entry) {
 func (t *Transaction) result(f *mail.Fault) Result {
 	r := Result{ID: t.id, Fault: f, Each: make([]*mail.Fault, len(t.recipients))}
 	for i := range r.Each {
-		if r.Each[i] = f; f == nil && len(t.only) > 0 {
-			r.Each[i] = t.refused[t.only[i]]
+		r.Each[i] = f
+		if len(t.only) > 0 {
+			r.Each[i] = cmp.Or(t.refused[t.only[i]], f)
 		}
 	}
 	return r

@@ -12,6 +12,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/relay/event"
 	"github.com/hayauma/hayauma/internal/wire/mime"
 )
 
@@ -32,6 +33,7 @@ type Transaction struct {
 	recipients []mail.Recipient
 	only       []mail.ID               // over LMTP, of each recipient: its one account; 0 = another fate
 	refused    map[mail.ID]*mail.Fault // accounts that the door refuses after the content
+	failed     []event.Event           // what the history tells of them
 	accounts   []copyFor               // in the order they were added, none twice
 	full       []copyFor               // members of a group without room, or that lead nowhere: the queue tries them
 	known      map[mail.ID]bool        // accounts in either of them
@@ -218,7 +220,7 @@ func (t *Transaction) addAccounts(ctx context.Context, r mail.Recipient, target 
 			alone = false
 			continue
 		}
-		if f := t.reserve(ctx, a); f != nil {
+		if f := t.reserve(ctx, a, max(t.env.Size, 1)); f != nil {
 			full, fault = append(full, c), f
 			continue
 		}
@@ -233,36 +235,6 @@ func (t *Transaction) addAccounts(ctx context.Context, r mail.Recipient, target 
 	t.accounts = append(t.accounts, served...)
 	t.full = append(t.full, full...)
 	return nil
-}
-
-// reserve keeps quota free for the declared size.
-func (t *Transaction) reserve(ctx context.Context, a account.Account) *mail.Fault {
-	// Who is over quota must still hear of mail that was not delivered.
-	if a.Quota == 0 || t.origin.Door == mail.DoorBounce {
-		return nil
-	}
-	size := max(t.env.Size, 1)
-	ok, err := t.in.o.Mailboxes.Reserve(ctx, a.ID, size, a.Quota)
-	switch {
-	case err != nil:
-		return mail.AsFault(err)
-	case ok:
-		if t.reserved == nil {
-			t.reserved = map[mail.ID]int64{}
-		}
-		t.reserved[a.ID] += size
-		return nil
-	case size > a.Quota:
-		return mail.Final(mail.MailboxFull, "The message is larger than the whole mailbox may be")
-	}
-	return mail.Temporary(mail.MailboxFull, "The mailbox is full")
-}
-
-func (t *Transaction) release() {
-	for id, n := range t.reserved {
-		t.in.o.Mailboxes.Release(id, n)
-	}
-	t.reserved = nil
 }
 
 // Abort drops everything. It is harmless after Commit.
