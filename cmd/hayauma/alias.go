@@ -22,7 +22,8 @@ func (c *cli) aliasAdd() *cobra.Command {
 		Long: "Let an address lead to one or more others, here or elsewhere. ADDRESS may be\n" +
 			"\"*@DOMAIN\": then it stands for all that the domain does not know otherwise.\n" +
 			"What ADDRESS led to before is replaced. Of a target here that leads to nobody the\n" +
-			"command warns; until it exists, who writes to ADDRESS gets a report on it.",
+			"command warns; until it exists, who writes to ADDRESS gets a report on it.\n" +
+			"All together may lead to 1000 addresses, those on the way counted.",
 		Args: exactly("ADDRESS", "TARGET..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := aliasArgument(args[0]); err != nil {

@@ -5,6 +5,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ var (
 	ErrLanguage    = errors.New("the languages are en and ja")
 	ErrBusy        = errors.New("too many logins at once")
 	ErrNobody      = errors.New("there is no account yet that could read the postmaster's mail")
+	ErrExpansion   = fmt.Errorf("the alias leads to more than %d addresses, those on the way counted: take some out", maxExpansion)
 )
 
 // Options are what a Directory is made of.

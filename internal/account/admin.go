@@ -167,7 +167,7 @@ var (
 const maxTargets = 500
 
 // SetAlias makes an address, or "*@domain", lead to others, in place of what
-// it led to before.
+// it led to before; ErrExpansion if they lead to too many.
 func (d *Directory) SetAlias(ctx context.Context, address string, targets []string) error {
 	key, dom, err := aliasKey(address)
 	if err != nil {
@@ -197,7 +197,14 @@ func (d *Directory) SetAlias(ctx context.Context, address string, targets []stri
 		if _, err := tx.Exec(sqlRemoveAlias, key); err != nil {
 			return err
 		}
-		return tx.Insert(db.Insert{Into: "alias", Columns: []string{"key", "domain", "target"}, Conflict: "ON CONFLICT DO NOTHING"}, rows...)
+		if err := tx.Insert(db.Insert{Into: "alias", Columns: []string{"key", "domain", "target"}, Conflict: "ON CONFLICT DO NOTHING"}, rows...); err != nil {
+			return err
+		}
+		// Mail to an alias that leads to too many would only be put off.
+		x := d.expand(tx)
+		x.seen[key] = true
+		_, err := x.alias(key)
+		return err
 	})
 }
 
@@ -262,7 +269,7 @@ func (d *Directory) LeadNowhere(ctx context.Context, addresses ...string) (out [
 		switch {
 		case errors.Is(err, ErrNobody), err == nil && t.Kind == Unknown:
 			out = append(out, text)
-		case err != nil:
+		case err != nil && !errors.Is(err, ErrExpansion):
 			return nil, err
 		}
 	}

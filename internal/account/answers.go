@@ -29,7 +29,7 @@ const (
 // answer is where a key leads. It is shared and never changes.
 type answer struct {
 	target  Target
-	err     error        // ErrNobody or errExpansion
+	err     error        // ErrNobody or ErrExpansion
 	asked   bool         // whether it holds only for setting
 	setting mail.Address // of the postmaster
 }

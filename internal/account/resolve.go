@@ -44,8 +44,8 @@ const postmaster = mail.Postmaster
 
 // Resolve follows an address through tags, aliases, groups and catch-alls. The
 // result may be shared: callers must not write to it. ErrNobody says that it is
-// a postmaster whose mail nobody can read yet; like all other errors it is
-// temporary.
+// a postmaster whose mail nobody can read yet, ErrExpansion that there are too many;
+// like all other errors they are temporary.
 func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error) {
 	a, err := d.ownPostmaster(ctx, a)
 	if err != nil {
@@ -72,10 +72,8 @@ func (d *Directory) Resolve(ctx context.Context, a mail.Address) (Target, error)
 	var found string
 	var got *answer
 	err = d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		x := &expansion{
-			d: d, tx: tx, version: version, seen: map[string]bool{}, domains: map[string]standing{},
-			accounts: map[mail.ID]Account{}, forwards: map[mail.Address]bool{},
-		}
+		x := d.expand(tx)
+		x.version = version
 		found, got, err = x.start(a, key)
 		return err
 	})
@@ -130,7 +128,12 @@ type expansion struct {
 	setting  mail.Address // of the postmaster
 }
 
-var errExpansion = errors.New("the alias leads to too many addresses")
+func (d *Directory) expand(tx *db.Tx) *expansion {
+	return &expansion{
+		d: d, tx: tx, seen: map[string]bool{}, domains: map[string]standing{},
+		accounts: map[mail.ID]Account{}, forwards: map[mail.Address]bool{},
+	}
+}
 
 // start returns the key under which an address was found, "" = nowhere, and
 // where it leads. The domain of a is ours, or there is none.
@@ -193,7 +196,7 @@ func (x *expansion) startPostmaster(a mail.Address) error {
 // answer makes what a walk found out. Its errors are facts that stay true until
 // the next change; that of the store is none.
 func (x *expansion) answer(err error) (*answer, error) {
-	if err != nil && !errors.Is(err, ErrNobody) && !errors.Is(err, errExpansion) {
+	if err != nil && !errors.Is(err, ErrNobody) && !errors.Is(err, ErrExpansion) {
 		return nil, err
 	}
 	a := &answer{err: err, asked: x.asked, setting: x.setting}
@@ -229,7 +232,7 @@ func (x *expansion) follow(a mail.Address) error {
 	}
 	x.seen[key] = true
 	if x.size() > maxExpansion {
-		return errExpansion
+		return ErrExpansion
 	}
 	for _, place := range places(a) {
 		if found, err := x.at(place); err != nil || found {
@@ -302,7 +305,7 @@ func (x *expansion) forward(a mail.Address) error {
 	x.kind = Here
 	x.forwards[a] = true
 	if x.size() > maxExpansion {
-		return errExpansion
+		return ErrExpansion
 	}
 	return nil
 }
@@ -393,7 +396,8 @@ func (d *Directory) MaySendAs(ctx context.Context, acc Account, from mail.Addres
 		return false, nil
 	}
 	t, err := d.Resolve(ctx, from)
-	if err != nil && !errors.Is(err, ErrNobody) {
+	// Who is one of too many cannot be told from the list: for that there is the identity.
+	if err != nil && !errors.Is(err, ErrNobody) && !errors.Is(err, ErrExpansion) {
 		return false, err
 	}
 	if slices.ContainsFunc(t.Accounts, func(a Account) bool { return a.ID == acc.ID }) {

@@ -154,7 +154,13 @@ func TestChangesAreSeenAtOnce(t *testing.T) {
 func TestExpansionIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "e.test")
-	w.account("taro@e.test")
+	taro := w.account("taro@e.test")
+	tooMany := func(err error) {
+		t.Helper()
+		if !errors.Is(err, account.ErrExpansion) {
+			t.Errorf("too many: %v", err)
+		}
+	}
 	const width = 400
 	for i := range 3 {
 		var to []string
@@ -163,25 +169,38 @@ func TestExpansionIsBounded(t *testing.T) {
 		}
 		w.alias(fmt.Sprintf("group%d@e.test", i), append(to, "taro@e.test")...)
 	}
-	w.alias("all@e.test", "group0@e.test", "group1@e.test", "group2@e.test")
+	all := []string{"group0@e.test", "group1@e.test", "group2@e.test"}
+	tooMany(w.SetAlias(t.Context(), "all@e.test", all))
+	if got := w.resolve("all@e.test"); got != "unknown" {
+		t.Errorf("the refused alias leads to %q", got)
+	}
 	if target, err := w.Resolve(t.Context(), addr(t, "group1@e.test")); err != nil || len(target.Accounts) != 1 || len(target.Nowhere) != width {
 		t.Errorf("one group leads to %+v, %v", target.Accounts, err)
 	}
-	if target, err := w.Resolve(t.Context(), addr(t, "all@e.test")); err == nil {
-		t.Errorf("%d accounts", len(target.Accounts))
-	}
+	var grown []string
 	for i := range 3 {
-		var to []string
+		grown = nil
 		for j := range width {
-			to = append(to, fmt.Sprintf("n%d-%d@away.test", i, j))
+			grown = append(grown, fmt.Sprintf("n%d-%d@away.test", i, j))
 		}
-		w.alias(fmt.Sprintf("group%d@e.test", i), to...)
+		w.alias(fmt.Sprintf("group%d@e.test", i), grown...)
 	}
 	if target, err := w.Resolve(t.Context(), addr(t, "group0@e.test")); err != nil || len(target.Forwards) != width {
 		t.Errorf("%d forwards, %v", len(target.Forwards), err)
 	}
-	if target, err := w.Resolve(t.Context(), addr(t, "all@e.test")); err == nil {
-		t.Errorf("%d forwards", len(target.Forwards))
+	tooMany(w.SetAlias(t.Context(), "all@e.test", all))
+	// What it leads to may grow later.
+	w.must(w.RemoveAlias(t.Context(), "group2@e.test"))
+	w.alias("all@e.test", all...)
+	if target, err := w.Resolve(t.Context(), addr(t, "all@e.test")); err != nil || len(target.Forwards) != 2*width {
+		t.Errorf("%d forwards, %v", len(target.Forwards), err)
+	}
+	w.alias("group2@e.test", grown...)
+	_, err := w.Resolve(t.Context(), addr(t, "all@e.test"))
+	tooMany(err)
+	// For who sends as it that is no failure.
+	if may, err := w.MaySendAs(t.Context(), taro, addr(t, "all@e.test")); may || err != nil {
+		t.Errorf("sending as it: %v, %v", may, err)
 	}
 }
 

@@ -333,6 +333,26 @@ func TestMemberThatLeadsNowhere(t *testing.T) {
 	testkit.Eventually(t, 10*time.Second, "the report", func() bool { return s.Events(over.ID.String()) == "accepted filed failed bounced" })
 }
 
+// TestAliasThatGrewTooLong: its mail is put off, and the reply says why.
+func TestAliasThatGrewTooLong(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	s.Account("bob@hayauma.test", 0)
+	groups := []string{"g0@hayauma.test", "g1@hayauma.test", "g2@hayauma.test"}
+	s.Alias("all@hayauma.test", groups...)
+	for i, group := range groups {
+		var to []string
+		for j := range 400 {
+			to = append(to, fmt.Sprintf("n%d-%d@elsewhere.test", i, j))
+		}
+		s.Alias(group, to...)
+	}
+	_, fault := s.Intake.Resolve(t.Context(), s.Address("all@hayauma.test"))
+	if said(fault) != "450 4.2.4" || !strings.Contains(fault.Public, "too many others") {
+		t.Errorf("%v", fault)
+	}
+}
+
 // TestVanishedOverLMTP: each recipient has a reply of its own (RFC 2033 §4.2); for a
 // member of a group there is none.
 func TestVanishedOverLMTP(t *testing.T) {

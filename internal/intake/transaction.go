@@ -143,8 +143,11 @@ func (in *Intake) Resolve(ctx context.Context, a mail.Address) (account.Target, 
 }
 
 func unresolved(err error) *mail.Fault {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, account.ErrExpansion): // put off until it is mended, so that no mail is lost
+		return mail.Temporary(mail.ListExpansion, "This address leads to too many others here: its postmaster has to shorten the list, please try again later").Because(err)
 	}
 	return mail.Temporary(mail.DirectoryFailure, "The directory of users is not available, please try again later").Because(err)
 }

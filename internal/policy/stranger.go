@@ -20,9 +20,9 @@ func (p *Policy) stranger(ctx context.Context, o mail.Origin, env mail.Envelope)
 		return nil
 	}
 	switch target, err := p.o.Directory.Resolve(ctx, env.From); {
-	case err != nil:
+	case err != nil && !errors.Is(err, account.ErrExpansion):
 		return mail.AsFault(err)
-	case target.Kind != account.Elsewhere:
+	case err != nil || target.Kind != account.Elsewhere:
 		return nil // ours, whatever DNS says
 	}
 	return p.reachable(ctx, d)
