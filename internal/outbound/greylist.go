@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/queue"
 )
 
 // A host that greylists answers the first attempt of a stranger with a temporary
@@ -20,9 +22,9 @@ const (
 )
 
 // again is how long a host that did not take the message yet is to be left alone,
-// 0 if it does not greylist: what it asked for, or, after a first attempt, what such
-// hosts usually want. attempts are those before this one.
-func again(code int, enhanced, text string, attempts int) time.Duration {
+// 0 if it does not greylist: what it asked for, or, if it has not greylisted the attempt
+// before this one, what such hosts usually want.
+func again(code int, enhanced, text string, before bool) time.Duration {
 	text = strings.ToLower(text)
 	if !greylists(code, enhanced, text) {
 		return 0
@@ -30,10 +32,16 @@ func again(code int, enhanced, text string, attempts int) time.Duration {
 	if d := asked(text); d > 0 && saysGreylist(text) {
 		return min(max(d+afterAsked, leastAsked), mostAsked)
 	}
-	if attempts > 0 {
+	if before {
 		return 0
 	}
 	return greylistWait
+}
+
+// greylisted tells whether a recipient's last attempt met a host that greylists: one that
+// was down, or put it off for another reason, has not seen the message yet.
+func greylisted(r *queue.Recipient) bool {
+	return !r.Ours && greylists(r.Code, r.Enhanced, strings.ToLower(r.Reply))
 }
 
 // greylists tells whether a reply, in lower case, is that of a host that greylists.

@@ -340,15 +340,16 @@ type problem struct {
 	wait      time.Duration // when an attempt is worth it again; 0 = it is not known
 }
 
-// again is how long a host that greylists is left alone, 0 if it does not.
-func (p problem) again(attempts int) time.Duration {
+// again is how long a host that greylists is left alone, 0 if it does not; before says
+// whether the last attempt met that already.
+func (p problem) again(before bool) time.Duration {
 	if p.after > 0 {
 		return p.after
 	}
 	if p.ours || p.result != queue.TryLater {
 		return p.wait
 	}
-	return again(p.code, p.enhanced, p.text, attempts)
+	return again(p.code, p.enhanced, p.text, before)
 }
 
 // overloaded tells whether a host says of itself that it has no room or takes nothing now

@@ -108,16 +108,28 @@ func TestGreylistedComesAgain(t *testing.T) {
 		testkit.MXRule{Command: "RCPT", Contains: "b@", Reply: "451 4.7.1 Greylisting in action, please come back in 00:02:00"},
 		testkit.MXRule{Command: "RCPT", Contains: "c@", Reply: "451 4.3.0 Local error"})
 	job := w.job("a@x.test", "b@x.test", "c@x.test")
-	for i, want := range [][]time.Duration{
-		{5*time.Minute + 10*time.Second, 2*time.Minute + 5*time.Second, 0},
-		{0, 2*time.Minute + 5*time.Second, 0}, // what was not told is waited for once
-	} {
-		for j := range job.Recipients {
-			job.Recipients[j].Attempts = i
+	last := func(code int, enhanced, reply string, ours bool) {
+		for i := range job.Recipients {
+			r := &job.Recipients[i]
+			r.Attempts++
+			r.Code, r.Enhanced, r.Reply, r.Ours = code, enhanced, reply, ours
 		}
+	}
+	const usual, asked = 5*time.Minute + 10*time.Second, 2*time.Minute + 5*time.Second
+	for i, step := range []struct {
+		before func()
+		want   []time.Duration
+	}{
+		{func() {}, []time.Duration{usual, asked, 0}},
+		// What was not told is waited for once.
+		{func() { last(450, "4.2.0", "<a@x.test>: Recipient address rejected: Greylisted", false) }, []time.Duration{0, asked, 0}},
+		{func() { last(421, "4.3.2", "Service not available", false) }, []time.Duration{usual, asked, 0}},
+		{func() { last(451, "4.4.1", "No host could be reached: greylist.x.test refused", true) }, []time.Duration{usual, asked, 0}},
+	} {
+		step.before()
 		for j, o := range w.deliver(t.Context(), job)[0] {
-			if o.Result != queue.TryLater || o.Again != want[j] || o.Strained {
-				t.Errorf("attempt %d of %s: %v, again in %v, want %v; the host is strained: %v", i+1, job.Recipients[j].Address, o.Result, o.Again, want[j], o.Strained)
+			if o.Result != queue.TryLater || o.Again != step.want[j] || o.Strained {
+				t.Errorf("attempt %d of %s: %v, again in %v, want %v; the host is strained: %v", i+1, job.Recipients[j].Address, o.Result, o.Again, step.want[j], o.Strained)
 			}
 		}
 	}
