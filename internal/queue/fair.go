@@ -3,7 +3,6 @@ package queue
 import (
 	"encoding/binary"
 	"hash/fnv"
-	"slices"
 )
 
 // flow names those messages that have one share of the way out together: of one
@@ -22,7 +21,7 @@ func (m *Message) flow() int64 {
 // ring holds what waits, by flow, and gives the flows their turn one after the
 // other, so that a flow of 100,000 holds up another one by one place. The zero
 // value is empty.
-type ring[T comparable] struct {
+type ring[T any] struct {
 	by    map[int64][]T
 	order []int64 // flows that have something, the next one first
 	n     int
@@ -59,23 +58,6 @@ func (r *ring[T]) pop() (v T, ok bool) {
 		delete(r.by, flow)
 	}
 	return v, true
-}
-
-// remove takes something out of its flow.
-func (r *ring[T]) remove(flow int64, v T) {
-	list := r.by[flow]
-	at := slices.Index(list, v)
-	if at < 0 {
-		return
-	}
-	r.n--
-	if len(list) > 1 {
-		r.by[flow] = slices.Delete(list, at, at+1)
-		return
-	}
-	delete(r.by, flow)
-	at = slices.Index(r.order, flow)
-	r.order = slices.Delete(r.order, at, at+1)
 }
 
 // last is the one at the end of a flow.
@@ -146,49 +128,4 @@ func (l *line) has(flow int64) bool {
 		}
 	}
 	return false
-}
-
-// turn is the sites that wait for a worker: those with something urgent first, of
-// the others those of each flow in turn.
-type turn struct {
-	urgent, others ring[*site]
-}
-
-func (t *turn) len() int { return t.urgent.n + t.others.n }
-
-func (t *turn) pop() *site {
-	s, ok := t.urgent.pop()
-	if !ok {
-		s, _ = t.others.pop()
-	}
-	if s != nil {
-		s.inTurn = false
-	}
-	return s
-}
-
-// add puts a site in line.
-func (t *turn) add(s *site, flow int64) {
-	s.inTurn, s.turnFlow = true, flow
-	t.others.add(flow, s)
-}
-
-// move takes a site that is in line to where it gets its turn the sooner, since it
-// has something of this flow.
-func (t *turn) move(s *site, flow int64, urgent bool) {
-	switch {
-	case !s.inTurn:
-	case urgent:
-		t.others.remove(s.turnFlow, s)
-		if !slices.Contains(t.urgent.by[flow], s) {
-			t.urgent.remove(s.turnFlow, s)
-			s.turnFlow = flow
-			t.urgent.add(flow, s)
-		}
-	case len(t.others.by[flow]) == 0 && len(t.others.by[s.turnFlow]) > 1:
-		if slices.Contains(t.others.by[s.turnFlow], s) {
-			t.others.remove(s.turnFlow, s)
-			t.add(s, flow)
-		}
-	}
 }

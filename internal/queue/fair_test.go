@@ -136,10 +136,6 @@ func TestRing(t *testing.T) {
 			ring.add(flow, i)
 			model[flow] = append(model[flow], i)
 			flowOf[i] = flow
-		case r.IntN(4) == 0 && len(model[flow]) > 0:
-			at := r.IntN(len(model[flow]))
-			ring.remove(flow, model[flow][at])
-			model[flow] = append(model[flow][:at:at], model[flow][at+1:]...)
 		default:
 			v, ok := ring.pop()
 			n := 0

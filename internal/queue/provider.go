@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +25,8 @@ type provider struct {
 	active  int     // workers
 	good    int     // of them, those whose last message was taken up by a host
 	rows    int     // recipients that are ready for its sites
-	waiting []*site // sites that could use a worker, first come first served
+	waiting turn    // sites that could use a worker
+	called  int     // sites that wait for a worker now, with a place kept for each
 	width   float64 // workers that it bears at once, as far as is known
 	narrow  int64   // microseconds: when the width shrank last; what began before tells nothing new
 	credit  float64 // messages that may go at once under its rate
@@ -273,23 +273,23 @@ func (w *worker) leave() {
 // admit puts as many of the sites that wait for a provider in line as it has room
 // for. q.mu is held.
 func (q *Queue) admit(p *provider) {
+	if p.waiting.len() == 0 {
+		return
+	}
 	if until, _ := q.rest(p); until > 0 {
 		if rest := time.Duration(until-micros()) * time.Microsecond; rest > longRest {
-			for _, s := range p.waiting {
-				s.outside = false
+			for s := p.waiting.pop(); s != nil; s = p.waiting.pop() {
 				q.postpone(s, rest)
 			}
-			p.waiting = nil
 		}
 		return
 	}
-	n := min(max(q.width(p)-p.active, 0), len(p.waiting))
-	for _, s := range p.waiting[:n] {
-		s.outside = false
-		q.await(s)
-		q.forget(s)
+	for range min(q.width(p)-p.active-p.called, p.waiting.len()) {
+		s := p.waiting.pop()
+		s.called = p
+		p.called++
+		q.turn.add(s)
 	}
-	p.waiting = slices.Delete(p.waiting, 0, n)
 }
 
 // admits tells whether a provider has room for one more worker. If not, the site
@@ -297,16 +297,15 @@ func (q *Queue) admit(p *provider) {
 func (q *Queue) admits(p *provider, s *site) bool {
 	s.at(p)
 	until, _ := q.rest(p)
-	if until == 0 && p.active < q.width(p) {
+	if until == 0 && p.active+p.called < q.width(p) {
 		return true
 	}
 	if rest := time.Duration(until-micros()) * time.Microsecond; until > 0 && rest > longRest {
 		q.postpone(s, rest)
 		return false
 	}
-	if !s.outside {
-		s.outside = true
-		p.waiting = append(p.waiting, s)
+	if s.turn == nil {
+		p.waiting.add(s)
 	}
 	return false
 }

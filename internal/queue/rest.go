@@ -91,9 +91,9 @@ func (q *Queue) resume(now int64) time.Duration {
 		switch {
 		case until > 0:
 			wait = min(wait, time.Duration(until-now)*time.Microsecond)
-		case len(p.waiting) > 0:
+		case p.waiting.len() > 0:
 			q.admit(p)
-		case p.active == 0 && !q.holds(&p.brake, now) && now-p.used > knownFor.Microseconds():
+		case p.active+p.called == 0 && !q.holds(&p.brake, now) && now-p.used > knownFor.Microseconds():
 			delete(q.providers, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -31,15 +32,17 @@ type site struct {
 	starting int       // workers that have not asked for a job yet
 	good     int       // workers whose last message was taken up by a host
 	took     int64     // messages that its hosts took up, whatever they said
-	inTurn   bool
-	turnFlow int64    // in which it is in turn
-	flows    [3]int64 // by level: the last that was looked at in the database; -1 = begin
-	outside  bool     // it waits for its provider
-	finding  bool     // a worker looks up its provider
-	more     bool     // the database holds due rows beyond those in ready
-	down     *down    // nil = not known to be
-	lastDown *down    // as it was when it ended
-	tried    int64    // the flow of the last job that a worker got
+	turn     *turn     // in which it waits: for a worker, or for its provider; nil = in none
+	lanes    *lanes    // of the turn
+	lane     *lane     // of those lanes
+	place    *list.Element
+	called   *provider // that has kept a place for it; nil = none has
+	flows    [3]int64  // by level: the last that was looked at in the database; -1 = begin
+	finding  bool      // a worker looks up its provider
+	more     bool      // the database holds due rows beyond those in ready
+	down     *down     // nil = not known to be
+	lastDown *down     // as it was when it ended
+	tried    int64     // the flow of the last job that a worker got
 }
 
 const (
@@ -51,7 +54,7 @@ const (
 	siteRows      = 500
 	siteRowsTight = 50
 	// jobsInTurn is how many jobs a worker may do before it makes room for a
-	// site that has to wait for a worker.
+	// site that has to wait for a worker or for the same provider.
 	jobsInTurn = 10
 )
 
@@ -101,7 +104,9 @@ func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
 		s.ready.add(l)
 	}
 	q.await(s)
-	q.turn.move(s, flow, m.Priority.Level() > 0)
+	if s.turn != nil {
+		s.turn.move(s, flow, m.Priority.Level() > 0)
+	}
 	q.dispatch()
 }
 
@@ -120,10 +125,16 @@ func (q *Queue) grow(s *site, l *lease, recipients []Recipient) {
 	s.hold(len(recipients))
 }
 
-// await puts a site in line for a worker if it could use one.
+// await puts a site in line for a worker if it could use one: behind those that wait
+// for its provider, where some do. q.mu is held.
 func (q *Queue) await(s *site) {
-	if !s.inTurn && !s.outside && s.ready.n > s.starting {
-		q.turn.add(s, s.ready.next())
+	switch {
+	case s.turn != nil || s.ready.n <= s.starting:
+	case s.p != nil && s.p.waiting.len() > 0:
+		s.p.waiting.add(s)
+		q.admit(s.p)
+	default:
+		q.turn.add(s)
 	}
 }
 
@@ -136,26 +147,41 @@ func (q *Queue) dispatch() {
 	set := q.o.Settings()
 	for q.active < max(set.Concurrency, 1) && q.turn.len() > 0 {
 		s := q.turn.pop()
-		if s.ready.n <= s.starting || q.barred(s) {
-			continue
+		p := s.called
+		if p != nil {
+			p.called--
+			s.called = nil
 		}
-		p := q.recallProvider(s)
-		if p == nil && s.finding || p != nil && !q.admits(p, s) {
-			continue // in line again when that changes
+		q.employ(s)
+		if p != nil {
+			q.admit(p) // a place that this one did not take is for the next
 		}
-		w := &worker{q: q, s: s, open: map[*Job]*lease{}}
-		s.active++
-		s.starting++
-		q.active++
-		q.workers.Add(1)
-		if p == nil {
-			s.finding = true
-		} else {
-			w.enter(p)
-			q.await(s)
-		}
-		go w.work()
+		q.forget(s)
 	}
+}
+
+// employ gives a site a worker if it may have one. If not, it is in line again when
+// that changes. q.mu is held.
+func (q *Queue) employ(s *site) {
+	if s.ready.n <= s.starting || q.barred(s) {
+		return
+	}
+	p := q.recallProvider(s)
+	if p == nil && s.finding || p != nil && !q.admits(p, s) {
+		return
+	}
+	w := &worker{q: q, s: s, open: map[*Job]*lease{}}
+	s.active++
+	s.starting++
+	q.active++
+	q.workers.Add(1)
+	if p == nil {
+		s.finding = true
+	} else {
+		w.enter(p)
+		q.await(s)
+	}
+	go w.work()
 }
 
 // ending tells whether the server stops: workers may see that before finish
@@ -212,7 +238,7 @@ func (w *worker) next() *Job {
 		if w.surplus() || !q.spend(w.p) {
 			return nil
 		}
-		if w.served >= jobsInTurn && q.turn.len() > 0 && q.active >= q.o.Settings().Concurrency {
+		if w.served >= jobsInTurn && w.wanted() {
 			return nil
 		}
 		if s.down != nil {
@@ -239,6 +265,17 @@ func (w *worker) next() *Job {
 		}
 	}
 	return nil
+}
+
+// wanted tells whether a site waits for this worker, or for its place at the provider.
+// q.mu is held.
+func (w *worker) wanted() bool {
+	q := w.q
+	others := w.p.waiting.len()
+	if w.s.turn == &w.p.waiting {
+		others--
+	}
+	return q.turn.len() > 0 && q.active >= q.o.Settings().Concurrency || others > 0 && w.p.active >= q.width(w.p)
 }
 
 // another takes one more transaction for the same message from the provider's rate. It
@@ -392,8 +429,8 @@ func (w *worker) end() {
 	w.works(false)
 	s.active--
 	q.active--
+	w.leave() // first those who wait for its place, then its own site
 	q.await(s)
-	w.leave()
 	q.dispatch()
 	if s.more && s.rows < siteRows/4 {
 		signal(q.wake)
@@ -410,7 +447,7 @@ func (q *Queue) giveBack(l *lease) {
 
 // forget drops a site that has nothing to do. q.mu is held.
 func (q *Queue) forget(s *site) {
-	if s.ready.n == 0 && s.active == 0 && !s.more && !s.inTurn && !s.outside && s.down == nil && q.sites[s.name] == s {
+	if s.ready.n == 0 && s.active == 0 && !s.more && s.turn == nil && s.down == nil && q.sites[s.name] == s {
 		delete(q.sites, s.name)
 	}
 }
