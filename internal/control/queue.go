@@ -233,8 +233,8 @@ func (s *Service) siteWaits() func(site string) (waits, busy string) {
 
 // look is what is known for a listing besides its rows.
 type look struct {
-	held  map[mail.ID]string // accounts, with the reason
-	full  string             // what keeps back all that is due
+	held  map[mail.ID]string          // accounts, with the reason
+	full  func(*queue.Message) string // what keeps back what is due, for whatever site
 	sites func(site string) (waits, busy string)
 	class func(*queue.Recipient) classify.Class
 	// expires is when the lifetime is over, in microseconds.
@@ -242,7 +242,7 @@ type look struct {
 }
 
 func (s *Service) look(held map[mail.ID]string) *look {
-	return &look{held: held, full: s.Queue.Full(), sites: s.siteWaits(), class: s.class, expires: s.Queue.Expires}
+	return &look{held: held, full: s.Queue.Full, sites: s.siteWaits(), class: s.class, expires: s.Queue.Expires}
 }
 
 // why tells why a recipient is not moving, where its last reply does not.
@@ -256,16 +256,16 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 		if r.Next > mail.Micros(time.Now()) {
 			return cmp.Or(waits, rested)
 		}
-		return cmp.Or(waits, l.turn(busy))
+		return cmp.Or(waits, l.turn(m, busy))
 	case queue.Leased:
 		why := "an attempt is under way"
-		if turn := l.turn(busy); turn != itsTurn {
+		if turn := l.turn(m, busy); turn != itsTurn {
 			why += ", or " + turn
 		}
 		return cmp.Or(waits, why)
 	case queue.Deferred:
 		if r.Next <= mail.Micros(time.Now()) {
-			return cmp.Or(waits, l.turn(busy))
+			return cmp.Or(waits, l.turn(m, busy))
 		}
 		return cmp.Or(waits, "a temporary failure")
 	case queue.Failed, queue.Served:
@@ -293,8 +293,8 @@ const (
 )
 
 // turn tells what somebody waits for who is due.
-func (l *look) turn(busy string) string {
-	if what := cmp.Or(l.full, busy); what != "" {
+func (l *look) turn(m *queue.Message, busy string) string {
+	if what := cmp.Or(l.full(m), busy); what != "" {
 		return itsTurn + ": " + what
 	}
 	return itsTurn

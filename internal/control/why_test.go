@@ -21,7 +21,7 @@ func TestWhy(t *testing.T) {
 			return "", "there are many"
 		}
 		return "", ""
-	}}
+	}, full: func(*queue.Message) string { return "" }}
 	for _, c := range []struct {
 		message   queue.Message
 		recipient queue.Recipient
@@ -61,7 +61,7 @@ func TestWhy(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.recipient.State, got, c.want)
 		}
 	}
-	l.full = "all are busy"
+	l.full = func(*queue.Message) string { return "all are busy" }
 	if got := l.why(&queue.Message{}, &queue.Recipient{State: queue.Queued, Site: "busy.test"}); got != "its turn comes: all are busy" {
 		t.Errorf("%q", got)
 	}

@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 )
 
 // flow names those messages that have one share of the way out together: of one
@@ -45,19 +46,28 @@ func (r *ring[T]) pop() (v T, ok bool) {
 	if r.n == 0 {
 		return v, false
 	}
-	flow := r.order[0]
+	return r.take(0), true
+}
+
+// take takes the first of the flow that is at a place in the order.
+func (r *ring[T]) take(at int) T {
+	flow := r.order[at]
 	list := r.by[flow]
-	v = list[0]
+	v := list[0]
 	clear(list[:1])
 	r.n--
-	r.order = r.order[1:]
+	if at == 0 {
+		r.order = r.order[1:]
+	} else {
+		r.order = slices.Delete(r.order, at, at+1)
+	}
 	if len(list) > 1 {
 		r.by[flow] = list[1:]
 		r.order = append(r.order, flow)
 	} else {
 		delete(r.by, flow)
 	}
-	return v, true
+	return v
 }
 
 // last is the one at the end of a flow.
@@ -101,6 +111,17 @@ func (l *line) pop() *lease {
 	return nil
 }
 
+// popOf takes the first one of a flow that may have a worker, nil if there is none.
+func (l *line) popOf(may func(flow int64) bool) *lease {
+	for i := range l.levels {
+		if at := slices.IndexFunc(l.levels[i].order, may); at >= 0 {
+			l.n--
+			return l.levels[i].take(at)
+		}
+	}
+	return nil
+}
+
 // past gives a flow that is next its turn behind the others.
 func (l *line) past(flow int64) {
 	for i := range l.levels {
@@ -110,14 +131,23 @@ func (l *line) past(flow int64) {
 	}
 }
 
-// next is the flow whose turn it is.
-func (l *line) next() int64 {
+// next is the flow whose turn it is, of those that may have a worker if there is one,
+// and whether what it has is urgent.
+func (l *line) next(may func(flow int64) bool) (flow int64, urgent bool) {
+	first := -1
 	for i := range l.levels {
-		if order := l.levels[i].order; len(order) > 0 {
-			return order[0]
+		order := l.levels[i].order
+		if at := slices.IndexFunc(order, may); at >= 0 {
+			return order[at], i == 0
+		}
+		if first < 0 && len(order) > 0 {
+			first = i
 		}
 	}
-	return 0
+	if first < 0 {
+		return 0, false
+	}
+	return l.levels[first].order[0], first == 0
 }
 
 // has tells whether something of a flow is ready.

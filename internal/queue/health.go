@@ -1,9 +1,6 @@
 package queue
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 var (
 	errNotRecovered = errors.New("the queue does not run: what the last process had under way is not recovered")
@@ -26,25 +23,6 @@ func (q *Queue) Health() error {
 
 // HoldsNew tells whether the settings hold new mail for others.
 func (q *Queue) HoldsNew() bool { return q.o.Settings().Hold }
-
-// Full tells in words what keeps messages that are due from being taken up, for any
-// destination; "" = nothing.
-func (q *Queue) Full() string {
-	set := q.o.Settings()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case !q.running:
-		return "the queue does not run: is the server started?"
-	case q.stuck:
-		return errStuck.Error()
-	case q.active >= max(set.Concurrency, 1):
-		return fmt.Sprintf("all %d workers are busy (outbound.concurrency)", q.active)
-	case q.starved:
-		return "the memory for messages under way is full (queue.memory)"
-	}
-	return ""
-}
 
 // Memory is how many octets the jobs in memory take, as estimated.
 func (q *Queue) Memory() int64 {

@@ -210,6 +210,7 @@ func (w *worker) find(ctx context.Context) bool {
 		s.starting--
 		s.active--
 		q.active--
+		q.engage(w.flow, -1)
 		w.begun = true
 		q.dispatch()
 		q.forget(s)
@@ -278,17 +279,22 @@ func (q *Queue) admit(p *provider) {
 	}
 	if until, _ := q.rest(p); until > 0 {
 		if rest := time.Duration(until-micros()) * time.Microsecond; rest > longRest {
-			for s := p.waiting.pop(); s != nil; s = p.waiting.pop() {
+			for s := p.waiting.any(); s != nil; s = p.waiting.any() {
 				q.postpone(s, rest)
 			}
 		}
 		return
 	}
 	for range min(q.width(p)-p.active-p.called, p.waiting.len()) {
-		s := p.waiting.pop()
+		s, _ := p.waiting.pop(q.may)
+		if s == nil {
+			// Nothing is kept for one whose flow may have no worker now.
+			q.turn.add(p.waiting.any(), q.may)
+			continue
+		}
 		s.called = p
 		p.called++
-		q.turn.add(s)
+		q.turn.add(s, q.may)
 	}
 }
 
@@ -305,7 +311,7 @@ func (q *Queue) admits(p *provider, s *site) bool {
 		return false
 	}
 	if s.turn == nil {
-		p.waiting.add(s)
+		p.waiting.add(s, q.may)
 	}
 	return false
 }

@@ -93,6 +93,7 @@ type Queue struct {
 	lapsed    []keptDemand     // what providers do not ask for any longer, still in the database
 	turn      turn
 	active    int                 // workers
+	busy      map[int64]int       // of them, by flow
 	octets    int64               // of all leases in memory
 	flows     map[int64]int64     // the same, by flow
 	starved   bool                // the scheduler waits for memory
@@ -118,7 +119,7 @@ func New(o Options) *Queue {
 	return &Queue{
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
-		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, flows: map[int64]int64{},
+		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, flows: map[int64]int64{}, busy: map[int64]int{},
 		wished: map[mail.ID]claimed{}, gathered: map[mail.ID]bool{}, rewind: math.MinInt64,
 	}
 }

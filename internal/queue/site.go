@@ -105,7 +105,7 @@ func (q *Queue) push(m *Message, siteName string, recipients []Recipient) {
 	}
 	q.await(s)
 	if s.turn != nil {
-		s.turn.move(s, flow, m.Priority.Level() > 0)
+		s.turn.move(s, flow, m.Priority.Level() > 0, q.may)
 	}
 	q.dispatch()
 }
@@ -131,10 +131,10 @@ func (q *Queue) await(s *site) {
 	switch {
 	case s.turn != nil || s.ready.n <= s.starting:
 	case s.p != nil && s.p.waiting.len() > 0:
-		s.p.waiting.add(s)
+		s.p.waiting.add(s, q.may)
 		q.admit(s.p)
 	default:
-		q.turn.add(s)
+		q.turn.add(s, q.may)
 	}
 }
 
@@ -145,14 +145,17 @@ func (q *Queue) dispatch() {
 		return
 	}
 	set := q.o.Settings()
-	for q.active < max(set.Concurrency, 1) && q.turn.len() > 0 {
-		s := q.turn.pop()
+	for q.active < max(set.Concurrency, 1) {
+		s, flow := q.turn.pop(q.may)
+		if s == nil {
+			return
+		}
 		p := s.called
 		if p != nil {
 			p.called--
 			s.called = nil
 		}
-		q.employ(s)
+		q.employ(s, flow)
 		if p != nil {
 			q.admit(p) // a place that this one did not take is for the next
 		}
@@ -160,9 +163,9 @@ func (q *Queue) dispatch() {
 	}
 }
 
-// employ gives a site a worker if it may have one. If not, it is in line again when
-// that changes. q.mu is held.
-func (q *Queue) employ(s *site) {
+// employ gives a site a worker for a flow if it may have one. If not, it is in line again
+// when that changes. q.mu is held.
+func (q *Queue) employ(s *site, flow int64) {
 	if s.ready.n <= s.starting || q.barred(s) {
 		return
 	}
@@ -170,7 +173,8 @@ func (q *Queue) employ(s *site) {
 	if p == nil && s.finding || p != nil && !q.admits(p, s) {
 		return
 	}
-	w := &worker{q: q, s: s, open: map[*Job]*lease{}}
+	w := &worker{q: q, s: s, flow: flow, open: map[*Job]*lease{}}
+	q.engage(flow, 1)
 	s.active++
 	s.starting++
 	q.active++
@@ -193,6 +197,7 @@ type worker struct {
 	q      *Queue
 	s      *site
 	p      *provider       // nil = not known yet
+	flow   int64           // that it was started for, or whose message it got last
 	open   map[*Job]*lease // taken and not reported
 	served int
 	begun  bool
@@ -244,9 +249,13 @@ func (w *worker) next() *Job {
 		if s.down != nil {
 			s.ready.past(s.tried)
 		}
-		l := s.ready.pop()
+		l := s.ready.popOf(w.may)
+		if l == nil {
+			return nil
+		}
 		s.tried = l.flow
 		s.hold(-len(l.job.Recipients))
+		w.serves(l.flow)
 		if s.more && s.rows < siteRows/4 {
 			signal(q.wake)
 		}
@@ -265,17 +274,6 @@ func (w *worker) next() *Job {
 		}
 	}
 	return nil
-}
-
-// wanted tells whether a site waits for this worker, or for its place at the provider.
-// q.mu is held.
-func (w *worker) wanted() bool {
-	q := w.q
-	others := w.p.waiting.len()
-	if w.s.turn == &w.p.waiting {
-		others--
-	}
-	return q.turn.len() > 0 && q.active >= q.o.Settings().Concurrency || others > 0 && w.p.active >= q.width(w.p)
 }
 
 // another takes one more transaction for the same message from the provider's rate. It
@@ -429,6 +427,7 @@ func (w *worker) end() {
 	w.works(false)
 	s.active--
 	q.active--
+	q.engage(w.flow, -1)
 	w.leave() // first those who wait for its place, then its own site
 	q.await(s)
 	q.dispatch()

@@ -49,17 +49,19 @@ func (l *lanes) remove(s *site) {
 	l.n--
 }
 
-// pop takes the first site of the flow that is next, nil if there is none.
-func (l *lanes) pop() *site {
-	e := l.order.Front()
-	if e == nil {
-		return nil
+// pop takes the first site of the next flow that may have a worker, nil if there is none.
+func (l *lanes) pop(may func(flow int64) bool) (s *site, flow int64) {
+	for e := l.order.Front(); e != nil; e = e.Next() {
+		of, _ := e.Value.(*lane)
+		if !may(of.flow) {
+			continue
+		}
+		s, _ := of.sites.Front().Value.(*site)
+		l.order.MoveToBack(e)
+		l.remove(s)
+		return s, of.flow
 	}
-	of, _ := e.Value.(*lane)
-	s, _ := of.sites.Front().Value.(*site)
-	l.order.MoveToBack(e)
-	l.remove(s)
-	return s
+	return nil, 0
 }
 
 // size is how many sites of a flow there are.
@@ -72,32 +74,43 @@ func (l *lanes) size(flow int64) int {
 
 func (t *turn) len() int { return t.urgent.n + t.others.n }
 
-func (t *turn) pop() *site {
-	if s := t.urgent.pop(); s != nil {
-		return s
+func (t *turn) pop(may func(flow int64) bool) (*site, int64) {
+	if s, flow := t.urgent.pop(may); s != nil {
+		return s, flow
 	}
-	return t.others.pop()
+	return t.others.pop(may)
 }
 
-// add puts a site in line by what it has to do first.
-func (t *turn) add(s *site) {
+// any is for whom it does not matter how many workers a flow has.
+func (t *turn) any() *site {
+	s, _ := t.pop(func(int64) bool { return true })
+	return s
+}
+
+// add puts a site in line by what it may do first.
+func (t *turn) add(s *site, may func(flow int64) bool) {
 	in := &t.others
-	if s.ready.levels[0].n > 0 {
+	flow, urgent := s.ready.next(may)
+	if urgent {
 		in = &t.urgent
 	}
-	in.add(s, s.ready.next())
+	in.add(s, flow)
 	s.turn = t
 }
 
 // move takes a site that is in line to where it gets its turn the sooner, now that it
-// has something of this flow: among the urgent ones, or to a flow of which far fewer
-// wait.
-func (t *turn) move(s *site, flow int64, urgent bool) {
+// has something of this flow: to a flow that may have a worker where its own may not,
+// among the urgent ones, or to a flow of which far fewer wait.
+func (t *turn) move(s *site, flow int64, urgent bool, may func(flow int64) bool) {
 	from, to := s.lanes, &t.others
 	if urgent {
 		to = &t.urgent
 	}
-	if urgent && from == &t.others || from == to && 2*(to.size(flow)+1) <= s.lane.sites.Len() {
+	here, there := may(s.lane.flow), may(flow)
+	switch {
+	case here && !there:
+		return
+	case there && !here, urgent && from == &t.others, from == to && 2*(to.size(flow)+1) <= s.lane.sites.Len():
 		from.remove(s)
 		to.add(s, flow)
 		s.turn = t

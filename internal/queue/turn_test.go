@@ -16,6 +16,7 @@ func TestTurn(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4))
 	var line turn
+	may := func(int64) bool { return true }
 	type held struct {
 		s      *site
 		flow   int64
@@ -40,7 +41,7 @@ func TestTurn(t *testing.T) {
 				m.Priority = 4
 			}
 			s.ready.add(&lease{job: Job{Message: m}, flow: flow})
-			line.add(s)
+			line.add(s, may)
 			model = append(model, held{s, flow, urgent})
 		case 1:
 			if len(model) == 0 {
@@ -48,12 +49,12 @@ func TestTurn(t *testing.T) {
 			}
 			at := r.IntN(len(model))
 			h := model[at]
-			line.move(h.s, flow, urgent)
+			line.move(h.s, flow, urgent, may)
 			if urgent && !h.urgent || urgent == h.urgent && 2*(count(flow, urgent)+1) <= count(h.flow, h.urgent) {
 				model = append(slices.Delete(model, at, at+1), held{h.s, flow, urgent})
 			}
 		default:
-			s := line.pop()
+			s := line.any()
 			if s == nil {
 				if len(model) > 0 {
 					t.Fatalf("step %d: none of %d", i, len(model))
