@@ -247,7 +247,7 @@ func TestSilence(t *testing.T) {
 func TestSenderOverQuota(t *testing.T) {
 	t.Parallel()
 	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(refused)})
-	s.Account("alice@hayauma.test", 100)
+	s.Account("alice@hayauma.test", int64(len(hello))) // what it takes with its trace is more
 	s.Account("bob@hayauma.test", 0)
 	send(t, s, "bob@hayauma.test", rcpt(s, "alice@hayauma.test", 0)) // fills it
 	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))

@@ -15,8 +15,8 @@ import (
 // rightCodes are the rows of codes that say what our sentences under them say.
 func rightCodes() []string {
 	return []string{
-		"5.1.3", "5.1.8", "5.2.2", "4any-full", "4.3.1", "5.3.4", "5.4.6", "5.5.1", "5.5.2", "4.5.3", "5.5.4",
-		"5.6.7", "4.7.4", "5.7.8", "5.7.11", "5.7.27", "5any-user-unknown",
+		"5.1.1", "5.1.3", "5.2.2", "4.2.4", "4any-full", "4.3.1", "5.3.4", "5.4.6", "5.5.1", "5.5.2", "4.5.3", "5.5.4",
+		"5.6.7", "4.7.4", "5.7.8", "5.7.11", "5any-user-unknown",
 	}
 }
 
