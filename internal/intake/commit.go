@@ -81,8 +81,9 @@ func (t *Transaction) queued(ctx context.Context, local []copyFor, reports bool)
 		return nil
 	}
 	m := t.forQueue(len(t.remote) + len(local))
+	by := Sender{t.origin.Account, t.origin.Tenant, t.env.From.Domain}
 	for _, r := range t.remote {
-		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: t.in.o.Site(ctx, t.origin, t.env, r.Address.Domain)})
+		m.Recipients = append(m.Recipients, queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: t.in.o.Site(ctx, by, r.Address.Domain)})
 	}
 	for _, c := range local {
 		m.Recipients = append(m.Recipients, t.atHome(c))

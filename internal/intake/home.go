@@ -122,7 +122,7 @@ func (l *Local) welcome(ctx context.Context, m *queue.Message, r queue.Recipient
 	for _, f := range target.Forwards {
 		to := queue.Recipient{ID: l.in.o.IDs.Next(), Recipient: each, NotBefore: r.NotBefore}
 		to.Address = f
-		to.Site = l.in.o.Site(ctx, mail.Origin{Account: m.Account, Tenant: m.Tenant}, m.Envelope, f.Domain)
+		to.Site = l.in.o.Site(ctx, Sender{m.Account, m.Tenant, m.From.Domain}, f.Domain)
 		more = append(more, to)
 	}
 	file := o.Also

@@ -24,6 +24,13 @@ type Settings struct {
 	HideClient  bool   // the trace of a submission does not tell where it came from
 }
 
+// Sender is by whom a message goes where it goes.
+type Sender struct {
+	Account mail.ID // zero = nobody logged in
+	Tenant  mail.ID
+	From    mail.Domain // of the envelope; zero = the null path
+}
+
 // Options are what an Intake is made of.
 type Options struct {
 	DB        db.DB
@@ -32,9 +39,9 @@ type Options struct {
 	Directory *account.Directory
 	Mailboxes *mailbox.Store
 	Queue     *queue.Queue
-	Site      func(context.Context, mail.Origin, mail.Envelope, mail.Domain) string // where mail for a domain elsewhere goes; nil = to the domain
-	Rates     *rate.Limiter                                                         // counts what accounts send; nil = nobody does
-	Reports   Reports                                                               // what others tell of mail that left; nil = nobody listens
+	Site      func(ctx context.Context, by Sender, to mail.Domain) string // where mail for a domain elsewhere goes; nil = to the domain
+	Rates     *rate.Limiter                                               // counts what accounts send; nil = nobody does
+	Reports   Reports                                                     // what others tell of mail that left; nil = nobody listens
 	Settings  func() Settings
 	Metrics   *Metrics
 	Logger    *slog.Logger
@@ -70,7 +77,7 @@ const (
 // New returns an Intake; Run must be running for anything to commit.
 func New(o Options) *Intake {
 	if o.Site == nil {
-		o.Site = func(_ context.Context, _ mail.Origin, _ mail.Envelope, d mail.Domain) string { return d.ASCII }
+		o.Site = func(_ context.Context, _ Sender, d mail.Domain) string { return d.ASCII }
 	}
 	settler, _ := o.Blobs.(blob.Settler)
 	return &Intake{o: o, settler: settler, waiting: make(chan *entry, 4*maxGroup)}

@@ -93,6 +93,9 @@ type Question struct {
 
 // choose returns the rule that decides, false if there is none.
 func (t *table) choose(q Question) (Rule, bool) {
+	if len(t.rules) == 0 {
+		return Rule{}, false
+	}
 	try := func(what What, value string) (Rule, bool) {
 		if value == "" && what != Everyone {
 			return Rule{}, false

@@ -230,9 +230,9 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 }
 
 // site is where mail goes that is not for here.
-func (s *Stack) site(ctx context.Context, o mail.Origin, env mail.Envelope, to mail.Domain) string {
+func (s *Stack) site(ctx context.Context, by intake.Sender, to mail.Domain) string {
 	relay, err := s.Directory.Relay(ctx, to)
-	return s.Routes.SiteFor(route.Question{To: to, Account: o.Account, From: env.From.Domain, Tenant: o.Tenant, Relay: relay != nil || err != nil})
+	return s.Routes.SiteFor(route.Question{To: to, Account: by.Account, From: by.From, Tenant: by.Tenant, Relay: relay != nil || err != nil})
 }
 
 // Wake starts the queue and the reporter.
