@@ -345,6 +345,7 @@ type target struct {
 	nobody   bool
 	accounts []*acct // in the order they were made
 	forwards []string
+	nowhere  []mail.Address // in the order in which they were met
 }
 
 func (t target) String() string {
@@ -367,6 +368,7 @@ func (m *model) resolve(a mail.Address) target {
 	m.follow(a, &t, map[string]bool{})
 	if strings.EqualFold(a.Local, "postmaster") && t.kind != account.Here {
 		m.postmaster(a.Domain, &t)
+		t.nowhere = nil // somebody looks after it
 		t.nobody = t.kind != account.Here
 	}
 	slices.SortFunc(t.accounts, func(a, b *acct) int { return a.number - b.number })
@@ -408,7 +410,9 @@ func (m *model) follow(a mail.Address, t *target, seen map[string]bool) {
 	}
 	if post {
 		m.postmaster(a.Domain, t)
+		return
 	}
+	t.nowhere = append(t.nowhere, a)
 }
 
 func (m *model) lead(a mail.Address, t *target, seen map[string]bool) {

@@ -32,11 +32,20 @@ type plan struct {
 	served   []planned
 	full     []planned
 	remote   []string
+	fault    string // of the whole, by what came
 }
 
 type planned struct {
-	acct *acct
+	acct *acct  // nil = nobody has the address
 	by   string // the recipient that led there
+	lost mail.Address
+}
+
+func (c planned) address() mail.Address {
+	if c.acct == nil {
+		return c.lost
+	}
+	return c.acct.address
 }
 
 // plan resolves the recipients of a transaction one after the other.
@@ -58,6 +67,7 @@ func (m *model) plan(s *sending) *plan {
 				for _, f := range t.forwards {
 					p.addRemote(address(f).ASCII())
 				}
+				p.addNowhere(to, t.nowhere)
 			}
 		}
 		p.answers = append(p.answers, answer)
@@ -65,7 +75,41 @@ func (m *model) plan(s *sending) *plan {
 			p.accepted = append(p.accepted, to)
 		}
 	}
+	p.measure(int64(len(s.content.text())))
 	return p
+}
+
+// measure leaves to the queue those who have no room for what came, or refuses it if it
+// is for nobody else.
+func (p *plan) measure(size int64) {
+	p.served = slices.DeleteFunc(p.served, func(c planned) bool {
+		if c.acct.fits(size) {
+			return false
+		}
+		p.full = append(p.full, c)
+		if p.fault == "" || size <= c.acct.quota {
+			p.fault = refusal(c.acct, size)
+		}
+		return true
+	})
+	if len(p.served)+len(p.remote) > 0 {
+		p.fault = ""
+	}
+}
+
+func refusal(a *acct, size int64) string {
+	if size > a.quota {
+		return "552"
+	}
+	return "452"
+}
+
+func (p *plan) addNowhere(to string, members []mail.Address) {
+	for _, a := range members {
+		if !slices.ContainsFunc(p.full, func(c planned) bool { return c.address() == a }) {
+			p.full = append(p.full, planned{by: to, lost: a})
+		}
+	}
 }
 
 func (p *plan) addRemote(to string) {
@@ -83,13 +127,10 @@ func (p *plan) addAccounts(to string, t target, s *sending, known map[*acct]bool
 		switch {
 		case known[a]:
 		case a.fits(size):
-			served = append(served, planned{a, to})
+			served = append(served, planned{acct: a, by: to})
 		default:
-			full = append(full, planned{a, to})
-			answer = "452"
-			if size > a.quota {
-				answer = "552"
-			}
+			full = append(full, planned{acct: a, by: to})
+			answer = refusal(a, size)
 		}
 	}
 	if len(full) > 0 && len(full) == len(t.accounts) && len(t.forwards) == 0 {
@@ -107,7 +148,7 @@ func (p *plan) addAccounts(to string, t target, s *sending, known map[*acct]bool
 func (m *model) waits(full []planned) bool {
 	return slices.ContainsFunc(full, func(c planned) bool {
 		return slices.ContainsFunc(m.rcpts, func(r *rcpt) bool {
-			return r.site == queue.SiteLocal && address(r.address).Key() == c.acct.address.Key()
+			return r.site == queue.SiteLocal && address(r.address).Key() == c.address().Key()
 		})
 	})
 }
@@ -191,6 +232,10 @@ func (m *model) take(s *sending, p *plan) (answer string, number int, l *letter)
 		m.event(number, "", "rejected 552")
 		return fmt.Sprintf("552 m%d", number), number, nil
 	}
+	if p.fault != "" {
+		m.event(number, "", "rejected "+p.fault)
+		return fmt.Sprintf("%s m%d", p.fault, number), number, nil
+	}
 	print := s.print(p.accepted)
 	if first := m.prints[print]; first != nil && !m.missed(first.message) {
 		m.event(first.message, "", fmt.Sprintf("duplicate from %q to %v", address(s.from), shown(p.accepted)))
@@ -249,7 +294,7 @@ func (m *model) enqueueOwn(l *letter, p *plan) {
 		list = append(list, &rcpt{message: l.message, from: l.from, address: address(to).String(), site: address(to).Domain.ASCII, letter: l})
 	}
 	for _, c := range p.full {
-		list = append(list, &rcpt{message: l.message, from: l.from, address: c.acct.address.String(), site: queue.SiteLocal, letter: l})
+		list = append(list, &rcpt{message: l.message, from: l.from, address: c.address().String(), site: queue.SiteLocal, letter: l})
 	}
 	if len(list) == 0 {
 		return
