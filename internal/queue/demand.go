@@ -62,12 +62,7 @@ func (w *worker) heed(a Advice) (kept []keptDemand) {
 	q, p := w.q, w.p
 	end := micros() + a.For.Microseconds()
 	d := demand{a, end, end}
-	switch {
-	case !a.Pause:
-		p.brake, p.slowed = d, true
-		kept = append(kept, keptDemand{p.name, d})
-		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
-	default:
+	if a.Pause {
 		if end > p.pause.until || !q.holds(&p.pause, micros()) {
 			p.pause = d
 			kept = append(kept, keptDemand{p.name, d})
@@ -75,6 +70,10 @@ func (w *worker) heed(a Advice) (kept []keptDemand) {
 		p.paused = true
 		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.pause.until) + ": " + a.Why})
 		q.admit(p)
+	} else {
+		p.brake, p.slowed = d, true
+		kept = append(kept, keptDemand{p.name, d})
+		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
 	}
 	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
 	return kept
