@@ -101,7 +101,7 @@ func (a *app) outboundSettings() outbound.Settings {
 	c := a.cfg.Load()
 	s := outbound.Settings{
 		Port: c.Outbound.Port, Proxy: c.Outbound.Proxy, MessagesPerConnection: c.Outbound.MessagesPerConnection, ByData: !c.Outbound.Chunking,
-		MTASTS:         c.Outbound.MTASTS,
+		MTASTS: c.Outbound.MTASTS, IPv4Only: !c.Outbound.IPv6,
 		ConnectTimeout: c.Outbound.ConnectTimeout, IdleTimeout: c.Outbound.IdleTimeout, Grace: c.Timeouts.ShutdownGrace,
 	}
 	out := a.outward.Load()

@@ -295,6 +295,10 @@ type Outbound struct {
 	// Attempts at once in all. It bounds sockets and memory, which only the
 	// operator of the machine can weigh.
 	Concurrency int `toml:"concurrency" min:"1" max:"100000"`
+	// Whether mail goes out to IPv6 addresses of hosts too. Turn it off where this
+	// machine has no IPv6, which saves a question to DNS for each host, or where its
+	// IPv6 address has no name (PTR): large receivers refuse such senders.
+	IPv6 bool `toml:"ipv6"`
 	// Attempts at once to one provider of mailboxes, all domains whose mail it
 	// takes together, where nothing is published of it or set for it ("hayauma
 	// outbound limit"). Large receivers defer hosts that open more than a few

@@ -45,7 +45,7 @@ func Default() *Config {
 			PerDestination:        20,
 			ConnectTimeout:        30 * time.Second,
 			IdleTimeout:           5 * time.Second,
-			MessagesPerConnection: 100, Chunking: true, MTASTS: true,
+			MessagesPerConnection: 100, IPv6: true, Chunking: true, MTASTS: true,
 			ReturnPath: "sender",
 		},
 		Reports: Reports{TLS: true},

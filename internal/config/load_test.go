@@ -115,6 +115,7 @@ connect_timeout = "20s"
 idle_timeout = "0"
 messages_per_connection = 9
 chunking = false
+ipv6 = false
 mta_sts = false
 return_path = "verp"
 bounce_domain = "bounce.example.test"

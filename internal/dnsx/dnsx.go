@@ -164,6 +164,11 @@ func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error)
 	return nil, errFour
 }
 
+// IPv4 returns the IPv4 addresses of a host, in the resolver's order.
+func (r *Resolver) IPv4(ctx context.Context, host string) ([]netip.Addr, error) {
+	return addrs(r.lookup(ctx, host, dns.TypeA))
+}
+
 // Reverse returns the name of a host, "" if it has none that leads back to it:
 // anybody can write any name into his own reverse zone.
 func (r *Resolver) Reverse(ctx context.Context, addr netip.Addr) (string, error) {
@@ -179,13 +184,17 @@ func (r *Resolver) Reverse(ctx context.Context, addr netip.Addr) (string, error)
 	if e.err != nil {
 		return "", e.err
 	}
+	family := dns.TypeA
+	if addr.Is6() {
+		family = dns.TypeAAAA
+	}
 	for _, rr := range e.records[:min(len(e.records), maxReverse)] {
 		ptr, ok := rr.(*dns.PTR)
 		if !ok {
 			continue
 		}
 		host := plain(ptr.Ptr)
-		back, err := r.Addrs(ctx, host)
+		back, err := addrs(r.lookup(ctx, host, family))
 		if err != nil && !none(err) {
 			return "", err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -190,4 +191,32 @@ func TestOneQuestionForAll(t *testing.T) {
 			t.Errorf("asked %d times", asked)
 		}
 	})
+}
+
+// TestReverse: a name counts if it leads back, for which addresses of the other family
+// are not asked.
+func TestReverse(t *testing.T) {
+	t.Parallel()
+	six := netip.MustParseAddr("2001:db8::1")
+	pointer, err := dns.ReverseAddr(six.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := testkit.StartDNS(t, "1.0.0.10.in-addr.arpa. 60 PTR four.test.", "four.test. 60 A 10.0.0.1", "four.test. 60 AAAA 2001:db8::9",
+		pointer+" 60 PTR six.test.", "six.test. 60 A 10.0.0.9", "six.test. 60 AAAA 2001:db8::1",
+		"2.0.0.10.in-addr.arpa. 60 PTR other.test.", "other.test. 60 A 10.0.0.1")
+	r := resolver(d.Addr)
+	for addr, want := range map[netip.Addr]string{
+		netip.MustParseAddr("10.0.0.1"): "four.test", netip.MustParseAddr("::ffff:10.0.0.1"): "four.test", six: "six.test",
+		netip.MustParseAddr("10.0.0.2"): "", netip.MustParseAddr("10.0.0.3"): "",
+	} {
+		if got, err := r.Reverse(t.Context(), addr); got != want || err != nil {
+			t.Errorf("%v: %q, %v", addr, got, err)
+		}
+	}
+	for _, q := range d.Queries() {
+		if q.Name == "four.test." && q.Type == "AAAA" || q.Name == "six.test." && q.Type == "A" {
+			t.Errorf("asked %+v", q)
+		}
+	}
 }

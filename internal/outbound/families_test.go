@@ -40,3 +40,23 @@ func TestNoRouteByIPv6(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+func ipv4Only(w *world) { w.set.IPv4Only = true }
+
+// TestIPv4Only: a host with an IPv4 address is not asked for others.
+func TestIPv4Only(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 AAAA 2001:db8::1")
+	ipv4Only(w)
+	w.mx(testkit.MXOptions{})
+	w.want(w.send("a@x.test"), good)
+	for _, q := range w.dns.Queries() {
+		if q.Type == "AAAA" {
+			t.Errorf("asked %+v", q)
+		}
+	}
+	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"})
+	if h := r.Hosts[0]; strings.Join(h.Addresses, " ") != "10.0.0.1:25" || h.Order != "IPv4 alone, by outbound.ipv6" {
+		t.Errorf("%+v", h)
+	}
+}

@@ -42,6 +42,7 @@ type Settings struct {
 	MessagesPerConnection int
 	ByData                bool          // CHUNKING is not used
 	MTASTS                bool          // MTA-STS policies are obeyed
+	IPv4Only              bool          // no mail goes to IPv6 addresses that DNS names
 	ConnectTimeout        time.Duration // to one address
 	IdleTimeout           time.Duration // a connection without work is kept; 0 = not
 	Grace                 time.Duration // for a running transaction when the server stops

@@ -136,8 +136,10 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 	addrs := e.addrs
 	if len(addrs) == 0 {
 		var err error
-		addrs, err = o.o.Resolver.Addrs(ctx, e.name)
+		addrs, err = o.addresses(ctx, e.name)
 		switch {
+		case errors.Is(err, errIPv6Only):
+			return resolved{exchanger: e, fault: mail.Temporary(mail.NoRoute, "The mail exchanger "+e.name+" has IPv6 addresses alone, to which this server sends no mail (outbound.ipv6)")}
 		case errors.Is(err, dnsx.ErrNotFound), errors.Is(err, dnsx.ErrNoData):
 			return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address").Because(err)}
 		case err != nil:
@@ -146,12 +148,33 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 	}
 	r := resolved{exchanger: e}
 	addrs, r.order = o.families.order(e.name, addrs)
+	if o.o.Settings().IPv4Only && len(e.addrs) == 0 {
+		r.order = "IPv4 alone, by outbound.ipv6"
+	}
 	for _, addr := range addrs {
 		at := netip.AddrPortFrom(addr, uint16(cmp.Or(e.port, port)))
 		r.ours = r.ours || o.o.IsOurs(at)
 		r.targets = append(r.targets, e.target(at))
 	}
 	return r
+}
+
+var errIPv6Only = errors.New("the host has IPv6 addresses alone")
+
+// addresses asks DNS for the addresses of a host. Where mail goes out by IPv4 alone, a
+// host is asked for IPv6 ones only to tell it from one that has none at all.
+func (o *Outbound) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if !o.o.Settings().IPv4Only {
+		return o.o.Resolver.Addrs(ctx, host)
+	}
+	four, err := o.o.Resolver.IPv4(ctx, host)
+	if !errors.Is(err, dnsx.ErrNoData) {
+		return four, err
+	}
+	if _, err = o.o.Resolver.Addrs(ctx, host); err == nil {
+		err = errIPv6Only
+	}
+	return nil, err
 }
 
 // plan is what one attempt may try, in order.

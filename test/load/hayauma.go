@@ -56,6 +56,7 @@ allow_cleartext = true
 networks = ["127.0.0.0/8"]
 [outbound]
 port = %[5]s
+ipv6 = false
 [limits]
 connections_per_address = 0
 login_failures_per_address = 0
