@@ -31,6 +31,9 @@ type client struct {
 	known  bool       // nobody can have sent us to another host than the domain means
 	domain string     // see target
 	rule   rule       // by which it was made
+	made   time.Time
+
+	fellBack string // to cleartext, and how TLS failed; empty = it did not
 
 	group, ehlo string // see worker; the name that goes with the address, empty = ours
 
@@ -68,7 +71,7 @@ type extensions struct {
 }
 
 func newClient(conn net.Conn, t target, times Timeouts) *client {
-	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, shared: t.host, addr: t.addr, source: localOf(conn), known: t.known, domain: t.domain, times: times}
+	return &client{conn: conn, in: smtp.NewReplyReader(conn), host: t.host, shared: t.host, addr: t.addr, made: time.Now(), source: localOf(conn), known: t.known, domain: t.domain, times: times}
 }
 
 // target is where it leads.

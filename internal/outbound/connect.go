@@ -236,7 +236,7 @@ func (w *worker) introduce(c *client, failed string) (p *problem, again error) {
 			return p, nil
 		}
 	case mode == "opportunistic" && failed != "":
-		c.tls = "none: the handshake failed: " + failed
+		c.tls, c.fellBack = "none: the handshake failed: "+failed, failed
 	case mode == "opportunistic" && c.ext.startTLS:
 		if p, again := w.tryTLS(c); again != nil || p != nil {
 			return p, again
@@ -291,7 +291,8 @@ func (w *worker) tryTLS(c *client) (p *problem, again error) {
 	}
 	if reply.Code != 220 {
 		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))
-		c.tls = "none: STARTTLS was refused: " + fmt.Sprint(reply.Code) + " " + bounded(reply.Text(), 200)
+		c.fellBack = fmt.Sprintf("STARTTLS was refused: %d %s", reply.Code, bounded(reply.Text(), 200))
+		c.tls = "none: " + c.fellBack
 		return nil, nil
 	}
 	if err := c.secure(w.ctx, w.tls(c.host, false)); err != nil {

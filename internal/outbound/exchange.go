@@ -168,8 +168,12 @@ func tooMany(r smtp.Reply) bool {
 	return r.Code == 452 && r.Enhanced == "" || strings.Contains(strings.ToLower(r.Text()), "too many recipients")
 }
 
-// judged is a reply to a command about the message: its class decides.
+// judged is a reply to a command about the message: its class decides, unless it is about
+// the connection.
 func (e *exchange) judged(reply smtp.Reply) *problem {
+	if p := e.c.insists(reply); p != nil {
+		return p
+	}
 	p := refusal(e.c, reply)
 	p.strained = false // it is about the message or a recipient; note knows 421, and the queue asks about the rest
 	p.elsewhere = passing(reply)

@@ -225,7 +225,7 @@ func (w *worker) usable() bool {
 	if told := w.c.ext.maxMails; told > 0 {
 		most = min(most, told)
 	}
-	return !w.c.broken && !w.c.leaves && w.c.in.Buffered() == 0 && w.c.served < most && w.c.way == w.set.way
+	return !w.c.broken && !w.c.leaves && !w.c.lingers(time.Now()) && w.c.in.Buffered() == 0 && w.c.served < most && w.c.way == w.set.way
 }
 
 // serve delivers one message to its recipients at this site.

@@ -62,9 +62,10 @@ func (p *pool) put(c *client, d time.Duration) {
 	p.mu.Unlock()
 }
 
-// takes tells whether there is room for one more. p.mu is held.
+// takes tells whether a connection is kept: one that is in the clear because TLS failed
+// is not, or all sites of its host would go that way. p.mu is held.
 func (p *pool) takes(c *client) bool {
-	return !p.closed && p.count < maxIdle && len(p.idle[c.hostKey()]) < maxIdlePerHost
+	return !p.closed && c.fellBack == "" && p.count < maxIdle && len(p.idle[c.hostKey()]) < maxIdlePerHost
 }
 
 // room tells whether the pool would keep a connection now.
