@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 	"github.com/hayauma/hayauma/internal/tlspolicy/tlsrpt"
@@ -48,6 +49,7 @@ type rule struct {
 
 	// What kept us from a newer or any policy, for reports.
 	failure, reason string
+	unheld          bool // no MTA-STS policy is known, and one would count
 }
 
 // rule finds what holds for a host of a site: its policy, and what the operator asks.
@@ -83,7 +85,7 @@ func (o *Outbound) stsRule(ctx context.Context, set terms, site, host string) ru
 		return rule{must: true, name: "the MTA-STS policy of " + site, aside: true,
 			unnamed: mail.Temporary(mail.SystemError, "It cannot be told here which TLS policy "+site+" has").Because(err)}
 	}
-	r := rule{failure: held.Failure, reason: held.Reason}
+	r := rule{failure: held.Failure, reason: held.Reason, unheld: held.Mode == ""}
 	if held.Mode != mtasts.Enforce && held.Mode != mtasts.Testing {
 		return r
 	}
@@ -94,6 +96,29 @@ func (o *Outbound) stsRule(ctx context.Context, set terms, site, host string) ru
 		r.unnamed = mail.Temporary(mail.SecurityOther, host+" is not among the hosts that "+r.name+" names")
 	}
 	return r
+}
+
+// unsettled says why a site may have an MTA-STS policy that is not known yet, or a newer
+// one; empty = it has none. DNS is asked, since no policy is also what is held where the
+// look at it failed or goes on.
+func (o *Outbound) unsettled(ctx context.Context, site string, r rule) string {
+	if r.failure != "" {
+		return cmp.Or(r.reason, r.failure)
+	}
+	if !r.unheld {
+		return ""
+	}
+	records, err := o.o.Resolver.TXT(ctx, "_mta-sts."+site)
+	switch {
+	case errors.Is(err, dnsx.ErrNotFound), errors.Is(err, dnsx.ErrNoData):
+		return ""
+	case err != nil:
+		return "the TXT record that announces a policy cannot be looked up"
+	}
+	if _, err := mtasts.RecordID(records); err != nil {
+		return ""
+	}
+	return "the policy is announced, and could not be fetched yet"
 }
 
 // barred says why a host gets no connection at all.

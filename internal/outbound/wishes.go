@@ -51,7 +51,8 @@ func inTime(by mail.DeliverBy, c *client, now time.Time) *mail.Fault {
 
 // safe says why a message must not go over a connection: the policy that holds now
 // forbids it, or its sender wants TLS all the way (RFC 8689 §4.2.1). Of the latter
-// a report goes nevertheless (§5).
+// a report goes nevertheless (§5). What the host lacks now but may have had is no verdict:
+// TLS that failed, or a proof that could not be looked up.
 func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 	r := w.o.rule(w.ctx, w.set, w.site, c.target())
 	if f := r.refuses(c); f != nil {
@@ -62,9 +63,14 @@ func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 	}
 	t, ok := c.conn.(*tls.Conn)
 	switch {
+	case c.fellBack != "":
+		return mail.Temporary(mail.EncryptionRequired, "The sender requires TLS, which failed with "+c.host+": "+c.fellBack)
 	case !ok:
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, which cannot be had with "+c.host)
 	case !c.known && !r.names():
+		if why := w.o.unsettled(w.ctx, w.site, r); why != "" {
+			return mail.Temporary(mail.EncryptionRequired, "The sender requires TLS, and it cannot be told for now whether mail for "+w.site+" goes to "+c.host+" (MTA-STS): "+why)
+		}
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and nothing proves that mail for "+w.site+" goes to "+c.host+" (DNSSEC, MTA-STS)")
 	case !r.proves(c) && w.o.verify(t.ConnectionState(), c.host) != nil:
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and the certificate of "+c.host+" does not prove who it is")

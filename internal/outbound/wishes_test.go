@@ -201,3 +201,75 @@ func TestRequireTLSTriesAllHosts(t *testing.T) {
 		}
 	}
 }
+
+// TestRequireTLSWaits: what passes refuses no message that requires TLS, neither TLS that
+// failed nor a policy that cannot be had.
+func TestRequireTLSWaits(t *testing.T) {
+	t.Parallel()
+	const waits = "deferred 450 4.7.10 ours"
+	for name, c := range map[string]struct {
+		rule   testkit.MXRule
+		policy string         // its mode; empty = DNSSEC proves the MX
+		fault  func(*policed) // of the policy
+		plain  bool           // no STARTTLS, as long as the fault lasts or not
+		want   string
+		then   string // an hour later, when it has passed
+		why    string
+	}{
+		"STARTTLS is refused": {rule: testkit.MXRule{Command: "STARTTLS", Reply: "454 4.7.0 Not now"}, want: waits, then: good, why: "which failed with mx.x.test: STARTTLS was refused: 454 Not now"},
+		"STARTTLS is cut":     {rule: testkit.MXRule{Command: "STARTTLS", Drop: true}, want: waits, then: good, why: "which failed with mx.x.test: STARTTLS: connection closed by the remote"},
+		"the policy's record cannot be had": {policy: "enforce", fault: func(p *policed) { p.dns.Fail("_mta-sts.x.test", testkit.DNSServFail) },
+			want: waits, then: good, why: "the TXT record that announces a policy cannot be looked up"},
+		"a policy was not known a minute ago": {policy: "enforce", fault: func(p *policed) {
+			p.dns.Fail("_mta-sts.x.test", testkit.DNSServFail)
+			p.send("b@x.test")
+			p.dns.Fail("_mta-sts.x.test", testkit.NoFault)
+		}, want: waits, then: good, why: "could not be fetched yet"},
+		"there is no policy":       {policy: "enforce", fault: func(p *policed) { p.publish("", "enforce", "mx.x.test") }, want: "failed 530 5.7.10 ours", then: good, why: "nothing proves"},
+		"the policy cannot be had": {policy: "enforce", fault: func(p *policed) { p.web.Publish("x.test", "hello") }, want: waits, then: good, why: "it cannot be told for now"},
+		"a policy that proves nothing, and no newer one can be had": {policy: "testing", fault: func(p *policed) {
+			p.send("b@x.test")
+			p.publish("2", "enforce", "mx.x.test")
+			p.web.Publish("x.test", "hello")
+			p.pass(time.Hour)
+		}, want: waits, then: good, why: "it cannot be told for now"},
+		"the policy cannot be had, and there is no TLS": {policy: "enforce", fault: func(p *policed) { p.web.Publish("x.test", "hello") }, plain: true,
+			want: "failed 530 5.7.10 ours", then: "deferred 454 4.7.4 ours", why: "which cannot be had"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPoliced(t)
+			p.trustAD = true
+			o := testkit.MXOptions{Keywords: []string{"ENHANCEDSTATUSCODES", "REQUIRETLS"}}
+			if !c.plain {
+				o.TLS = p.ca.ServerConfig(t, "mx.x.test")
+			}
+			m := p.mx(o, c.rule)
+			if c.policy == "" {
+				p.dns.Prove("x.test")
+			} else {
+				p.publish("1", c.policy, "mx.x.test")
+			}
+			if c.fault != nil {
+				c.fault(p)
+			}
+			send := func() []queue.Outcome {
+				job := p.job("a@x.test")
+				job.Message.RequireTLS = true
+				return p.deliver(t.Context(), job)[0]
+			}
+			got := send()
+			p.want(got, c.want)
+			if !strings.Contains(got[0].Reply, c.why) {
+				t.Errorf("%q", got[0].Reply)
+			}
+			m.SetRules()
+			p.dns.Fail("_mta-sts.x.test", testkit.NoFault)
+			if c.policy != "" {
+				p.publish("3", "enforce", "mx.x.test")
+			}
+			p.pass(time.Hour)
+			p.want(send(), c.then)
+		})
+	}
+}
