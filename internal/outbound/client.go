@@ -27,7 +27,7 @@ type client struct {
 	host   string
 	addr   netip.AddrPort
 	source netip.Addr // of ours, from where it was made
-	tls    string     // as the trace shows it
+	tls    string     // what came of it
 	known  bool       // nobody can have sent us to another host than the domain means
 	domain string     // see target
 	rule   rule       // by which it was made
@@ -44,6 +44,7 @@ type client struct {
 	ended    func() // called once it is closed
 
 	proved          string // what was asked of the certificate, and is proven; see rule.asks
+	verified        string // who asked for that, of the message at hand; empty = nobody did
 	failure, reason string // of TLS, for the report
 	times           Timeouts
 	ext             extensions
@@ -290,6 +291,14 @@ func (c *client) secure(ctx context.Context, config *tls.Config) error {
 // tlsWords names what a handshake came to.
 func tlsWords(s tls.ConnectionState) string {
 	return fmt.Sprintf("%s %s", strings.ReplaceAll(tls.VersionName(s.Version), "TLS ", "TLSv"), tls.CipherSuiteName(s.CipherSuite))
+}
+
+// trace is what is told of TLS with a message.
+func (c *client) trace() string {
+	if c.verified == "" {
+		return c.tls
+	}
+	return c.tls + ", verified (" + c.verified + ")"
 }
 
 const quitLine = "QUIT\r\n"

@@ -178,7 +178,7 @@ func (w *worker) greet(t target, r rule) (*client, *problem) {
 			if c.failure != "" {
 				w.report(t, r, c)
 			}
-			problem.tls = c.tls
+			problem.tls = c.trace()
 			return nil, problem
 		}
 	}
@@ -342,7 +342,7 @@ func trouble(t target, doing string, err error) *problem {
 // later.
 func refusal(c *client, r smtp.Reply) *problem {
 	return &problem{result: queue.TryLater, strained: r.Class() == 4, code: r.Code, enhanced: r.Enhanced, text: bounded(r.Text(), maxReplyKept),
-		host: c.host, addr: c.addr, source: c.source, tls: c.tls}
+		host: c.host, addr: c.addr, source: c.source, tls: c.trace()}
 }
 
 // maxReplyKept bounds what is kept of a remote's words.

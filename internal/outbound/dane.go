@@ -44,8 +44,16 @@ func (o *Outbound) daneRule(ctx context.Context, site string, t target) rule {
 	}
 	// RFC 7672 §3.2.2: the domain may stand for all of its exchangers.
 	names := slices.DeleteFunc([]string{base, site, t.domain}, func(name string) bool { return name == "" })
-	r.verify = func(s tls.ConnectionState) error { return dane.Verify(records, names, s.PeerCertificates, time.Now()) }
+	r.verify = func(s tls.ConnectionState) error {
+		if s.Version < tls.VersionTLS12 {
+			return errOldTLS
+		}
+		return dane.Verify(records, names, s.PeerCertificates, time.Now())
+	}
 	r.asks = base + " " + strings.Join(r.lines, ", ")
+	if slices.ContainsFunc(usable, dane.Record.ByName) {
+		r.asks += " for " + strings.Join(names, ", ")
+	}
 	r.told = fmt.Sprintf("DANE: TLS always; the certificate is verified by %s: %s", count(len(usable)), kinds(usable))
 	return r
 }

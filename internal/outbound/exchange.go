@@ -200,7 +200,7 @@ func (e *exchange) all(p *problem) {
 // lost is the connection's end in the middle.
 func (e *exchange) lost(err error, doing string) {
 	p := trouble(e.c.target(), doing, err)
-	p.tls = e.c.tls
+	p.tls = e.c.trace()
 	if p.elsewhere = e.t.w.ctx.Err() == nil; !p.elsewhere {
 		p.result = queue.NotTried // cut short by us, before the final dot
 	}
@@ -295,7 +295,7 @@ func (e *exchange) answer() *problem {
 	reply, err := e.c.read(e.c.times.DataEnd)
 	if err != nil {
 		p := trouble(e.c.target(), "the message was sent, its reply did not come from", err)
-		p.tls = e.c.tls
+		p.tls = e.c.trace()
 		e.all(p)
 		return nil
 	}

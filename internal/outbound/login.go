@@ -115,6 +115,6 @@ func bindingOf(c *tls.Conn) sasl.Binding {
 
 // about adds whom a finding is about.
 func about(c *client, p problem) *problem {
-	p.host, p.addr, p.source, p.tls = c.host, c.addr, c.source, c.tls
+	p.host, p.addr, p.source, p.tls = c.host, c.addr, c.source, c.trace()
 	return &p
 }

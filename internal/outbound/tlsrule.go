@@ -135,8 +135,10 @@ func (r rule) names() bool { return r.must && r.policy == stsPolicy && r.unnamed
 // proves tells whether the certificate of a host was verified as the rule asks.
 func (r rule) proves(c *client) bool { return r.verify != nil && r.asks == c.proved }
 
-// refuses says why a connection must not be used, whatever it was made for.
+// refuses says why a connection must not be used, whatever it was made for, and has the
+// trace tell what it proved.
 func (r rule) refuses(c *client) *mail.Fault {
+	c.verified = ""
 	if c.rule.never != "" && r.never == "" {
 		return mail.Temporary(mail.CryptoFailure, "TLS was not tried with "+c.host)
 	}
@@ -149,13 +151,18 @@ func (r rule) refuses(c *client) *mail.Fault {
 		return r.unnamed
 	case !ok:
 		return r.noTLS(c.host + " was not spoken to over TLS")
-	case r.verify == nil || r.asks == c.proved:
+	case t.ConnectionState().Version < tls.VersionTLS12:
+		return r.noTLS(c.host + " was spoken to over a TLS older than 1.2")
+	case r.verify == nil:
 		return nil
 	}
-	if err := r.verify(t.ConnectionState()); err != nil {
-		return r.unproven(c.host, err)
+	if r.asks != c.proved {
+		if err := r.verify(t.ConnectionState()); err != nil {
+			return r.unproven(c.host, err)
+		}
+		c.proved = r.asks
 	}
-	c.proved = r.asks
+	c.verified = r.source
 	return nil
 }
 
@@ -216,8 +223,7 @@ func (w *worker) demandTLS(c *client) *problem {
 		return about(c, finding(r.unproven(c.host, err)))
 	}
 	if r.verify != nil {
-		c.proved = r.asks
-		c.tls += ", verified (" + r.source + ")"
+		c.proved, c.verified = r.asks, r.source
 	}
 	return w.hello(c)
 }

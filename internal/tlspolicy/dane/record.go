@@ -30,6 +30,10 @@ func (r Record) String() string { return fmt.Sprintf("%s %X", r.Kind(), r.Data) 
 // Kind is the numbers of the record, like "3 1 1".
 func (r Record) Kind() string { return fmt.Sprintf("%d %d %d", r.Usage, r.Selector, r.Matching) }
 
+// ByName tells whether the record is of an authority, which proves a host only together
+// with the names in its certificate (RFC 7672 §3.1.2).
+func (r Record) ByName() bool { return r.Usage == usageTA }
+
 // usable tells whether a server can be proven by the record (RFC 6698 §4.1). RFC
 // 7672 §3.1.3: usages 0 and 1 ask for authorities that all servers agree on, and
 // mail has none.
