@@ -32,6 +32,8 @@ func (o *Outbound) daneRule(ctx context.Context, site string, t target) rule {
 	if len(records) == 0 {
 		return rule{}
 	}
+	// Resolvers rotate what they answer; the policy is the same.
+	slices.SortFunc(records, func(a, b dane.Record) int { return strings.Compare(a.String(), b.String()) })
 	r := rule{policy: tlsaPolicy, source: "DANE", name: "the DANE policy of " + base, base: base, must: true}
 	for _, record := range records {
 		r.lines = append(r.lines, record.String())

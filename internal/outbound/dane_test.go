@@ -394,6 +394,35 @@ func TestDANEReport(t *testing.T) {
 	}
 }
 
+// TestDANEOrder: records that come in another order are the same policy, for reports and for
+// explanations.
+func TestDANEOrder(t *testing.T) {
+	t.Parallel()
+	const at = "_25._tcp.mx.x.test"
+	p := newPoliced(t)
+	p.trustAD = true
+	o := testkit.MXOptions{TLS: p.ca.ServerConfig(t, "mx.x.test")}
+	p.mx(o)
+	one, two, three := tlsa(t, at, "3 1 1", o.TLS), tlsa(t, at, "2 0 1", o.TLS), record(at, "3 1 1", []byte("next"))
+	p.dns.Add(one, two, three)
+	later := testkit.StartDNS(t, "x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 A 10.0.0.1", three, one, two)
+	for _, name := range []string{"x.test", "mx.x.test", at} {
+		p.dns.Prove(name)
+		later.Prove(name)
+	}
+	var told []string
+	for _, dns := range []string{p.dns.Addr, later.Addr} {
+		p.options.Resolver.Use(dns)
+		p.want(p.send("a@x.test"), good)
+		told = append(told, p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}).Hosts[0].Policy)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.results) != 2 || len(p.results[0].Lines) != 3 || !slices.Equal(p.results[0].Lines, p.results[1].Lines) || told[0] != told[1] {
+		t.Errorf("results %+v, told %q", p.results, told)
+	}
+}
+
 // TestExplainDANE: an operator sees which hosts DANE speaks of, and what it says.
 func TestExplainDANE(t *testing.T) {
 	t.Parallel()
@@ -415,7 +444,7 @@ func TestExplainDANE(t *testing.T) {
 		t.Errorf("TLS %q, reply %q", r.TLS, r.Reply)
 	}
 	for host, want := range map[string]string{
-		"a.test": "DANE: TLS always; the certificate is verified by 3 TLSA records: 3 1 1, 2 0 1",
+		"a.test": "DANE: TLS always; the certificate is verified by 3 TLSA records: 2 0 1, 3 1 1",
 		"b.test": "DANE: TLS always; of 1 TLSA record none can be used, so that the certificate is not verified",
 		"c.test": "DANE: the TLSA records cannot be looked up: it gets no mail",
 		"d.test": "",
