@@ -295,7 +295,9 @@ func (w *worker) tryTLS(c *client) (p *problem, again error) {
 		c.tls = "none: " + c.fellBack
 		return nil, nil
 	}
-	if err := c.secure(w.ctx, w.tls(c.host, false)); err != nil {
+	config := w.tls(c.host, false)
+	config.CipherSuites = anySuites()
+	if err := c.secure(w.ctx, config); err != nil {
 		if w.ctx.Err() != nil {
 			return trouble(c.target(), "TLS with", err), nil
 		}

@@ -47,8 +47,8 @@ func (o *Outbound) daneRule(ctx context.Context, site string, t target) rule {
 	// RFC 7672 §3.2.2: the domain may stand for all of its exchangers.
 	names := slices.DeleteFunc([]string{base, site, t.domain}, func(name string) bool { return name == "" })
 	r.verify = func(s tls.ConnectionState) error {
-		if s.Version < tls.VersionTLS12 {
-			return errOldTLS
+		if err := current(s); err != nil {
+			return err
 		}
 		return dane.Verify(records, names, s.PeerCertificates, time.Now())
 	}

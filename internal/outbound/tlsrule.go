@@ -166,9 +166,13 @@ func (r rule) refuses(c *client) *mail.Fault {
 	return nil
 }
 
-// noTLS and unproven say what a host lacks, and who asks for it.
+// noTLS, unsecured and unproven say what a host lacks, and who asks for it.
 func (r rule) noTLS(what string) *mail.Fault {
 	return mail.Temporary(mail.CryptoFailure, what+", which "+r.name+" demands")
+}
+
+func (r rule) unsecured(host string, err error) *mail.Fault {
+	return mail.Temporary(mail.CryptoNotAvailable, fmt.Sprintf("TLS with %s failed: %s; %s demands it", host, reason(err), r.name))
 }
 
 func (r rule) unproven(host string, err error) *mail.Fault {
@@ -177,14 +181,15 @@ func (r rule) unproven(host string, err error) *mail.Fault {
 
 var (
 	errOldTLS        = errors.New("the TLS version is older than 1.2")
+	errNoSecrecy     = errors.New("its TLS has no forward secrecy")
 	errNoCertificate = errors.New("it has no certificate")
 )
 
 // verify tells whether a handshake proves a host by what authorities say of its
 // certificate (RFC 8461 §4.2).
 func (o *Outbound) verify(s tls.ConnectionState, host string) error {
-	if s.Version < tls.VersionTLS12 {
-		return errOldTLS
+	if err := current(s); err != nil {
+		return err
 	}
 	if len(s.PeerCertificates) == 0 {
 		return errNoCertificate
@@ -214,12 +219,23 @@ func (w *worker) demandTLS(c *client) *problem {
 	}
 	config := w.tls(cmp.Or(r.base, c.host), false) // RFC 7672 §8.1
 	config.MinVersion = tls.VersionTLS12
-	config.VerifyConnection = r.verify
+	var verdict error
+	if r.verify == nil {
+		config.CipherSuites = anySuites()
+	} else {
+		config.VerifyConnection = func(s tls.ConnectionState) error {
+			verdict = r.verify(s)
+			return verdict
+		}
+	}
 	if err := c.secure(w.ctx, config); err != nil {
 		if p := trouble(c.target(), "TLS with", err); w.ctx.Err() != nil || timedOut(err) {
 			return p
 		}
 		c.failed(resultOf(err), reason(err))
+		if verdict == nil {
+			return about(c, finding(r.unsecured(c.host, err)))
+		}
 		return about(c, finding(r.unproven(c.host, err)))
 	}
 	if r.verify != nil {

@@ -72,9 +72,12 @@ func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 			return mail.Temporary(mail.EncryptionRequired, "The sender requires TLS, and it cannot be told for now whether mail for "+w.site+" goes to "+c.host+" (MTA-STS): "+why)
 		}
 		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and nothing proves that mail for "+w.site+" goes to "+c.host+" (DNSSEC, MTA-STS)")
-	case !r.proves(c) && w.o.verify(t.ConnectionState(), c.host) != nil:
-		return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and the certificate of "+c.host+" does not prove who it is")
-	case !c.ext.requireTLS:
+	case !r.proves(c):
+		if err := w.o.verify(t.ConnectionState(), c.host); err != nil {
+			return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and "+c.host+" does not prove who it is: "+reason(err))
+		}
+	}
+	if !c.ext.requireTLS {
 		return mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which "+c.host+" does not promise (REQUIRETLS)")
 	}
 	return nil
