@@ -23,7 +23,7 @@ func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, 
 		return entry{}, err
 	}
 	s.use(ctx, r, now)
-	e := entry{Held: r.Held, again: now.Add(lookEvery)}
+	e := entry{Held: r.Held, again: again(r.Held, now)}
 	id, err := s.announced(ctx, domain)
 	switch {
 	case ctx.Err() != nil:
@@ -33,7 +33,7 @@ func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, 
 		err = errGone
 	case err != nil:
 		e.again = now.Add(lookSoon)
-	case r.holds(now) && r.ID == id:
+	case r.ID == id && r.lasts(now):
 		return e, nil
 	default:
 		return s.fetch(ctx, r, id, now)
@@ -46,6 +46,26 @@ func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, 
 	s.alert(domain, e, s.before(domain))
 	return e, nil
 }
+
+// again is when a domain is looked at anew: in a while, and where a policy holds at its
+// end at the latest, so that it is renewed before mail goes without it; that is one try
+// more than RFC 8461 §3.3 has after a failed fetch. One that is published for less than
+// a minute does not count from its end until the minute is over: who wants no more must
+// not make us ask all the time.
+func again(h Held, now time.Time) time.Time {
+	next := now.Add(lookEvery)
+	if h.holds(now) && h.Expires.Before(next) {
+		next = h.Expires
+	}
+	if soon := now.Add(lookSoon); next.Before(soon) {
+		next = soon
+	}
+	return next
+}
+
+// lasts tells whether the policy holds beyond the next look; else it is fetched anew,
+// which leaves time for another try.
+func (h Held) lasts(now time.Time) bool { return h.holds(now.Add(lookEvery)) }
 
 // before is what was known of a domain when it was looked at the last time.
 func (s *Store) before(domain string) Held {
@@ -72,7 +92,7 @@ func (s *Store) announced(ctx context.Context, domain string) (string, error) {
 // fetch gets the policy that a domain publishes under an id. If that fails, what
 // was had before goes on to hold.
 func (s *Store) fetch(ctx context.Context, r row, id string, now time.Time) (entry, error) {
-	e := entry{Held: r.Held, again: now.Add(lookEvery)}
+	e := entry{Held: r.Held, again: again(r.Held, now)}
 	p, err := s.o.Fetch(ctx, r.domain)
 	switch {
 	case ctx.Err() != nil:
@@ -84,6 +104,7 @@ func (s *Store) fetch(ctx context.Context, r row, id string, now time.Time) (ent
 		return e, nil
 	}
 	e.Held = Held{Policy: p, ID: id, Fetched: now, Expires: now.Add(p.MaxAge)}
+	e.again = again(e.Held, now)
 	next := due(e.Held)
 	if r.holds(now) && r.ID != id && r.Text() == p.Text() {
 		// Whoever announces a policy before publishing it gets another look soon

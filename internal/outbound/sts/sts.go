@@ -17,9 +17,10 @@ import (
 
 const (
 	// lookEvery is how long the id of a domain, that it has none, or a failed
-	// fetch is not looked at again (RFC 8461 §3.3 asks for five minutes).
+	// fetch is not looked at again (RFC 8461 §3.3 asks for five minutes), unless a
+	// policy ends before.
 	lookEvery = 5 * time.Minute
-	// lookSoon is the same where DNS did not tell.
+	// lookSoon is the same where DNS did not tell, and the least of it in any case.
 	lookSoon = time.Minute
 	// waitHeld is how long a message waits for a look where a policy holds that it can
 	// go by, waitNone where there is none: the look goes on, and is for those who come
@@ -106,16 +107,29 @@ func (h Held) at(now time.Time) Held {
 // had from them, or not by then, is no error, and what was had before holds on until it
 // expires. The error is of the database, or of ctx, which has to last for the look.
 func (s *Store) Lookup(ctx context.Context, domain string) (Held, error) {
+	if h, fresh := s.remembered(domain, s.o.Now()); fresh {
+		return h, nil
+	}
+	return s.await(ctx, domain)
+}
+
+// remembered is what holds for a domain, and whether it need not be looked at anew.
+func (s *Store) remembered(domain string, now time.Time) (h Held, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.mem.entries[domain]
+	return e.at(now), ok && now.Before(e.again)
+}
+
+// await looks at a domain, or waits for somebody who does.
+func (s *Store) await(ctx context.Context, domain string) (Held, error) {
 	began := time.NewTimer(waitHeld)
 	defer began.Stop()
 	patience := began.C
 	for waited := false; ; {
 		now := s.o.Now()
-		s.mu.Lock()
-		e, ok := s.mem.entries[domain]
-		s.mu.Unlock()
-		if ok && now.Before(e.again) {
-			return e.at(now), nil
+		if h, fresh := s.remembered(domain, now); fresh {
+			return h, nil
 		}
 		l, mine := s.enter(domain)
 		if mine {

@@ -223,6 +223,69 @@ func TestNoMaxAge(t *testing.T) {
 	w.want("x.test", "enforce a.test 1", 1)
 }
 
+// TestShortMaxAge: mail never goes without a policy only because it was published for a
+// short time; it is fetched anew at its end, and no more than once a minute.
+func TestShortMaxAge(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		age   time.Duration
+		start time.Duration // how old it is when mail begins to go all the time
+		gap   bool          // it does not always hold
+		asked int32         // in the hour from there
+	}{
+		{age: 10 * time.Second, gap: true, asked: 60},
+		{age: minute, asked: 60},
+		{age: 2 * minute, asked: 30},
+		{age: 7 * minute, asked: 12},
+		{age: time.Hour, start: 57 * minute, asked: 1},
+		{age: week, start: week - 3*minute, asked: 1},
+	} {
+		t.Run(c.age.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.publish("x.test", "1", "enforce", "a.test", c.age)
+			w.want("x.test", "enforce a.test 1", 1)
+			w.pass(c.start)
+			var without time.Duration
+			for gone := time.Duration(0); gone < time.Hour; gone += 5 * time.Second {
+				w.pass(5 * time.Second)
+				h, err := w.Lookup(t.Context(), "x.test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if h.Mode != mtasts.Enforce {
+					without += 5 * time.Second
+				}
+			}
+			if (without > 0) != c.gap {
+				t.Errorf("without a policy for %v", without)
+			}
+			w.asked(c.asked)
+		})
+	}
+}
+
+// TestRenewedAtItsEnd: what could not be fetched anew in its last minutes is tried once
+// more at the end, and then as often as any other.
+func TestRenewedAtItsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish("x.test", "1", "enforce", "a.test", 10*minute)
+	w.want("x.test", "enforce a.test 1", 1)
+	w.web.Answer("x.test", busy)
+	w.pass(6 * minute)
+	w.want("x.test", "enforce a.test 1 sts-policy-fetch-error", 1)
+	w.pass(3 * minute)
+	w.want("x.test", "enforce a.test 1 sts-policy-fetch-error", 0)
+	w.pass(minute + time.Second)
+	w.want("x.test", "none sts-policy-fetch-error", 1)
+	w.pass(4 * minute)
+	w.want("x.test", "none sts-policy-fetch-error", 0)
+	w.web.Publish("x.test", policy("enforce", "a.test", 10*minute))
+	w.pass(minute)
+	w.want("x.test", "enforce a.test 1", 1)
+}
+
 // TestDatabaseDown: what is not known is not taken for none.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
