@@ -88,7 +88,7 @@ var tables = []struct{ name, columns, key string }{
 	{"source_rule", "kind name pool", "kind, name"},
 	{"source_sent", "address provider day sent step", "address, provider"},
 	{"fingerprint", "mark message at", "mark"},
-	{"sts_policy", "domain id policy fetched expires due used failure reason", "domain"},
+	{"sts_policy", "domain id policy fetched expires due used failure reason cause", "domain"},
 	{"tls_report", "day domain state due attempts reply", "day, domain"},
 	{"tls_result", "day domain policy failure body succeeded failed", "day, domain, policy, failure"},
 }

@@ -54,7 +54,7 @@ func one(tx *db.Tx, body mail.ID) error {
 		{"source_address", []any{"192.0.2.7", "p", "out.x.test", 3, 4}},
 		{"source_rule", []any{"tag", "早馬", "p"}},
 		{"source_sent", []any{"192.0.2.7", "y.test", 20000, 5, 1}},
-		{"sts_policy", []any{"x.test", "5", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬"}},
+		{"sts_policy", []any{"x.test", "5", "version: STSv1\nmode: none\nmax_age: 60\n", 1, 2, 3, 4, "sts-policy-fetch-error", "早馬", "馬"}},
 		{"tls_report", []any{20000, "x.test", "waiting", 1, 2, "早馬"}},
 		{"tls_result", []any{20000, "x.test", "a", "", "{}", 3, 4}},
 		{"tls_result", []any{20000, "x.test", "a", "b", "{}", 5, 4}},

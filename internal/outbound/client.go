@@ -171,8 +171,13 @@ func (c *client) strays() bool {
 	return err != nil || reply.Code != 421
 }
 
+// fail gives a connection up. What is told of its end, to others as well, is without the
+// addresses of its ends: ours may be one of the inside, or lead to a proxy.
 func (c *client) fail(err error) error {
 	c.broken = true
+	if op := new(net.OpError); errors.As(err, &op) && op.Addr != nil {
+		return op.Err
+	}
 	return err
 }
 

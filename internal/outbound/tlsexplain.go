@@ -35,7 +35,7 @@ func (o *Outbound) explainTLS(ctx context.Context, set terms, site string) (*Pol
 	}
 	p := &Policy{Source: "MTA-STS", Mode: string(held.Mode), ID: held.ID, MX: held.MX}
 	if held.Failure != "" {
-		p.Failure = held.Failure + ": " + held.Reason
+		p.Failure = held.Failure + ": " + held.Cause
 	}
 	if held.Mode != "" {
 		p.Fetched, p.Expires = &held.Fetched, &held.Expires

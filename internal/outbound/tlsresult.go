@@ -30,7 +30,7 @@ type TLSResult struct {
 	Local netip.Addr     // from where it was made
 
 	// Failure is the result type of RFC 8460 §4.3, empty = a success; Reason is
-	// more of it in words, or empty.
+	// more of it in words that strangers may read, or empty.
 	Failure string
 	Reason  string
 	// PolicyFailure and PolicyReason say in the same way what kept us from a policy
@@ -70,9 +70,12 @@ func timedOut(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// failed notes what went wrong with TLS on a connection, for its report. The first
-// failure counts.
+// failed notes what went wrong with TLS on a connection, for its report, which strangers
+// read. The first failure counts.
 func (c *client) failed(result, reason string) {
+	if ours := new(x509.SystemRootsError).Error(); strings.HasPrefix(reason, ours) {
+		reason = ours // and not in which of our files
+	}
 	if c.failure == "" {
 		c.failure, c.reason = result, reason
 	}

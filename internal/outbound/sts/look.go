@@ -3,6 +3,7 @@ package sts
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,8 +14,11 @@ import (
 // txtTimeout is for the look at a domain's record.
 const txtTimeout = 10 * time.Second
 
-// errGone is the reason where a policy holds whose record is no longer there.
-var errGone = errors.New("the TXT record that announces it is gone")
+var (
+	// errGone is the reason where a policy holds whose record is no longer there.
+	errGone = errors.New("the TXT record that announces it is gone")
+	errTXT  = errors.New("the TXT record cannot be looked up")
+)
 
 // look finds out what holds for a domain: RFC 8461 §3 and §5.1.
 func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, error) {
@@ -84,7 +88,7 @@ func (s *Store) announced(ctx context.Context, domain string) (string, error) {
 		return "", mtasts.ErrNoRecord
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", errTXT, err)
 	}
 	return mtasts.RecordID(records)
 }
@@ -126,8 +130,19 @@ func (s *Store) stored(domain string, err error) {
 // more (RFC 8461 §8.3).
 func (s *Store) fail(e *entry, result string, err error) {
 	if e.Mode != mtasts.None {
-		e.Failure, e.Reason = result, inWords(err)
+		e.Failure, e.Reason, e.Cause = result, inWords(public(err)), inWords(err.Error())
 	}
+}
+
+// public is an error in words for strangers: of a look-up, what the resolver said, and
+// where that is, is not for them.
+func public(err error) string {
+	for _, known := range []error{errGone, errTXT} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return mtasts.Public(err)
 }
 
 // alert tells operators of a policy that holds and was not renewed, once: somebody
@@ -136,20 +151,20 @@ func (s *Store) alert(domain string, e entry, before Held) {
 	switch {
 	case e.Failure == before.Failure && e.Reason == before.Reason:
 	case e.holds(s.o.Now()):
-		s.o.Logger.Warn("MTA-STS policy not renewed, the last one holds on", "domain", domain, "expires", e.Expires, "error", e.Reason)
+		s.o.Logger.Warn("MTA-STS policy not renewed, the last one holds on", "domain", domain, "expires", e.Expires, "error", e.Cause)
 	default:
-		s.o.Logger.Info("MTA-STS policy announced, but it cannot be had", "domain", domain, "error", e.Reason)
+		s.o.Logger.Info("MTA-STS policy announced, but it cannot be had", "domain", domain, "error", e.Cause)
 	}
 }
 
-// inWords is an error that may be stored and shown: bounded, printable text.
-func inWords(err error) string {
-	text := strings.Map(func(r rune) rune {
+// inWords is what may be stored and shown: bounded, printable text.
+func inWords(text string) string {
+	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(err.Error(), "?"))
+	}, strings.ToValidUTF8(text, "?"))
 	if r := []rune(text); len(r) > 300 {
 		text = string(r[:300])
 	}

@@ -16,7 +16,7 @@ type entry struct {
 
 // size is about how much memory it takes.
 func (e entry) size() int {
-	n := 256 + len(e.Reason)
+	n := 256 + len(e.Reason) + len(e.Cause)
 	for _, mx := range e.MX {
 		n += 16 + len(mx)
 	}

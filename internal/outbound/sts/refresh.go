@@ -150,7 +150,7 @@ func (s *Store) renewed(ctx context.Context, domain string, now time.Time) (entr
 	}
 	e, err := s.fetch(ctx, r, id, now)
 	if err == nil && e.Failure != "" && e.Failure == r.Failure && e.Reason == r.Reason {
-		s.o.Logger.Warn("MTA-STS policy still not renewed, the last one holds on", "domain", domain, "expires", e.Expires, "error", e.Reason)
+		s.o.Logger.Warn("MTA-STS policy still not renewed, the last one holds on", "domain", domain, "expires", e.Expires, "error", e.Cause)
 	}
 	return e, err
 }

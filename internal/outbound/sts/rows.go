@@ -12,8 +12,8 @@ import (
 
 // Schema returns the table of this package: a row is the last policy that a
 // domain published, in its own words, and the id of the record that announced it.
-// It is renewed from due on, if it was used of late (a day since 1970). Failure
-// and reason are of the last try to renew it that went wrong, if none went well
+// It is renewed from due on, if it was used of late (a day since 1970). Failure,
+// reason and cause are of the last try to renew it that went wrong, if none went well
 // since.
 func Schema() db.Schema {
 	return db.Schema{Package: "sts", Steps: []db.Stmt{db.SQL(`
@@ -30,7 +30,10 @@ CREATE TABLE sts_policy (
 ) WITHOUT ROWID;
 CREATE INDEX sts_policy_due ON sts_policy (due);
 CREATE INDEX sts_policy_expires ON sts_policy (expires);
-`)}}
+`), db.SQL(`
+ALTER TABLE sts_policy ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+UPDATE sts_policy SET failure = '', reason = '';
+`)}} // the reason had been the cause, which is not for strangers
 }
 
 // row is one of the table; without a policy there is none.
@@ -40,14 +43,14 @@ type row struct {
 	used   int64
 }
 
-var sqlLoad = db.SQL("SELECT id, policy, fetched, expires, used, failure, reason FROM sts_policy WHERE domain = ?")
+var sqlLoad = db.SQL("SELECT id, policy, fetched, expires, used, failure, reason, cause FROM sts_policy WHERE domain = ?")
 
 func (s *Store) load(ctx context.Context, domain string) (row, error) {
 	r := row{domain: domain}
 	var text string
 	var fetched, expires int64
 	err := s.o.DB.Read(ctx, func(tx *db.Tx) error {
-		return tx.Row(sqlLoad, []any{domain}, &r.ID, &text, &fetched, &expires, &r.used, &r.Failure, &r.Reason)
+		return tx.Row(sqlLoad, []any{domain}, &r.ID, &text, &fetched, &expires, &r.used, &r.Failure, &r.Reason, &r.Cause)
 	})
 	if errors.Is(err, db.ErrNoRows) {
 		return row{domain: domain}, nil
@@ -138,9 +141,9 @@ func (s *Store) hasRow(domain string) {
 }
 
 var insertPolicy = db.Insert{
-	Into: "sts_policy", Columns: []string{"domain", "id", "policy", "fetched", "expires", "due", "used", "failure", "reason"},
+	Into: "sts_policy", Columns: []string{"domain", "id", "policy", "fetched", "expires", "due", "used", "failure", "reason", "cause"},
 	Conflict: `ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy, fetched = excluded.fetched,
-	expires = excluded.expires, due = excluded.due, failure = '', reason = ''`,
+	expires = excluded.expires, due = excluded.due, failure = '', reason = '', cause = ''`,
 }
 
 // save stores a policy that was fetched and used now, to be renewed next.
@@ -148,20 +151,20 @@ func (s *Store) save(ctx context.Context, domain string, h Held, next time.Time)
 	return s.o.DB.Write(ctx, func(tx *db.Tx) error {
 		tx.OnCommit(func() { s.hasRow(domain) })
 		return tx.Insert(insertPolicy, []any{domain, h.ID, h.Text(), mail.Micros(h.Fetched), mail.Micros(h.Expires),
-			mail.Micros(next), day(h.Fetched), "", ""})
+			mail.Micros(next), day(h.Fetched), "", "", ""})
 	})
 }
 
-var sqlNote = db.SQL("UPDATE sts_policy SET failure = ?, reason = ? WHERE domain = ? AND fetched = ?")
+var sqlNote = db.SQL("UPDATE sts_policy SET failure = ?, reason = ?, cause = ? WHERE domain = ? AND fetched = ?")
 
 // note stores why a policy was not fetched anew, unless somebody else did that
 // meanwhile.
 func (s *Store) note(ctx context.Context, r row, h Held) error {
-	if h.Failure == r.Failure && h.Reason == r.Reason {
+	if h.Failure == r.Failure && h.Reason == r.Reason && h.Cause == r.Cause {
 		return nil
 	}
 	return s.o.DB.Write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(sqlNote, h.Failure, h.Reason, r.domain, mail.Micros(r.Fetched))
+		_, err := tx.Exec(sqlNote, h.Failure, h.Reason, h.Cause, r.domain, mail.Micros(r.Fetched))
 		return err
 	})
 }

@@ -84,10 +84,11 @@ type Held struct {
 	Expires time.Time
 
 	// What went wrong when it was last looked at, though the domain announces a
-	// policy or one holds: as a TLS report calls it (RFC 8460 §4.3.2.2), and in
-	// words. Empty = nothing.
+	// policy or one holds: as a TLS report calls it (RFC 8460 §4.3.2.2), in words
+	// that strangers may read, and in full, for us. Empty = nothing.
 	Failure string
 	Reason  string
+	Cause   string
 }
 
 // holds tells whether the policy may still be applied (RFC 8461 §5.1).
@@ -98,7 +99,7 @@ func (h Held) at(now time.Time) Held {
 	if h.holds(now) {
 		return h
 	}
-	return Held{Failure: h.Failure, Reason: h.Reason}
+	return Held{Failure: h.Failure, Reason: h.Reason, Cause: h.Cause}
 }
 
 // Lookup returns the policy of a domain, by its A-labels, that holds now. DNS and the

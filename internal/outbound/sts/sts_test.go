@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/outbound/sts"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/internal/tlspolicy/mtasts"
 )
@@ -173,6 +177,60 @@ func TestFirstFetchFails(t *testing.T) {
 	w.want("x.test", "enforce a.test 1", 1)
 	if log := w.logged(); !strings.Contains(log, "it cannot be had") || strings.Contains(log, "level=WARN") {
 		t.Error(log)
+	}
+}
+
+// TestForStrangers: reports get a reason that tells nothing of ours; the log and
+// operators get the cause, also after a restart.
+func TestForStrangers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish("x.test", "1", "enforce", "a.test", week)
+	w.want("x.test", "enforce a.test 1", 1)
+	want := func(reason, cause string) {
+		t.Helper()
+		h, err := w.Lookup(t.Context(), "x.test")
+		if err != nil || h.Failure != mtasts.FetchFailed || h.Reason != reason || !strings.Contains(h.Cause, cause) {
+			t.Errorf("%q, %q, %q, %v", h.Failure, h.Reason, h.Cause, err)
+		}
+	}
+	w.dns.Fail("_mta-sts.x.test", testkit.DNSServFail)
+	w.pass(5 * minute)
+	w.logged()
+	want("the TXT record cannot be looked up", w.dns.Addr+": the resolver answers SERVFAIL")
+	if log := w.logged(); !strings.Contains(log, w.dns.Addr) {
+		t.Error(log)
+	}
+	w.dns.Fail("_mta-sts.x.test", testkit.NoFault)
+	w.web.Answer("x.test", busy)
+	w.pass(day)
+	w.refresh(1)
+	w.restart()
+	want("the web server answers 503", "fetch https://mta-sts.x.test/.well-known/mta-sts.txt: the web server answers 503")
+}
+
+// TestOldReasons: what an older version stored is not taken for what strangers may read.
+func TestOldReasons(t *testing.T) {
+	t.Parallel()
+	now, schema := time.Now(), sts.Schema()
+	old := schema
+	old.Steps = old.Steps[:1]
+	d := dbtest.New(t, old)
+	if err := d.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(db.SQL("INSERT INTO sts_policy (domain, id, policy, fetched, expires, due, used, failure, reason) VALUES ('x.test', '1', ?, ?, ?, 0, 0, 'sts-policy-fetch-error', '10.1.2.3:53: the resolver answers SERVFAIL')"),
+			policy("enforce", "a.test", week), now.UnixMicro(), now.Add(week).UnixMicro())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Migrate(t.Context(), schema); err != nil {
+		t.Fatal(err)
+	}
+	h, err := sts.New(sts.Options{
+		DB: d, TXT: func(context.Context, string) ([]string, error) { return []string{"v=STSv1; id=1"}, nil }, Logger: slog.New(slog.DiscardHandler),
+	}).Lookup(t.Context(), "x.test")
+	if err != nil || h.Mode != mtasts.Enforce || h.Failure != "" || h.Reason != "" {
+		t.Errorf("%+v, %v", h, err)
 	}
 }
 

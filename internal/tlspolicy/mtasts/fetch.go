@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/dnsx"
@@ -36,6 +37,44 @@ func Result(err error) string {
 		return WebPKIInvalid
 	}
 	return FetchFailed
+}
+
+// Public is an error of Fetch in words that strangers may read: what their side did, and
+// nothing that the error tells of ours, such as addresses and resolvers.
+func Public(err error) string {
+	var invalid Error
+	var answer answerError
+	switch {
+	case errors.As(err, &invalid):
+		return invalid.Error()
+	case errors.As(err, &answer):
+		return answer.Error()
+	case Result(err) == WebPKIInvalid:
+		return untrusted(err)
+	case errors.Is(err, dnsx.ErrNotPublic):
+		return "the policy host has no public address"
+	case errors.Is(err, dnsx.ErrNotFound), errors.Is(err, dnsx.ErrNoData):
+		return "the policy host has no address"
+	case errors.Is(err, dnsx.ErrTemporary):
+		return "the address of the policy host cannot be looked up"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "the policy host does not answer in time"
+	}
+	return "the policy host cannot be reached, or breaks off"
+}
+
+// untrusted says what is wrong with a certificate.
+func untrusted(err error) string {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, new(x509.HostnameError)):
+		return "the certificate of the policy host is for another name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate of the policy host has expired"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "the certificate of the policy host is of an unknown authority"
+	}
+	return "the certificate of the policy host cannot be verified"
 }
 
 // Fetcher gets policies from where domains publish them.
@@ -80,13 +119,18 @@ func (f *Fetcher) Fetch(ctx context.Context, domain string) (Policy, error) {
 	return Parse(text)
 }
 
+// answerError says why an answer of the web server is no policy.
+type answerError string
+
+func (e answerError) Error() string { return "the web server " + string(e) }
+
 func read(answer *http.Response) (string, error) {
 	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the web server answers %d", answer.StatusCode)
+		return "", answerError(fmt.Sprintf("answers %d", answer.StatusCode))
 	}
 	kind := answer.Header.Get("Content-Type")
 	if media, _, err := mime.ParseMediaType(kind); media != "text/plain" || err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-		return "", fmt.Errorf("the web server sends %.80q, which is not text/plain", kind)
+		return "", answerError(fmt.Sprintf("sends %.80q, which is not text/plain", kind))
 	}
 	text, err := io.ReadAll(io.LimitReader(answer.Body, MaxSize+1))
 	return string(text), err

@@ -1,6 +1,7 @@
 package mtasts_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +121,67 @@ func TestFetch(t *testing.T) {
 				t.Errorf("asked %d times", n)
 			}
 		})
+	}
+}
+
+// TestPublic: a report says what the other side did, and nothing of ours.
+func TestPublic(t *testing.T) {
+	t.Parallel()
+	ca, strangers := testkit.NewCA(t), testkit.NewCA(t)
+	const host = "mta-sts.x.test"
+	ours := ca.ServerConfig(t, host)
+	answer := func(kind string, status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("hello")) // the client may have seen enough
+		}
+	}
+	for name, c := range map[string]struct {
+		tls  *tls.Config
+		how  http.HandlerFunc
+		dns  func(*testkit.DNS)
+		dial error // what a connection comes to; nil = it is made
+		want string
+	}{
+		"an error":         {how: answer("text/plain", 503), want: "the web server answers 503"},
+		"HTML":             {how: answer("text/html", 200), want: `the web server sends "text/html", which is not text/plain`},
+		"nonsense":         {how: answer("text/plain", 200), want: `the MTA-STS policy is invalid: "hello" is not like "name: value"`},
+		"a cut connection": {how: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, want: "the policy host cannot be reached, or breaks off"},
+		"of nobody":        {tls: strangers.ServerConfig(t, host), want: "the certificate of the policy host is of an unknown authority"},
+		"another's":        {tls: ca.ServerConfig(t, "x.test"), want: "the certificate of the policy host is for another name"},
+		"expired":          {tls: ca.Expired(t, host), want: "the certificate of the policy host has expired"},
+		"a private host": {dns: func(d *testkit.DNS) { d.Remove(host); d.Add(host + ". 60 A 10.0.0.1") },
+			want: "the policy host has no public address"},
+		"no host":           {dns: func(d *testkit.DNS) { d.Remove(host) }, want: "the policy host has no address"},
+		"DNS fails":         {dns: func(d *testkit.DNS) { d.Fail(host, testkit.DNSServFail) }, want: "the address of the policy host cannot be looked up"},
+		"nobody listens":    {dial: syscall.ECONNREFUSED, want: "the policy host cannot be reached, or breaks off"},
+		"it takes too long": {dial: os.ErrDeadlineExceeded, want: "the policy host does not answer in time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			web := testkit.StartPolicyHost(t, "", cmp.Or(c.tls, ours))
+			web.Answer("x.test", c.how)
+			dns := testkit.StartDNS(t, host+". 60 A 192.0.2.9")
+			if c.dns != nil {
+				c.dns(dns)
+			}
+			_, err := fetcher(dns, ca, func(ctx context.Context, network, _ string) (net.Conn, error) {
+				if c.dial != nil {
+					return nil, &net.OpError{Op: "dial", Net: network, Source: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4567}, Err: c.dial}
+				}
+				return new(net.Dialer).DialContext(ctx, network, web.Addr)
+			}).Fetch(t.Context(), "x.test")
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := mtasts.Public(err); got != c.want {
+				t.Errorf("%q, want %q, of %v", got, c.want, err)
+			}
+		})
+	}
+	if got := mtasts.Public(&tls.CertificateVerificationError{Err: x509.SystemRootsError{Err: errors.New("open /etc/ours: permission denied")}}); got != "the certificate of the policy host cannot be verified" {
+		t.Error(got)
 	}
 }
 
