@@ -2,6 +2,7 @@ package tlsreport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -103,6 +104,89 @@ func TestMemoryIsBounded(t *testing.T) {
 	if r.mem.octets > maxOctets || r.mem.rows < maxOctets/maxPolicy/2 || r.mem.rows > 2*maxOctets/maxPolicy {
 		t.Errorf("%d octets in %d rows", r.mem.octets, r.mem.rows)
 	}
+}
+
+// fitful is an engine whose next writes come to these errors. Of unknown ones some are
+// there nevertheless.
+type fitful struct {
+	db.DB
+	next []error
+}
+
+var (
+	errDown = errors.New("the database is down")
+	errLost = fmt.Errorf("%w: it has not", db.ErrUnknown)
+)
+
+func (f *fitful) Write(ctx context.Context, fn func(*db.Tx) error) error {
+	if len(f.next) == 0 {
+		return f.DB.Write(ctx, fn)
+	}
+	err := f.next[0]
+	f.next = f.next[1:]
+	if errors.Is(err, errDown) || errors.Is(err, errLost) {
+		return err
+	}
+	return errors.Join(f.DB.Write(ctx, fn), err)
+}
+
+// TestStoreInParts: a part that may be stored or not is given up and counted; the others
+// are stored, now or later.
+func TestStoreInParts(t *testing.T) {
+	t.Parallel()
+	const domains = 2*together + 50
+	for name, c := range map[string]struct {
+		writes        []error // what those of the parts come to
+		atOnce, later int     // domains in the table after it, and after the next time
+		dropped       int     // rows, two for each domain
+	}{
+		"all is well":              {nil, domains, domains, 0},
+		"the first may be there":   {[]error{db.ErrUnknown}, domains, domains, 2 * together},
+		"the first is lost":        {[]error{errLost}, domains - together, domains - together, 2 * together},
+		"it is, and then all fail": {[]error{errLost, errDown}, 0, domains - together, 2 * together},
+		"the second is lost":       {[]error{nil, errLost, errDown}, together, domains - together, 2 * together},
+		"two are lost":             {[]error{errLost, nil, errLost}, together, together, 2*together + 2*50},
+		"all fail":                 {[]error{errDown}, 0, domains, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := small(t)
+			r.o.DB = &fitful{r.o.DB, c.writes}
+			for i := range domains {
+				r.Add(result(fmt.Sprintf("x%d.test", i), "no-policy-found", "a.test"))
+			}
+			err := r.Store(t.Context())
+			for _, want := range c.writes {
+				if want != nil && !errors.Is(err, want) {
+					t.Errorf("it tells of %v, not of %v", err, want)
+				}
+			}
+			for i, want := range []int{c.atOnce, c.later} {
+				if i > 0 {
+					if err := r.Store(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+				if got := r.stored(t); got != want {
+					t.Errorf("%d domains are stored, want %d", got, want)
+				}
+			}
+			if got := r.dropped(t); got != float64(c.dropped) {
+				t.Errorf("%v dropped, want %d", got, c.dropped)
+			}
+		})
+	}
+}
+
+// stored is of how many domains the table has results.
+func (l limited) stored(t *testing.T) (n int) {
+	t.Helper()
+	if err := l.o.DB.Read(t.Context(), func(tx *db.Tx) error {
+		return tx.Row(db.SQL("SELECT count(DISTINCT domain) FROM tls_result"), nil, &n)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestDomainsAreBounded on each day.

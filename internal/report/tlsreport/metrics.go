@@ -12,7 +12,7 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "hayauma_tls_results_dropped_total", Help: "Kinds of TLS results that no report tells of, because there were too many."}),
+			Name: "hayauma_tls_results_dropped_total", Help: "Kinds of TLS results that no report tells of, because there were too many, or may not tell, because it is not known whether they were stored."}),
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hayauma_tls_reports_total", Help: "Daily TLS reports to other domains, by what became of them."}, []string{"result"}),
 	}

@@ -75,7 +75,7 @@ func (r *Reports) Run(ctx context.Context) {
 		case <-ctx.Done():
 			continue
 		}
-		r.told(ctx, "results not stored, they are kept for now", r.Store(ctx))
+		r.told(ctx, "results not stored, they are kept for now, but for those that may be there", r.Store(ctx))
 	}
 	sender.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastStore)

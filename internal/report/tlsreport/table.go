@@ -59,7 +59,8 @@ type entry struct {
 	of *results
 }
 
-// Store puts what is in memory into the table. What cannot be stored stays in memory.
+// Store puts what is in memory into the table. What cannot be stored stays in memory;
+// what may be stored already does not, so that nothing is counted twice.
 func (r *Reports) Store(ctx context.Context) error {
 	r.mu.Lock()
 	taken := r.mem.days
@@ -71,19 +72,27 @@ func (r *Reports) Store(ctx context.Context) error {
 	}
 	// In one order, so that two processes do not wait for each other in a circle.
 	slices.SortFunc(list, func(a, b entry) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.domain, b.domain)) })
-	var failed error
+	var unknown, failed error
 	for part := range slices.Chunk(list, together) {
 		if failed == nil {
 			failed = r.storePart(ctx, part)
 		}
 		switch {
 		case errors.Is(failed, db.ErrUnknown):
-			return failed // they may be there: nothing is counted twice
+			r.giveUp(part)
+			unknown, failed = failed, nil // the next ones may do
 		case failed != nil:
 			r.takeBack(part)
 		}
 	}
-	return failed
+	return errors.Join(unknown, failed)
+}
+
+// giveUp counts what may be missing in reports.
+func (r *Reports) giveUp(part []entry) {
+	for _, e := range part {
+		r.o.Metrics.drop(len(e.of.rows))
+	}
 }
 
 // takeBack puts into memory again what could not be stored.
