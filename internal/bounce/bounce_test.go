@@ -361,6 +361,30 @@ func TestDelayNoticeSaysUntilWhen(t *testing.T) {
 	}
 }
 
+// TestDelayNoticeBehindTheEnd: of what waits for its last attempt no time is told that is past.
+func TestDelayNoticeBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	over := func(*queue.Message, mail.Domain) ([]time.Duration, time.Duration, bool) {
+		return nil, time.Nanosecond, true
+	}
+	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(late), DelayNotice: time.Millisecond, Asleep: true, Schedule: over})
+	s.Account("alice@hayauma.test", 0)
+	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+	err := s.DB.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET state = 1, owner = 0, next = received + 3600000000"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WakeReporter()
+	settled(t, s, id, "accepted delayed")
+	r := read(t, s.Inbox("alice@hayauma.test")[0])
+	if strings.Contains(r.status, "Will-Retry-Until") || strings.Contains(r.text, "We try until") {
+		t.Errorf("%s\n%s", r.text, r.status)
+	}
+}
+
 // overtaking is an engine where a statement overtakes the next write, once it is given.
 type overtaking struct {
 	db.DB

@@ -69,7 +69,9 @@ func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Tim
 		return d
 	default:
 		d.Action, d.Explained = dsn.Delayed, w.NotYet
-		d.RetryUntil = mail.FromMicros(r.o.Queue.Expires(m, &rcpt))
+		if until := mail.FromMicros(r.o.Queue.Expires(m, &rcpt)); until.After(now) { // else its last attempt is to come
+			d.RetryUntil = until
+		}
 		if m.By.At != 0 && m.By.At <= mail.Micros(now) {
 			// RFC 2852 §4.1.3
 			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), w.Late
@@ -164,7 +166,7 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 		if meaning := r.meaning(c.recipients[i], rcpt.Diagnostic, c.language); meaning != "" {
 			b.WriteString("    " + indented(meaning) + "\n")
 		}
-		if rcpt.Action == dsn.Delayed {
+		if !rcpt.RetryUntil.IsZero() {
 			b.WriteString("    " + fmt.Sprintf(w.Until, rcpt.RetryUntil.Format(w.Time)) + "\n")
 		}
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 )
@@ -45,15 +46,16 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 	case c.wish == wishBounce:
 		v.r, v.granted = bounced(v.r), c.wish
 	case o.Result == TryLater && c.now >= c.expires && (!o.Shared || o.Started >= c.expires):
-		// Only an attempt that begins after the lifetime and fails ends it, never the
-		// clock alone: a server that was off for a week tries once more.
+		// Only an attempt that begins after the lifetime and fails ends it, or that
+		// nothing may go (see postpone), never the clock alone: a server that was off
+		// for a week tries once more.
 		v.r.State, v.r.Expired, v.expired = Failed, true, true
 	case c.wish == wishHold, c.wish == wishHoldAccount:
 		v.r.State, v.r.Holder, v.granted = Held, c.wish.holder(), c.wish
 	case o.Result == NotTried:
 		v.r.State, v.r.Next = Queued, c.now
 		if !c.stopping {
-			v.r.Next = c.rested(v.r.Next+max(o.Again.Microseconds(), giveBackMicros), r.Next)
+			v.r.Next = c.rested(next(c.now, c.expires, max(o.Again, giveBackMicros*time.Microsecond)), r.Next)
 		}
 	default: // TryLater
 		v.r.State = Deferred

@@ -20,7 +20,8 @@
 //	                             wants to know of it          [as before]
 //	Leased    Deferred  result   a temporary failure          [the attempt is not counted]
 //	Leased    Failed    result   a permanent failure, or a
-//	                             temporary one after Expires  [the attempt is repeated]
+//	                             temporary one after Expires,
+//	                             or its provider rests then   [the attempt is repeated]
 //	Leased    Queued    result   not tried                    [as Recover]
 //	Leased    Held      result   the wish to hold is granted  [Recover grants it]
 //	Leased    Queued    recover  its owner is dead            [still leased: the next start recovers]

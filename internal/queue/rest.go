@@ -6,15 +6,23 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // postpone gives back what is ready for a site whose provider rests for long, but for what
-// came too late for its sender. q.mu is held.
+// came too late for its sender, or waits no longer. q.mu is held.
 func (q *Queue) postpone(s *site, rest time.Duration) {
 	for l := s.ready.pop(); l != nil; l = s.ready.pop() {
 		q.outlive(l)
+		q.withdraw(l)
 		for _, r := range l.job.Recipients {
-			q.collect(&item{lease: l, r: r, stopping: q.ending(), outcome: Outcome{Recipient: r.ID, Result: NotTried, Again: rest}})
+			o := Outcome{Result: NotTried, Again: rest}
+			if q.tired(s.p, l.job.Message, &r) {
+				o = q.unsent(s.p)
+			}
+			o.Recipient = r.ID
+			q.collect(&item{lease: l, r: r, stopping: q.ending(), outcome: o})
 		}
 	}
 	s.hold(-s.rows)
@@ -22,6 +30,25 @@ func (q *Queue) postpone(s *site, rest time.Duration) {
 		signal(q.wake)
 	}
 	q.forget(s)
+}
+
+// tired tells whether a recipient waits no longer for a provider that rests: its lifetime
+// is over. Under a rate all have their turn, so what a stopped server, or who held it,
+// kept beyond its end is tried once more; only what waited until then is given up.
+// q.mu is held.
+func (q *Queue) tired(p *provider, m *Message, r *Recipient) bool {
+	now, expires := micros(), q.Expires(m, r)
+	return now >= expires && (q.holds(&p.pause, now) || r.Next == expires)
+}
+
+// unsent is the finding for what a provider that rests does not get. q.mu is held.
+func (q *Queue) unsent(p *provider) Outcome {
+	at, why := q.rest(p)
+	now := micros()
+	return Outcome{
+		Result: TryLater, Ours: true, Code: 451, Enhanced: mail.DeliveryExpired.Enhanced(mail.Transient),
+		Reply: fmt.Sprintf("Nothing could go to %s %s: %s", p.name, until(at), why), Started: now, Ended: now,
+	}
 }
 
 // pace is how many seconds a message takes under a rate, and how many may go at once.

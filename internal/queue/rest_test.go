@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -183,8 +182,7 @@ func TestRetryBeforeItsTime(t *testing.T) {
 }
 
 // TestSendersOfWhatRestsAreTold: of a delay when that is due, whether it was tried or not;
-// what its sender wants back at a time goes back then, and says why it did not go. What is
-// only old waits for an attempt.
+// what its sender wants back at a time goes back then, and says why it did not go.
 func TestSendersOfWhatRestsAreTold(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -219,21 +217,86 @@ func TestSendersOfWhatRestsAreTold(t *testing.T) {
 				}
 				got = append(got, n)
 			}
-			failed, err := s.w.q.Failed(t.Context(), 0, 10)
+			m, err := s.w.q.Show(t.Context(), back.ID)
 			s.w.must(err)
-			if len(failed) != 1 || failed[0].ID != back.ID || !failed[0].Recipients[0].Expired || !strings.HasSuffix(failed[0].Recipients[0].Reply, c.why) {
-				t.Errorf("%s: failed %+v", name, failed)
+			if r := m.Recipients[0]; r.State != Failed || !r.Expired || !strings.HasSuffix(r.Reply, c.why) {
+				t.Errorf("%s: %+v", name, r)
 			}
-			want := []int{0, 1, 2} // old, and later half an hour after its time
+			want := []int{0, 1, 1} // old, and later half an hour after its time
 			if c.pause {
-				want = []int{0, 2, 3} // and the first one, which asked for the pause
+				want = []int{0, 2, 1} // and the first one, which asked for the pause
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s: late %v, want %v", name, got, want)
 			}
-			time.Sleep(3 * time.Hour)
-			if m, err := s.w.q.Show(t.Context(), old.ID); !errors.Is(err, ErrNotFound) || s.w.obs.count("old@d1.test delivered") != 1 {
-				t.Errorf("%s: what was only old: %+v, %v", name, m, err)
+		})
+	}
+}
+
+// TestARestEndsWithTheLifetime: whatever keeps its provider at rest, and however often that
+// begins anew, a recipient is given up when its time is over, and its sender told why.
+func TestARestEndsWithTheLifetime(t *testing.T) {
+	t.Parallel()
+	const days = 24 * time.Hour
+	for name, c := range map[string]struct {
+		rate int
+		rest time.Duration // of a pause
+		why  string
+	}{
+		"long pause":    {0, 30 * days, "Nothing could go to farm.test until 2000-01-31 00:00:"},
+		"renewed pause": {0, 2 * time.Hour, "Nothing could go to farm.test until 2000-01-02 02:"},
+		"rate":          {1, 0, "Nothing could go to farm.test until 2000-01-02 "},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, c.rate)
+			s.w.set.Lifetime = days + 30*time.Minute
+			if c.rest > 0 {
+				s.takes = func(int, *Job) Outcome { return Outcome{Result: TryLater, Code: 421, Reply: "slowly"} }
+				s.w.q.o.Advise = func(string, *Outcome) Advice { return Advice{For: c.rest, Pause: true, Why: "a rule"} }
+			}
+			s.w.run()
+			s.w.spread(200, 1)
+			time.Sleep(days)
+			synctest.Wait()
+			if n := s.w.obs.count("expired"); n != 0 {
+				t.Errorf("%s: %d ended too early", name, n)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if s := s.w.stats(); s[Queued]+s[Deferred]+s[Leased] != 0 {
+				t.Errorf("%s: left %v", name, s)
+			}
+			failed, err := s.w.q.Failed(t.Context(), 0, 200)
+			s.w.must(err)
+			if len(failed) < 170 {
+				t.Fatalf("%s: %d failed", name, len(failed))
+			}
+			if r := failed[len(failed)-1].Recipients[0]; !r.Expired || !strings.Contains(r.Reply, c.why) {
+				t.Errorf("%s: %+v", name, r)
+			}
+		})
+	}
+}
+
+// TestWhatAStoppedServerKept is tried once more where a rate lets all have their turn.
+func TestWhatAStoppedServerKept(t *testing.T) {
+	t.Parallel()
+	for _, paused := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 1)
+			if paused {
+				s.pauses()
+			}
+			s.w.run()
+			s.w.spread(1, 1)
+			time.Sleep(time.Second)
+			m := s.w.message("old@d0.test")
+			m.Expires = micros() - time.Hour.Microseconds()
+			s.w.insert(m)
+			time.Sleep(2 * time.Hour)
+			synctest.Wait()
+			if went, ended := s.w.obs.count("old@d0.test delivered"), s.w.obs.count("old@d0.test deferred failed expired"); went+ended != 1 || (ended == 1) != paused {
+				t.Errorf("paused %v: %v", paused, s.w.obs.seen())
 			}
 		})
 	}
