@@ -165,9 +165,9 @@ func localTime(stamp string) string {
 func (c *cli) outboundList() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
 		Use: "list", Short: "List the providers that had mail lately: what goes to them, and why not more",
-		Long: "List the providers that had mail within the last ten minutes. A provider is who\n" +
-			"takes the mail of a domain: all domains whose mail exchangers are his share what\n" +
-			"he bears.",
+		Long: "List the providers that had mail within the last ten minutes, or have a rate of\n" +
+			"which a part is used up. A provider is who takes the mail of a domain: all domains\n" +
+			"whose mail exchangers are his share what he bears.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := ask(cmd.Context(), c, control.OutboundList, control.Empty{})

@@ -60,17 +60,21 @@ func (q *Queue) widened(p *provider) {
 	q.changed(Change{Kind: More, Provider: p.name, Why: fmt.Sprintf("%d at once, as before", int(p.width))})
 }
 
-// over tells of the end of what a provider had asked for.
+// over tells of the end of what a provider had asked for. q.mu is held.
 func (q *Queue) over(p *provider, now int64) {
 	if p.paused && !q.holds(&p.pause, now) {
-		q.lapsed = append(q.lapsed, keptDemand{p.name, p.pause})
+		q.lapsed = append(q.lapsed, keptDemand{p.name, ofPause, p.pause})
 		p.paused, p.pause = false, demand{} // the number of a rule may be given again
 		q.changed(Change{Kind: Resumed, Provider: p.name})
 	}
 	if p.slowed && !q.holds(&p.brake, now) {
-		q.lapsed = append(q.lapsed, keptDemand{p.name, p.brake})
+		q.lapsed = append(q.lapsed, keptDemand{p.name, ofBrake, p.brake})
 		p.slowed, p.brake = false, demand{}
 		q.changed(Change{Kind: Eased, Provider: p.name})
+	}
+	if p.noted.kept > 0 && q.whole(p, now) <= now {
+		q.lapsed = append(q.lapsed, keptDemand{p.name, ofRate, p.noted})
+		p.noted = demand{}
 	}
 }
 

@@ -65,14 +65,14 @@ func (w *worker) heed(a Advice) (kept []keptDemand) {
 	if a.Pause {
 		if end > p.pause.until || !q.holds(&p.pause, micros()) {
 			p.pause = d
-			kept = append(kept, keptDemand{p.name, d})
+			kept = append(kept, keptDemand{p.name, ofPause, d})
 		}
 		p.paused = true
 		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.pause.until) + ": " + a.Why})
 		q.admit(p)
 	} else {
 		p.brake, p.slowed = d, true
-		kept = append(kept, keptDemand{p.name, d})
+		kept = append(kept, keptDemand{p.name, ofBrake, d})
 		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
 	}
 	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
@@ -91,12 +91,40 @@ func (q *Queue) unpause(site string) {
 	}
 }
 
+// note tells what of a slow rate is to be kept after a message: when the next one may go. Of
+// a faster one nothing is written: a restart costs the provider one message too many at most.
+// q.mu is held.
+func (q *Queue) note(p *provider) []keptDemand {
+	l := q.limits(p.name)
+	if l.Rate <= 0 || p.filled == 0 {
+		return nil
+	}
+	each, _ := l.pace()
+	wait := time.Duration(each * float64(time.Second))
+	if wait <= slowPace {
+		return nil
+	}
+	next := p.filled + wait.Microseconds()
+	p.noted = demand{Advice{For: wait}, next, next}
+	return []keptDemand{{p.name, ofRate, p.noted}}
+}
+
 // keptDemand is what a provider asked for, as it outlives the process: a restart must not
 // send to one that asked to be left alone until tomorrow.
 type keptDemand struct {
 	provider string
+	of       demandKind
 	demand
 }
+
+// demandKind is what a demand in the database is of: its column pause.
+type demandKind int
+
+const (
+	ofBrake demandKind = iota
+	ofPause
+	ofRate // nothing asked for: when the next message may go under a slow rate
+)
 
 var (
 	upsertDemand = db.Insert{
@@ -112,7 +140,7 @@ var (
 func keepDemands(tx *db.Tx, items []*item) error {
 	for _, it := range items {
 		for _, d := range it.demands {
-			err := tx.Insert(upsertDemand, []any{d.provider, d.Pause, d.kept, d.For.Microseconds(),
+			err := tx.Insert(upsertDemand, []any{d.provider, int(d.of), d.kept, d.For.Microseconds(),
 				d.Limits.Connections, d.Limits.Rate, d.Limits.Per.Microseconds(), d.Why, d.Rule})
 			if err != nil {
 				return fmt.Errorf("keep what a provider asked for: %w", err)
@@ -135,8 +163,8 @@ func (q *Queue) remember(ctx context.Context) error {
 		return db.Each(rows, func(r db.Rows) error {
 			var d keptDemand
 			var lasts, per int64
-			err := r.Scan(&d.provider, &d.Pause, &d.kept, &lasts, &d.Limits.Connections, &d.Limits.Rate, &per, &d.Why, &d.Rule)
-			d.until, d.For, d.Limits.Per = d.kept, time.Duration(lasts)*time.Microsecond, time.Duration(per)*time.Microsecond
+			err := r.Scan(&d.provider, &d.of, &d.kept, &lasts, &d.Limits.Connections, &d.Limits.Rate, &per, &d.Why, &d.Rule)
+			d.Pause, d.until, d.For, d.Limits.Per = d.of == ofPause, d.kept, time.Duration(lasts)*time.Microsecond, time.Duration(per)*time.Microsecond
 			all = append(all, d)
 			return err
 		})
@@ -148,9 +176,13 @@ func (q *Queue) remember(ctx context.Context) error {
 	defer q.mu.Unlock()
 	for _, d := range all {
 		p := q.providerOf(d.provider)
-		if d.Pause {
+		switch d.of {
+		case ofRate:
+			p.noted, p.filled, p.credit, p.spent = d.demand, d.until-d.For.Microseconds(), 0, true
+			continue
+		case ofPause:
 			p.pause, p.paused = d.demand, true
-		} else {
+		default:
 			p.brake, p.slowed = d.demand, true
 		}
 		q.o.Logger.Info("a provider asked for less before the restart", "provider", p.name, "pause", d.Pause, "until", mail.FromMicros(d.until), "why", d.Why)
@@ -168,7 +200,7 @@ func (q *Queue) forgetDemands(ctx context.Context) error {
 	}
 	err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		for _, d := range lapsed {
-			if _, err := tx.Exec(deleteDemand, d.provider, d.Pause, d.kept); err != nil {
+			if _, err := tx.Exec(deleteDemand, d.provider, int(d.of), d.kept); err != nil {
 				return err
 			}
 		}

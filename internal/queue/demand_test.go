@@ -98,3 +98,51 @@ func TestABrakeOutlivesARestart(t *testing.T) {
 		stop()
 	})
 }
+
+// TestASlowRateIsNotForgotten: neither while nothing goes, nor with a restart; once the next
+// message may go, nothing of it is left.
+func TestASlowRateIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 1)
+			stop := s.w.run()
+			for range 10 {
+				s.w.insert(s.w.message("b@d0.test"))
+				time.Sleep(12 * time.Minute)
+				if restart {
+					stop = s.restart(stop)
+				}
+			}
+			s.want("two hours at one an hour", 3)
+			if n := s.kept(); n != 1 {
+				t.Errorf("restart %v: %d rows of the rate", restart, n)
+			}
+			time.Sleep(9 * time.Hour)
+			s.want("all", 10)
+			if n := s.kept(); n != 0 {
+				t.Errorf("restart %v: %d rows are left", restart, n)
+			}
+			s.w.q.mu.Lock()
+			if n := len(s.w.q.providers); n != 0 {
+				t.Errorf("restart %v: %d providers are left", restart, n)
+			}
+			s.w.q.mu.Unlock()
+			stop()
+		})
+	}
+}
+
+// TestAFastRateIsNotKept: of a rate that a restart can hardly exceed nothing is written.
+func TestAFastRateIsNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShaped(t, 360)
+		s.w.run()
+		s.w.spread(2, 2)
+		s.want("six a minute", 2)
+		if n := s.kept(); n != 0 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}

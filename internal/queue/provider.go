@@ -32,6 +32,7 @@ type provider struct {
 	credit  float64 // messages that may go at once under its rate
 	filled  int64   // microseconds: when credit was counted
 	spent   bool    // credit is used up: nothing goes before it is whole again
+	noted   demand  // its rate is so slow that it is kept when the next message may go
 	pause   demand  // nothing goes to it
 	brake   demand  // less goes to it
 	before  float64 // the width before it shrank; 0 = it has not, or is as wide again
@@ -56,6 +57,8 @@ const (
 	longRest = 10 * time.Second
 	// burst is the part of a rate that may go at once.
 	burst = time.Second
+	// slowPace is the wait between two messages beyond which a rate outlives a restart.
+	slowPace = 10 * time.Second
 )
 
 // known is who takes the mail of a site, as it was found at a time.

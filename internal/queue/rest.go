@@ -67,16 +67,23 @@ func (q *Queue) rest(p *provider) (until int64, why string) {
 	if !p.spent {
 		return until, why
 	}
+	if at := q.whole(p, now); at > max(now, until) {
+		l := q.limits(p.name)
+		return at, fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
+	}
+	return until, why
+}
+
+// whole tells from when on a provider has all of its credit; 0 = it has no rate.
+// q.mu is held.
+func (q *Queue) whole(p *provider, now int64) int64 {
 	l := q.limits(p.name)
-	if l.Rate <= 0 {
-		return until, why
+	if l.Rate <= 0 || p.filled == 0 {
+		return 0
 	}
 	each, most := l.pace()
 	p.filled = min(p.filled, now) // a clock that was set back takes nothing from the credit
-	if whole := p.filled + int64(math.Ceil((most-p.credit)*each*1e6)); whole > max(now, until) {
-		return whole, fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
-	}
-	return until, why
+	return p.filled + int64(math.Ceil((most-p.credit)*each*1e6))
 }
 
 // spend takes one message from a provider's rate; false if it has to rest first.
@@ -120,7 +127,7 @@ func (q *Queue) resume(now int64) time.Duration {
 			wait = min(wait, time.Duration(until-now)*time.Microsecond)
 		case p.waiting.len() > 0:
 			q.admit(p)
-		case p.active+p.called == 0 && !q.holds(&p.brake, now) && now-p.used > knownFor.Microseconds():
+		case p.active+p.called == 0 && !q.holds(&p.brake, now) && now-p.used > knownFor.Microseconds() && q.whole(p, now) <= now:
 			delete(q.providers, name)
 		}
 	}

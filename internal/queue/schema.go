@@ -15,6 +15,8 @@ import (
 //     message's priority as it is told apart. Tell is when the sender is to hear
 //     that the recipient has nothing yet, besides the delay notice; 0 = never. Flow is
 //     with whom it shares its turn (Message.flow).
+//   - queue_demand: what providers asked for. Pause is 1 of a pause, 0 of what slows; 2 of
+//     nobody's wish, but of a slow rate whose next message may go at until.
 //
 // A row that is born leased and leaves when delivered enters none of the
 // partial indexes.

@@ -373,7 +373,7 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		return
 	}
 	delete(w.open, job)
-	var kept []keptDemand
+	kept := q.note(w.p)
 	if !q.ending() {
 		w.judge(outcomes)
 		w.adapt(outcomes)
