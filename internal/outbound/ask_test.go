@@ -27,6 +27,7 @@ func TestAskRecipient(t *testing.T) {
 		{"nobody", []testkit.MXRule{rcpt("550 5.1.1 who?")}, "u@x.test", callahead.Refused, "550 who?"},
 		{"later", []testkit.MXRule{rcpt("450 4.2.0 greylisted")}, "u@x.test", callahead.Later, "450 greylisted"},
 		{"we are refused at RCPT", []testkit.MXRule{rcpt("554 5.7.1 relay access denied")}, "u@x.test", callahead.Barred, "554"},
+		{"we or he, in words alone", []testkit.MXRule{rcpt("550 relay not permitted")}, "u@x.test", callahead.Vague, "550 relay"},
 		{"we are refused at MAIL", []testkit.MXRule{{Command: "MAIL", Reply: "550 5.1.1 no null sender"}}, "u@x.test", callahead.Silent, "MAIL was answered: m.test: 550"},
 		{"we are refused at once", []testkit.MXRule{{Command: "CONNECT", Reply: "554 5.1.1 go away"}}, "u@x.test", callahead.Silent, "go away"},
 		{"refused at EHLO and HELO", []testkit.MXRule{{Command: "EHLO", Reply: "550 no"}, {Command: "HELO", Reply: "550 5.1.1 no"}}, "u@x.test", callahead.Silent, "no"},

@@ -11,6 +11,7 @@ const (
 	Later                  // it takes none for it now
 	Barred                 // it refuses the recipient, or us: which of them cannot be told
 	Closed                 // it refuses the recipient, but not us
+	Vague                  // it refuses, and does not tell whether there is nobody or it wants none from us
 )
 
 // String is the verdict's name as it stands in metrics.
@@ -26,6 +27,8 @@ func (v Verdict) String() string {
 		return "barred"
 	case Closed:
 		return "closed"
+	case Vague:
+		return "vague"
 	}
 	return "silent"
 }
@@ -38,7 +41,8 @@ type Answer struct {
 
 // Judge reads the reply to RCPT. A refusal for reasons of security, or of a command
 // that the host does not want, may be about us, and is no word on whether the recipient
-// is there. A full mailbox is one that exists.
+// is there. One without an enhanced code may be either: "550 unknown user" is as frequent
+// as "550 relay not permitted", in all languages. A full mailbox is one that exists.
 func Judge(code int, enhanced string) Verdict {
 	subject, detail := digits(enhanced)
 	switch {
@@ -54,6 +58,8 @@ func Judge(code int, enhanced string) Verdict {
 		return Barred
 	case code == 552, subject == '2' && detail == '2':
 		return Later
+	case subject == 0, subject == '0':
+		return Vague
 	}
 	return Refused
 }

@@ -41,6 +41,7 @@ const (
 	maxPerDomain = 4       // questions to the hosts of one domain at once
 	maxOpen      = 200     // questions at once
 	maxAnswers   = 200_000 // remembered; beyond them refusals are not
+	compared     = 3       // whom a refusal is compared with: some of them may have left
 )
 
 // Options are what a Book is made of.
@@ -245,7 +246,10 @@ func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Ans
 	}
 	answer := b.o.Ask(ctx, to)
 	b.o.Metrics.asked(answer.Verdict)
-	if answer.Verdict == Barred && to == a {
+	switch v := answer.Verdict; {
+	case v == Vague && to != a:
+		answer.Verdict = Refused // whomever it means, it does not take every address
+	case (v == Barred || v == Vague) && to == a:
 		answer = b.compare(ctx, a, answer)
 	}
 	if answer.Verdict == Silent && b.ctx.Err() == nil {
@@ -258,28 +262,50 @@ func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Ans
 }
 
 // compare finds out whom a refusal means. Where the host takes mail for somebody else of the
-// domain at the same time, it means the recipient; where it refuses one whom it took before,
-// it means us. Where nobody is known yet, or he is not there any more, it stays open. The host
+// domain at the same time, it means the recipient; where it refuses those whom it took before,
+// it means us. Where nobody is known yet, or nobody is there any more, it stays open. The host
 // does not rest for that: else a stranger could name one recipient to have all others put off.
-func (b *Book) compare(ctx context.Context, a mail.Address, barred Answer) Answer {
-	other, err := b.somebody(ctx, a)
-	if err != nil || other.IsNull() {
-		return barred
-	}
-	answer := b.o.Ask(ctx, other)
-	b.o.Metrics.asked(answer.Verdict)
-	switch answer.Verdict {
-	case Taken:
-		return Answer{Verdict: Closed, Reply: barred.Reply}
-	case Barred, Silent:
-		return Answer{Reply: answer.Reply}
-	case Refused:
-		err = b.keep(context.WithoutCancel(ctx), other, answer) // the next one is compared with another
-	}
+func (b *Book) compare(ctx context.Context, a mail.Address, refusal Answer) Answer {
+	others, err := b.others(ctx, a)
 	if err != nil {
-		b.o.Logger.Error("an answer of a relay domain's host is not remembered", "recipient", other.String(), "error", err)
+		b.o.Logger.Error("nobody is known to compare a relay domain's recipient with", "recipient", a.String(), "error", err)
+		return refusal
 	}
-	return barred
+	var doubted []mail.Address // refused as vaguely
+	for _, other := range others {
+		answer := b.o.Ask(ctx, other)
+		b.o.Metrics.asked(answer.Verdict)
+		switch answer.Verdict {
+		case Taken:
+			b.left(ctx, doubted...)
+			if refusal.Verdict == Vague {
+				return Answer{Verdict: Refused, Reply: refusal.Reply}
+			}
+			return Answer{Verdict: Closed, Reply: refusal.Reply}
+		case Barred, Silent:
+			return Answer{Reply: answer.Reply}
+		case Vague:
+			doubted = append(doubted, other)
+			refusal.Reply = answer.Reply
+		case Refused:
+			b.left(ctx, other)
+		default:
+			return refusal
+		}
+	}
+	if len(doubted) > 0 {
+		return Answer{Reply: refusal.Reply}
+	}
+	return refusal
+}
+
+// left remembers of some whom the host took before that they are not there any more.
+func (b *Book) left(ctx context.Context, gone ...mail.Address) {
+	for _, a := range gone {
+		if err := b.keep(context.WithoutCancel(ctx), a, Answer{Verdict: Refused}); err != nil {
+			b.o.Logger.Error("an answer of a relay domain's host is not remembered", "recipient", a.String(), "error", err)
+		}
+	}
 }
 
 func (b *Book) rests(domain string) bool {

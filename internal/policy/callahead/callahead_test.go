@@ -229,27 +229,68 @@ func TestARecipientThatIsClosed(t *testing.T) {
 		w.want("others are asked for", "a", "ok", "a")
 		w.want("now it can be told", "closed", shut, "closed a")
 		w.want("it is remembered", "closed", shut, "")
+		<-time.After(time.Second)
 		w.want("others are still asked for", "b", "ok", "b")
 		w.want("and those who are not there", "n", unknown, "n")
 		<-time.After(61 * time.Minute)
-		w.answers("a", callahead.Refused)
-		w.want("who was compared with has left", "closed", later, "closed a")
-		w.want("then it is another", "closed", shut, "closed b")
+		w.answers("b", callahead.Refused)
+		w.want("who was taken last has left, so it is another", "closed", shut, "closed b a")
 		<-time.After(61 * time.Minute)
 		w.otherwise(callahead.Barred)
-		w.want("it refuses us", "closed", later, "closed b")
+		w.want("it refuses us", "closed", later, "closed a")
 		w.want("and is left alone", "c", later, "")
-		w.want("who is known is taken", "b", "ok", "")
+		w.want("who is known is taken", "a", "ok", "")
 		<-time.After(31 * time.Second)
 		w.otherwise(callahead.Silent)
 		w.answers("closed", callahead.Barred)
-		w.want("it is gone in between", "closed", later, "closed b")
+		w.want("it is gone in between", "closed", later, "closed a")
 		w.want("and is left alone again", "c", later, "")
 		<-time.After(31 * time.Second)
 		w.otherwise(callahead.Later)
 		w.answers("closed", callahead.Barred)
-		w.want("it greylists", "closed", later, "closed b")
+		w.want("it greylists", "closed", later, "closed a")
 		w.want("which is no reason to leave it alone", "c", later, "c")
+	})
+}
+
+// TestAHostWithoutEnhancedCodes: whether "550" means the recipient or us is told by what the
+// host says of those whom it took before; it is no word on a mailbox where it refuses them too.
+func TestAHostWithoutEnhancedCodes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.otherwise(callahead.Vague)
+		w.want("nobody is known to compare with", "n", later, "n")
+		for _, local := range []string{"old", "a", "b", "c"} { // from the one who was asked for first
+			w.answers(local, callahead.Taken)
+			w.want("somebody", local, "ok", local)
+			<-time.After(time.Second)
+		}
+		w.want("an unknown user", "n", unknown, "n c")
+		w.want("it is remembered", "n", unknown, "")
+		w.answers("c", callahead.Vague)
+		w.answers("b", callahead.Refused)
+		w.want("two have left", "m", unknown, "m c b a")
+		w.want("which is known now", "c", unknown, "")
+		w.want("of both", "b", unknown, "")
+		<-time.After(2 * time.Second)
+		w.want("and are asked for no more", "o", unknown, "o a")
+		<-time.After(11 * time.Minute)
+		w.check("a")
+		synctest.Wait()
+		if _, probes := w.questions(); probes != 0 {
+			t.Error("a refusal of one who is made up tells enough, and he is asked for again")
+		}
+		w.otherwise(callahead.Vague)
+		<-time.After(time.Hour)
+		w.want("it refuses us", "n", later, "n a old")
+		w.want("and is left alone", "o", later, "")
+		w.want("who is known is taken", "a", "ok", "")
+		<-time.After(31 * time.Second)
+		w.otherwise(callahead.Refused)
+		w.answers("a", callahead.Taken)
+		w.answers("n", callahead.Vague)
+		w.want("it takes us again", "n", unknown, "n a")
 	})
 }
 
@@ -417,11 +458,12 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	for reply, want := range map[string]callahead.Verdict{
 		"250 2.1.5": callahead.Taken, "251 ": callahead.Taken,
-		"550 5.1.1": callahead.Refused, "550 5.1.10": callahead.Refused, "550 ": callahead.Refused, "551 ": callahead.Refused, "553 5.1.3": callahead.Refused,
+		"550 5.1.1": callahead.Refused, "550 5.1.10": callahead.Refused, "553 5.1.3": callahead.Refused,
 		"550 5.4.1": callahead.Refused, // Exchange Online of a recipient that its directory has not
 		"550 5.2.1": callahead.Refused, // disabled
 		"552 5.2.2": callahead.Later, "550 5.2.2": callahead.Later,
-		"450 4.1.1": callahead.Later, "451 4.7.1": callahead.Later, "452 ": callahead.Later,
+		"550 ": callahead.Vague, "551 ": callahead.Vague, "553 ": callahead.Vague, "554 ": callahead.Vague, "521 ": callahead.Vague, "550 5.0.0": callahead.Vague, // Exim, qmail
+		"552 ": callahead.Later, "450 4.1.1": callahead.Later, "451 4.7.1": callahead.Later, "452 ": callahead.Later,
 		"421 4.3.2": callahead.Silent, "530 5.7.0": callahead.Silent, "354 ": callahead.Silent,
 		"550 5.7.1": callahead.Barred, "554 5.7.1": callahead.Barred, "503 5.5.1": callahead.Barred, "501 ": callahead.Barred, "555 5.5.4": callahead.Barred,
 	} {

@@ -16,17 +16,17 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		questions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "hayauma_callahead_questions_total", Help: "Questions put to the hosts of relay domains, by answer; silent = the host could not be asked, barred = it refused the recipient or us."}, []string{"answer"}),
+			Name: "hayauma_callahead_questions_total", Help: "Questions put to the hosts of relay domains, by answer; silent = the host could not be asked, barred and vague = it refused the recipient or us."}, []string{"answer"}),
 		recipients: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hayauma_callahead_recipients_total",
 			Help: "Recipients of relay domains that are asked for, by what decided (memory, host, all = the host takes every address, none = it could not be asked) and result."},
 			[]string{"by", "result"}),
 	}
 	r.MustRegister(m.questions, m.recipients)
-	for _, v := range []Verdict{Silent, Barred, Taken, Refused, Later} {
+	for _, v := range []Verdict{Silent, Barred, Vague, Taken, Refused, Later} {
 		m.questions.WithLabelValues(v.String())
 		for _, by := range []source{byMemory, byHost, byAll, byNone} {
-			if v != Silent && v != Barred {
+			if v != Silent && v != Barred && v != Vague {
 				m.recipients.WithLabelValues(string(by), v.String())
 			}
 		}

@@ -2,7 +2,6 @@ package callahead
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -20,6 +19,9 @@ CREATE TABLE relay_answer (
 	asked   INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX relay_answer_domain ON relay_answer (domain);
+`), db.SQL(`
+CREATE INDEX relay_answer_latest ON relay_answer (domain, verdict, asked);
+DROP INDEX relay_answer_domain;
 `)}}
 }
 
@@ -28,7 +30,7 @@ var (
 	sqlCount  = db.SQL("SELECT count(*) FROM relay_answer")
 	sqlForget = db.SQL("DELETE FROM relay_answer WHERE domain = ?")
 	sqlPrune  = db.SQL("DELETE FROM relay_answer WHERE asked < ? OR verdict <> ? AND asked < ?")
-	sqlOther  = db.SQL("SELECT key FROM relay_answer WHERE domain = ? AND verdict = ? AND key NOT IN (?, ?) LIMIT 1")
+	sqlOthers = db.SQL("SELECT key FROM relay_answer WHERE domain = ? AND verdict = ? AND key NOT IN (?, ?) ORDER BY asked DESC LIMIT ?")
 )
 
 // row is an answer that is remembered.
@@ -59,20 +61,25 @@ func (b *Book) find(ctx context.Context, key, all string) (found map[string]row,
 	return found, err
 }
 
-// somebody is one of a domain whom its host took when it was last asked, and who is not a;
-// the null address if nobody is known.
-func (b *Book) somebody(ctx context.Context, a mail.Address) (other mail.Address, err error) {
-	var key string
+// others are those of a's domain whom its host took last, without a himself.
+func (b *Book) others(ctx context.Context, a mail.Address) (others []mail.Address, err error) {
 	err = b.o.DB.Read(ctx, func(tx *db.Tx) error {
-		return tx.Row(sqlOther, []any{a.Domain.ASCII, int64(Taken), a.Key(), everybody(a.Domain)}, &key)
+		others = nil
+		rows, err := tx.Query(sqlOthers, a.Domain.ASCII, int64(Taken), a.Key(), everybody(a.Domain), compared)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var key string
+			if err := r.Scan(&key); err != nil {
+				return err
+			}
+			other, err := mail.ParseAddress(key)
+			others = append(others, other)
+			return err
+		})
 	})
-	if errors.Is(err, db.ErrNoRows) {
-		return mail.Address{}, nil
-	}
-	if err != nil {
-		return mail.Address{}, err
-	}
-	return mail.ParseAddress(key)
+	return others, err
 }
 
 // keep remembers an answer in place of an older one. That a host takes every address,
