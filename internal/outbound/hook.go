@@ -48,6 +48,11 @@ type hookEnvelope struct {
 // post gives a message to a web hook, each recipient in a request of its own: each has
 // its own answer.
 func (w *worker) post(t *transaction) []queue.Outcome {
+	if via := w.set.via; via.proxy != "" && via.tls == "none" {
+		// Kept from a version that took such a route.
+		t.settle(aside(mail.Temporary(mail.NoRoute, "The route "+via.route+" leads to an http: URL of this machine by a proxy, which would get mail and secret in clear: "+
+			"set it anew with an https: URL, or without the proxy, by 'hayauma route set'")))
+	}
 	if t.m.By.Over(mail.Micros(time.Now())) {
 		t.settle(aside(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
 	}

@@ -3,6 +3,8 @@ package outbound_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -64,6 +66,19 @@ func (w *world) hook(name string, auth route.Auth, secret string, answer func(ht
 	addr := h.Listener.Addr().String()
 	w.routes[addr] = addr
 	w.ways[name] = route.Route{Name: name, Kind: route.HTTP, URL: h.URL + "/mail?tenant=1", Auth: auth, Secret: route.Secret(secret)}
+	return h
+}
+
+// secureHook starts a web hook with TLS, whose certificate is trusted, and makes a route to it.
+func (w *world) secureHook(name string) *webHook {
+	w.t.Helper()
+	h := &webHook{}
+	h.Server = httptest.NewTLSServer(h)
+	w.t.Cleanup(h.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(h.Certificate())
+	w.tls = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	w.ways[name] = route.Route{Name: name, Kind: route.HTTP, URL: h.URL}
 	return h
 }
 
@@ -242,6 +257,34 @@ func TestHookAway(t *testing.T) {
 	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}); !strings.Contains(e.By, h.URL) || e.TLS != "never" || len(e.Hosts) != 1 {
 		t.Errorf("%+v", e)
 	}
+}
+
+// TestHookInClearByAProxy: http: leads to this machine alone, and by a proxy it would to
+// another. A route that was kept so waits until it is mended.
+func TestHookInClearByAProxy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.hook("r", route.Bearer, "s3cret", nil)
+	addr := h.Listener.Addr().String()
+	proxy := testkit.StartProxy(t, map[string]string{addr: addr})
+	w.routes[proxy.Addr] = proxy.Addr
+	way := w.ways["r"]
+	way.Proxy = "socks5://" + proxy.Addr
+	w.ways["r"] = way
+	got := w.by("r", "a@x.test", "b@x.test")
+	for i := range got {
+		w.want(got[i:i+1], "deferred 451 4.4.4 ours")
+		if !strings.Contains(got[i].Reply, "hayauma route set") || got[i].Unreached {
+			t.Errorf("%+v", got[i])
+		}
+	}
+	if len(got) != 2 || len(h.requests()) != 0 || len(proxy.Asked()) != 0 {
+		t.Errorf("%d outcomes, %d requests, asked for %v", len(got), len(h.requests()), proxy.Asked())
+	}
+	way.Proxy = ""
+	way.Changed++
+	w.ways["r"] = way
+	w.want(w.by("r", "a@x.test"), "delivered 250 2.0.0 theirs")
 }
 
 // TestHookTLS: the certificate of a web hook is verified.

@@ -259,7 +259,7 @@ func TestProxy(t *testing.T) {
 	for _, scheme := range []string{"socks5://", "http://"} {
 		w := newWorld(t, "x.test. 60 MX 10 mx.x.test.", "mx.x.test. 60 A 10.0.0.1")
 		m := testkit.StartMX(t, testkit.MXOptions{})
-		h := w.hook("hook", route.NoAuth, "", nil)
+		h := w.secureHook("hook")
 		p := testkit.StartProxy(t, map[string]string{"10.0.0.1:25": m.Addr, "10.0.0.1:587": m.Addr, h.Listener.Addr().String(): h.Listener.Addr().String()})
 		w.routes = map[string]string{p.Addr: p.Addr} // nothing else can be reached from here
 		w.way("r", "none", "10.0.0.1")
@@ -293,7 +293,7 @@ func TestProxyLogin(t *testing.T) {
 	for _, scheme := range []string{"socks5://", "http://"} {
 		w := newWorld(t)
 		m := testkit.StartMX(t, testkit.MXOptions{})
-		h := w.hook("hook", route.NoAuth, "", nil)
+		h := w.secureHook("hook")
 		p := testkit.StartProxy(t, map[string]string{"10.0.0.1:25": m.Addr, "10.0.0.1:587": m.Addr, h.Listener.Addr().String(): h.Listener.Addr().String()})
 		p.Want("us", "right")
 		w.routes = map[string]string{p.Addr: p.Addr} // nothing else can be reached from here

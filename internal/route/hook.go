@@ -16,6 +16,8 @@ func (r Route) checkHook() error {
 		return errors.New("a web hook has a URL and a proof, and neither hosts nor a user")
 	case err != nil || len(r.URL) > maxText || u.User != nil || u.Fragment != "" || u.Opaque != "" || !mayTake(u):
 		return errors.New("a web hook is an https: URL without user and fragment; http: leads to an address of this machine alone, like http://127.0.0.1:8080/mail")
+	case u.Scheme == "http" && r.Proxy != "":
+		return errors.New("an http: URL is for this machine, and by a proxy it would lead to the proxy's own, with mail and secret in clear on the way: use https:, or no proxy")
 	case r.Auth != NoAuth && r.Auth != Bearer && r.Auth != HMAC:
 		return errors.New("a web hook knows us by bearer or hmac, or not at all")
 	case (r.Auth == NoAuth) != (r.Secret == ""):

@@ -239,6 +239,7 @@ func TestNoSuchRoute(t *testing.T) {
 		hook("https://h.test/#x"), hook("https:h.test"), hook("https://h.test:0/"), hook("https:///x"), hook("https://a b/"),
 		hook("https://h.test/", func(r *route.Route) { r.Auth = route.HMAC }), hook("https://h.test/", func(r *route.Route) { r.Secret = "s" }),
 		hook("https://h.test/", func(r *route.Route) { r.Auth, r.Secret = "basic", "s" }), hook("https://h.test/", func(r *route.Route) { r.TLS = "none" }),
+		hook("http://127.0.0.1:8080/", func(r *route.Route) { r.Proxy = "socks5://127.0.0.1:1080" }), hook("HTTP://[::1]/", func(r *route.Route) { r.Proxy = "http://10.0.0.5:3128" }),
 		with(func(r *route.Route) { r.URL = "https://h.test/" }),
 	} {
 		if err := s.Set(t.Context(), r); err == nil {
@@ -247,6 +248,7 @@ func TestNoSuchRoute(t *testing.T) {
 	}
 	for _, r := range []route.Route{
 		hook("https://h.test/mail?a=b"), hook("http://127.0.0.1:8080"), hook("http://[::1]/x"), hook("https://192.0.2.1:8443/"),
+		hook("https://h.test/", func(r *route.Route) { r.Proxy = "socks5://127.0.0.1:1080" }),
 		hook("https://h.test/", func(r *route.Route) { r.Auth, r.Secret = route.HMAC, "s" }), hook("https://h.test/new", func(r *route.Route) { r.Auth = route.HMAC }),
 	} {
 		must(t, s.Set(t.Context(), r))
