@@ -149,21 +149,21 @@ func (w *worker) reachable(p plan) plan {
 }
 
 // take asks whether so many recipients may have the message by a connection, as far as
-// the warm-up of its source address is concerned. What counts is to be settled.
-func (w *worker) take(c *client, n int) (room int, counted bool) {
+// the warm-up of its source address is concerned. What counts on a day is to be settled.
+func (w *worker) take(c *client, n int) (room int, day int64) {
 	if c.group == "" {
-		return n, false
+		return n, 0
 	}
 	return w.o.o.Sources.Take(w.provider, c.source, n)
 }
 
 // settle gives back what was not delivered; the rest is counted when it is recorded.
-func (w *worker) settle(c *client, room int, done []queue.Outcome) {
+func (w *worker) settle(c *client, room int, day int64, done []queue.Outcome) {
 	for i := range done {
 		if done[i].Result == queue.Delivered {
 			done[i].Warming = w.provider
 			room--
 		}
 	}
-	w.o.o.Sources.GiveBack(w.provider, c.source, room)
+	w.o.o.Sources.GiveBack(w.provider, c.source, room, day)
 }

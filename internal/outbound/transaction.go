@@ -136,7 +136,7 @@ func (t *transaction) run(c *client) (stale bool) {
 	if e.from = from; alone {
 		e.batch = e.batch[:1]
 	}
-	room, counted := t.w.take(c, len(e.batch))
+	room, day := t.w.take(c, len(e.batch))
 	if room == 0 {
 		return false // see connected
 	}
@@ -144,8 +144,8 @@ func (t *transaction) run(c *client) (stale bool) {
 	c.served++
 	before := len(t.done)
 	stale = e.run()
-	if counted {
-		t.w.settle(c, room, t.done[before:])
+	if day != 0 {
+		t.w.settle(c, room, day, t.done[before:])
 	}
 	if !stale {
 		t.drop(e.batch, e.keep)

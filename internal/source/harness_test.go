@@ -98,8 +98,8 @@ func (w *world) choose(pool string) string {
 func (w *world) send(from string, n int) int {
 	w.t.Helper()
 	addr := netip.MustParseAddr(from)
-	room, counted := w.Take(google, addr, n)
-	if counted {
+	room, day := w.Take(google, addr, n)
+	if day != 0 {
 		w.delivered(addr, room)
 	}
 	return room

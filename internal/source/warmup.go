@@ -59,7 +59,7 @@ type pair struct {
 type progress struct {
 	day  int64 // of sent
 	sent int   // recorded
-	out  int   // under way: neither recorded nor given back
+	out  int   // taken that day, neither recorded nor given back; less those of the day before that are in sent
 	step int   // of the schedule, that day
 }
 
@@ -69,10 +69,16 @@ func dayOf(t time.Time) int64 { return t.Unix() / secondsPerDay }
 
 // on is the progress as it stands on a day: it goes one step on if the last day used
 // at least half of what it was allowed, so that neither days without mail nor days
-// with little of it make an address warm.
+// with little of it make an address warm, nor does a clock that jumps ahead, by more than
+// one step. One that goes back allows nothing twice: it goes on with the day that it leaves,
+// by its new date if it was far ahead, since that is not waited for.
 func (p progress) on(day int64, schedule []int) progress {
-	if day == p.day || day+1 == p.day { // a clock that goes back a little allows nothing twice
-		return p // one that was far ahead is not waited for
+	switch {
+	case day == p.day, day+1 == p.day:
+		return p
+	case day < p.day:
+		p.day = day
+		return p
 	}
 	if p.step < len(schedule) && p.sent*2 >= schedule[p.step] {
 		p.step++
@@ -98,28 +104,28 @@ func (s *Store) left(st *state, a *Address, provider string, now time.Time) (lef
 }
 
 // Take asks for room for n messages from an address to a provider, and gets room for
-// so many. counted tells that each of them must be given back or reported as
-// delivered, with the provider as queue.Outcome.Warming.
-func (s *Store) Take(provider string, addr netip.Addr, n int) (room int, counted bool) {
+// so many. Unless the day is 0, each of them counts on that day, and must be given back to it
+// or reported as delivered, with the provider as queue.Outcome.Warming.
+func (s *Store) Take(provider string, addr netip.Addr, n int) (room int, day int64) {
 	st := s.state.Load()
 	if st == nil {
-		return n, false
+		return n, 0
 	}
 	a := st.addresses[addr]
 	if a == nil || a.Since == 0 {
-		return n, false
+		return n, 0
 	}
 	now := s.o.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left, most := s.left(st, a, provider, now)
 	if most == math.MaxInt {
-		return n, false
+		return n, 0
 	}
-	if room = min(n, max(left, 0)); room > 0 {
-		s.at(pair{addr, provider}, now, st.pools[a.Pool].schedule()).out += room
-	}
-	return room, true
+	p := s.at(pair{addr, provider}, now, st.pools[a.Pool].schedule())
+	room = min(n, max(left, 0))
+	p.out += room
+	return room, p.day
 }
 
 // at is the progress of a pair today. s.mu is held.
@@ -133,16 +139,17 @@ func (s *Store) at(k pair, now time.Time, schedule []int) *progress {
 	return p
 }
 
-// GiveBack returns room that was not used.
-func (s *Store) GiveBack(provider string, addr netip.Addr, n int) {
+// GiveBack returns room that was not used, to the day on which it was taken: another one
+// has none of it.
+func (s *Store) GiveBack(provider string, addr netip.Addr, n int, day int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := pair{addr, provider}
 	p := s.pairs[k]
-	if p == nil {
+	if p == nil || p.day != day {
 		return
 	}
-	p.out = max(p.out-n, 0) // what was under way at midnight is not
+	p.out -= n
 	if p.out == 0 && p.sent == 0 && p.step == 0 {
 		delete(s.pairs, k)
 	}
@@ -194,12 +201,7 @@ func (s *Store) count(tx *db.Tx, more map[pair]int) error {
 		if a == nil || a.Since == 0 {
 			continue
 		}
-		var p progress
-		if known := s.pairs[k]; known != nil {
-			p = known.on(dayOf(now), st.pools[a.Pool].schedule())
-		} else {
-			p.day = dayOf(now)
-		}
+		p := *s.at(k, now, st.pools[a.Pool].schedule())
 		p.sent += n
 		after[k] = p
 		rows = append(rows, []any{k.addr.String(), k.provider, p.day, p.sent, p.step})
@@ -217,7 +219,7 @@ func (s *Store) count(tx *db.Tx, more map[pair]int) error {
 				known = new(progress)
 				s.pairs[k] = known
 			}
-			out := max(known.out-more[k], 0)
+			out := known.out - more[k]
 			if known.day > p.day { // midnight came between
 				continue
 			}

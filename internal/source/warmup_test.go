@@ -97,26 +97,28 @@ func TestGivenBack(t *testing.T) {
 	w := newWorld(t)
 	addr := netip.MustParseAddr("192.0.2.7")
 	w.pool(source.Pool{Name: "p", WarmUp: []int{10}}, source.Addition{Address: addr.String(), WarmUp: true})
+	var day int64
 	take := func(n, want int) {
 		t.Helper()
-		if room, counted := w.Take(google, addr, n); room != want || !counted {
-			t.Errorf("room for %d of %d, want %d (counted: %v)", room, n, want, counted)
+		var room int
+		if room, day = w.Take(google, addr, n); room != want || day == 0 {
+			t.Errorf("room for %d of %d, want %d (counted: %v)", room, n, want, day != 0)
 		}
 	}
 	take(6, 6)
 	take(6, 4)
-	w.GiveBack(google, addr, 4)
+	w.GiveBack(google, addr, 4, day)
 	w.delivered(addr, 3)
-	w.GiveBack(google, addr, 3)
+	w.GiveBack(google, addr, 3, day)
 	take(8, 7)
 	w.restart()
 	take(8, 7)
-	if room, counted := w.Take(google, netip.MustParseAddr("192.0.2.99"), 5); room != 5 || counted {
+	if room, day := w.Take(google, netip.MustParseAddr("192.0.2.99"), 5); room != 5 || day != 0 {
 		t.Error("an address that nobody warms is counted")
 	}
 	// The warm-up ends by hand, and begins anew.
 	w.must(w.AddAddress(background(), source.Addition{Pool: "p", Address: addr.String(), Weight: 2}))
-	if room, counted := w.Take(google, addr, 500); room != 500 || counted {
+	if room, day := w.Take(google, addr, 500); room != 500 || day != 0 {
 		t.Error("it is warmed")
 	}
 	w.must(w.AddAddress(background(), source.Addition{Pool: "p", Address: addr.String(), Weight: 2, WarmUp: true}))
@@ -134,13 +136,13 @@ func TestManyWorkers(t *testing.T) {
 	for i := range 16 {
 		all.Go(func() {
 			for n := range 100 {
-				room, _ := w.Take(google, addr, 1+n%3)
+				room, day := w.Take(google, addr, 1+n%3)
 				if now := out.Add(int64(room)); now > most.Load() {
 					most.Store(now)
 				}
 				if back := room * (i % 2); back > 0 {
 					out.Add(-int64(back))
-					w.GiveBack(google, addr, back)
+					w.GiveBack(google, addr, back, day)
 				}
 			}
 		})
@@ -188,19 +190,78 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// TestClockFarAhead: a clock that was a year ahead for a moment does not keep the
-// warm-up at its day for a year.
-func TestClockFarAhead(t *testing.T) {
+// TestClockJumps: a clock that is far ahead for a moment, even often, leads one step on each
+// time, as one day would; going back it allows nothing twice, and is not waited for.
+func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20}}, source.Addition{Address: "192.0.2.7", WarmUp: true})
-	w.pass(365 * day)
-	w.send("192.0.2.7", 10)
-	w.pass(-365 * day)
-	for _, want := range []int{20, 0} {
-		if got := w.send("192.0.2.7", 30); got != want {
-			t.Errorf("%d, want %d", got, want)
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40, 80}}, source.Addition{Address: "192.0.2.7", WarmUp: true})
+	for i, c := range []struct {
+		jump     time.Duration
+		ask, got int
+	}{
+		{0, 100, 10},
+		{365 * day, 15, 15},
+		{-365 * day, 100, 5},
+		{-2 * day, 1, 0},
+		{0, 1, 0},
+		{3 * day, 100, 40}, // the day behind the first
+		{-7 * day, 1, 0},
+		{8 * day, 100, 80},
+	} {
+		w.pass(c.jump)
+		if i%2 == 1 {
+			w.restart()
 		}
+		if got := w.send("192.0.2.7", c.ask); got != c.got {
+			t.Errorf("%d: %d of %d, want %d", i, got, c.ask, c.got)
+		}
+	}
+}
+
+// TestMidnight: a message counts on the day on which it was begun. Those of the day before
+// take nothing from this one, whether they are given back or recorded by now.
+func TestMidnight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	addr := netip.MustParseAddr("192.0.2.7")
+	w.pool(source.Pool{Name: "p", WarmUp: []int{100}}, source.Addition{Address: addr.String(), WarmUp: true})
+	take := func(n, want int) (day int64) {
+		t.Helper()
+		room, day := w.Take(google, addr, n)
+		if room != want {
+			t.Errorf("room for %d, want %d", room, want)
+		}
+		return day
+	}
+	w.pass(16*time.Hour - time.Second)
+	before := take(100, 100)
+	w.pass(2 * time.Second)
+	after := take(50, 50)
+	w.GiveBack(google, addr, 50, before)
+	take(100, 50)
+	w.delivered(addr, 50) // of the day before
+	take(1, 0)
+	w.GiveBack(google, addr, 50, after)
+	take(100, 50)
+	w.delivered(addr, 100)
+	take(1, 0)
+}
+
+// TestBackWhileUnderWay: what was begun while the clock was ahead is recorded as all else,
+// and what of it was given back is at worst missing until midnight.
+func TestBackWhileUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	addr := netip.MustParseAddr("192.0.2.7")
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10}}, source.Addition{Address: addr.String(), WarmUp: true})
+	w.pass(10 * day)
+	_, ahead := w.Take(google, addr, 8)
+	w.pass(-10 * day)
+	w.delivered(addr, 4)
+	w.GiveBack(google, addr, 4, ahead)
+	if got := w.send(addr.String(), 10); got != 2 {
+		t.Errorf("%d, want 2", got)
 	}
 }
 
