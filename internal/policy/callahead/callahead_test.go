@@ -177,6 +177,38 @@ func TestHowLongAnswersHold(t *testing.T) {
 	})
 }
 
+// TestAClockThatWasAhead: what was answered under a clock that was wrong counts for nothing.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	ahead := db.SQL("UPDATE relay_answer SET asked = asked + ?")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.answers("a", callahead.Taken)
+		w.want("somebody", "a", "ok", "a")
+		w.want("nobody", "n", unknown, "n")
+		if err := w.db.Write(t.Context(), func(tx *db.Tx) error {
+			_, err := tx.Exec(ahead, (365 * 24 * time.Hour).Microseconds())
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, local := range []string{"a", "n"} {
+			if known, err := w.Known(t.Context(), address(local)); err != nil || known != "" {
+				t.Errorf("%s: known %q, %v", local, known, err)
+			}
+		}
+		w.answers("n", callahead.Taken)
+		w.want("somebody by now", "n", "ok", "n")
+		w.want("it is remembered", "n", "ok", "")
+		if err := w.Prune(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.answers("closed", callahead.Barred)
+		w.want("who was dropped is not compared with", "closed", "550 5.7.1", "closed n")
+		w.want("and asked for anew", "a", "ok", "a")
+	})
+}
+
 func TestAnAnswerThatTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

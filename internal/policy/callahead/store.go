@@ -29,7 +29,7 @@ var (
 	sqlFind   = db.SQL("SELECT key, verdict, asked FROM relay_answer WHERE key IN (?, ?)")
 	sqlCount  = db.SQL("SELECT count(*) FROM relay_answer")
 	sqlForget = db.SQL("DELETE FROM relay_answer WHERE domain = ?")
-	sqlPrune  = db.SQL("DELETE FROM relay_answer WHERE asked < ? OR verdict <> ? AND asked < ?")
+	sqlPrune  = db.SQL("DELETE FROM relay_answer WHERE asked < ? OR verdict <> ? AND asked < ? OR asked > ?")
 	sqlOthers = db.SQL("SELECT key FROM relay_answer WHERE domain = ? AND verdict = ? AND key NOT IN (?, ?) ORDER BY asked DESC LIMIT ?")
 )
 
@@ -41,7 +41,10 @@ type row struct {
 
 func (r row) age() time.Duration { return time.Since(mail.FromMicros(r.asked)) }
 
+// find reads what is remembered. An answer of a time to come was had under a clock that was
+// wrong: nobody knows how old it is.
 func (b *Book) find(ctx context.Context, key, all string) (found map[string]row, err error) {
+	now := mail.Micros(time.Now())
 	err = b.o.DB.Read(ctx, func(tx *db.Tx) error {
 		found = map[string]row{}
 		rows, err := tx.Query(sqlFind, key, all)
@@ -53,8 +56,9 @@ func (b *Book) find(ctx context.Context, key, all string) (found map[string]row,
 			var verdict int64
 			var a row
 			err := r.Scan(&key, &verdict, &a.asked)
-			a.verdict = Verdict(verdict)
-			found[key] = a
+			if a.verdict = Verdict(verdict); a.asked <= now {
+				found[key] = a
+			}
 			return err
 		})
 	})
@@ -156,7 +160,7 @@ func (b *Book) Prune(ctx context.Context) error {
 	now := time.Now()
 	return b.o.DB.Write(ctx, func(tx *db.Tx) error {
 		tx.OnCommit(b.recount)
-		_, err := tx.Exec(sqlPrune, mail.Micros(now.Add(-remembered)), int64(Taken), mail.Micros(now.Add(-probed)))
+		_, err := tx.Exec(sqlPrune, mail.Micros(now.Add(-remembered)), int64(Taken), mail.Micros(now.Add(-probed)), mail.Micros(now))
 		return err
 	})
 }
