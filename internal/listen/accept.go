@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/ratelimit"
+	kernel "github.com/hayauma/hayauma/internal/socket"
 )
 
 const (
@@ -114,7 +115,7 @@ func (a *arrival) run() {
 		return
 	}
 	if a.service.TLS != nil {
-		a.conn = tls.Server(a.conn, a.service.TLS)
+		a.conn = tls.Server(&kernel.Records{Conn: a.conn}, a.service.TLS)
 	}
 	a.service.Handle(a.g.ctx, a.conn)
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/ratelimit"
+	kernel "github.com/hayauma/hayauma/internal/socket"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -206,6 +207,27 @@ func TestProxiedClients(t *testing.T) {
 			}
 			slow.want("hello " + c.peer)
 		})
+	}
+}
+
+// TestPendingBehindAProxy: what came with the header waits as well as what came behind it.
+// What the client's host has taken is not known: the socket is the proxy's.
+func TestPendingBehindAProxy(t *testing.T) {
+	t.Parallel()
+	a4, b4, _, _ := endpoints()
+	for _, more := range []string{"", "abc", strings.Repeat("x", 1000)} {
+		g, _ := newGroup(t, Options{Proxies: loopback})
+		pending, unsent := make(chan int, 1), make(chan int, 1)
+		s := service("smtp", "127.0.0.1:0")
+		s.Handle = func(_ context.Context, c net.Conn) {
+			pending <- kernel.Pending(c)
+			unsent <- kernel.Unsent(c)
+		}
+		start(t, g, s)
+		dial(t, first(g)).send(printV1(a4, b4) + more)
+		if n, left := <-pending, <-unsent; n != len(more) || left != -1 {
+			t.Errorf("%d of %d octets wait, %d unsent", n, len(more), left)
+		}
 	}
 }
 

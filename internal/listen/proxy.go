@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	kernel "github.com/hayauma/hayauma/internal/socket"
 )
 
 // The PROXY protocol, versions 1 and 2, as HAProxy's document
@@ -196,6 +198,15 @@ type proxied struct {
 
 func (c *proxied) LocalAddr() net.Addr  { return c.local }
 func (c *proxied) RemoteAddr() net.Addr { return c.remote }
+
+// Pending is how many octets wait to be read, as package socket tells it. What the
+// client's host has taken it cannot tell: the socket is the proxy's.
+func (c *proxied) Pending() int {
+	if n := kernel.Pending(c.Conn); n > 0 || len(c.ahead) == 0 {
+		return len(c.ahead) + n
+	}
+	return len(c.ahead)
+}
 
 // Read implements io.Reader.
 func (c *proxied) Read(p []byte) (int, error) {

@@ -79,8 +79,8 @@ func BenchmarkCommand(b *testing.B) {
 	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-µs/op")
 }
 
-// listen serves port 25 on a socket of loopback until the benchmark ends.
-func (r *rig) listen(b *testing.B) net.Listener {
+// listen serves port 25 on a socket of loopback until the test ends.
+func (r *rig) listen(b testing.TB) net.Listener {
 	b.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(b.Context(), "tcp", "127.0.0.1:0")

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/socket"
+	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
 // conn sets a deadline before each read and write, and can be told to stop
 // waiting for commands.
 type conn struct {
-	net.Conn // the socket, or TLS over it
+	net.Conn                 // the socket, or TLS over it
+	below    *socket.Records // of TLS; nil in clear
 
 	mu       sync.Mutex
 	wait     time.Duration // how long a content may pause at the most
@@ -126,6 +128,9 @@ func (c *conn) cut() {
 
 // Read implements io.Reader.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.below != nil && c.below.Shut { // see ahead
+		return c.Conn.Read(p)
+	}
 	if !c.holds { // only the session's goroutine changes it
 		if err := c.arm(time.Time{}); err != nil {
 			return 0, err
@@ -228,7 +233,32 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) secure(t *tls.Conn) {
 	c.mu.Lock()
 	c.Conn = t
+	c.below, _ = t.NetConn().(*socket.Records)
 	c.mu.Unlock()
+}
+
+// ahead is how many octets of the peer wait behind what was read from in, at least; -1 if
+// that cannot be told. in gets what TLS holds of them.
+func (c *conn) ahead(in *smtp.Reader) int {
+	if _, secured := c.Conn.(*tls.Conn); secured && in.Buffered() == 0 {
+		if c.below == nil {
+			return -1
+		}
+		c.below.Shut = true
+		err := in.ReadAhead()
+		c.below.Shut = false
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded): // TLS is over
+			return -1
+		case c.below.Partial():
+			return 1
+		}
+	}
+	if n := in.Buffered(); n > 0 {
+		return n
+	}
+	return socket.Pending(c.Conn)
 }
 
 // waiting tells whether octets of the peer wait in the socket already.
@@ -252,9 +282,14 @@ func (c *conn) readToEnd() bool {
 	if err := c.SetReadDeadline(time.Now().Add(closeTimeout)); err != nil {
 		return false
 	}
-	var b [1]byte
-	n, err := c.Conn.Read(b[:])
-	return n == 0 && errors.Is(err, io.EOF)
+	if c.below == nil {
+		var b [1]byte
+		n, err := c.Conn.Read(b[:])
+		return n == 0 && errors.Is(err, io.EOF)
+	}
+	// TLS ends before the connection does, and may have come with the QUIT.
+	_, err := io.Copy(io.Discard, c.below)
+	return err == nil
 }
 
 // tlsName is how Received and the trace tell of a connection's TLS.

@@ -21,6 +21,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/callahead"
 	"github.com/hayauma/hayauma/internal/smtpd"
+	"github.com/hayauma/hayauma/internal/socket"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
 )
@@ -138,7 +139,7 @@ func (r *rig) dial(srv *smtpd.Server, door mail.Door, peer netip.AddrPort, impli
 	client, server := testkit.MemPipe(peer, here)
 	var end net.Conn = server
 	if implicit {
-		end = tls.Server(server, r.secure)
+		end = tls.Server(&socket.Records{Conn: server}, r.secure)
 	}
 	r.served.Go(func() { srv.Serve(r.ctx, end, door) })
 	if !implicit {

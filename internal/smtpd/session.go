@@ -69,6 +69,9 @@ type tx struct {
 func newSession(srv *Server, c net.Conn, door mail.Door) *session {
 	id := srv.o.IDs.Next()
 	s := &session{srv: srv, conn: &conn{Conn: c, pressed: srv.o.Pressed}, id: id, door: door, fruit: time.Now()}
+	if t, ok := c.(*tls.Conn); ok {
+		s.conn.secure(t)
+	}
 	s.in = smtp.NewReader(s.conn)
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
@@ -219,7 +222,7 @@ func (s *session) send(r reply) error {
 		return nil
 	}
 	// What the peer wrote before it can have seen this reply proves nothing.
-	s.answered = len(s.unconfirmed) > 0 && s.in.Buffered() == 0 && !s.conn.waiting()
+	s.answered = len(s.unconfirmed) > 0 && s.conn.ahead(s.in) == 0
 	_, err := s.conn.Write(s.out)
 	s.out = s.out[:0]
 	// Others that are ready go first: meanwhile the peer may answer, and the next

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/socket"
 )
 
 // starttls serves STARTTLS (RFC 3207 §4). It may come before EHLO, as some clients
@@ -25,7 +26,7 @@ func starttls(_ context.Context, s *session, arg string) reply {
 // upgrade does the handshake. What the peer sent in clear behind its STARTTLS
 // is thrown away, and what it said before is forgotten (RFC 3207 §4.2).
 func (s *session) upgrade(ctx context.Context) reply {
-	t := tls.Server(s.conn.Conn, s.srv.o.TLS)
+	t := tls.Server(&socket.Records{Conn: s.conn.Conn}, s.srv.o.TLS)
 	if err := s.handshake(ctx, t); err != nil {
 		s.log.Info("TLS handshake failed", "error", err)
 		return reply{close: true}

@@ -39,6 +39,13 @@ func (c *MemConn) Read(p []byte) (int, error) {
 	return n, c.wrap("read", err)
 }
 
+// Pending is how many octets wait to be read.
+func (c *MemConn) Pending() int {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return len(c.in.data)
+}
+
 // Write implements net.Conn.
 func (c *MemConn) Write(p []byte) (int, error) {
 	n, err := c.out.write(p)
