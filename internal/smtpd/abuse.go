@@ -30,7 +30,7 @@ func (s *session) listenFirst(d time.Duration) error {
 // early tells whether the peer goes on although it has to wait for a reply, where that is
 // looked at.
 func (s *session) early() bool {
-	return s.settings().GreetingDelay > 0 && s.door == mail.DoorSMTP && (s.in.Buffered() > 0 || s.conn.waiting())
+	return s.settings().GreetingDelay > 0 && s.door == mail.DoorSMTP && s.conn.ahead(s.in) > 0
 }
 
 // tooMuchJunk counts since the last accepted message.

@@ -66,6 +66,41 @@ func TestEarlyTalkers(t *testing.T) {
 	user.expect("250")
 }
 
+// TestEarlyTalkersInTLS: what comes in a record of its own comes early as well.
+func TestEarlyTalkersInTLS(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	r.change(func(s *smtpd.Settings) { s.GreetingDelay = time.Millisecond })
+	for _, test := range []struct {
+		name    string
+		say     []string // and wait for its reply
+		records []string
+		later   int // octets that stay behind
+		want    []string
+	}{
+		{"behind EHLO, in its record", nil, []string{"EHLO client.test\r\nMAIL FROM:<a@b.test>\r\n"}, 0, []string{"554 5.5.1"}},
+		{"behind EHLO", nil, []string{"EHLO client.test\r\n", "MAIL FROM:<a@b.test>\r\n"}, 0, []string{"554 5.5.1"}},
+		{"behind EHLO, half a record", nil, []string{"EHLO client.test\r\n", "MAIL FROM:<a@b.test>\r\n"}, 5, []string{"554 5.5.1"}},
+		{"behind HELO", nil, []string{"HELO client.test\r\n", "MAIL FROM:<a@b.test>\r\n", "RCPT TO:<alice@hayauma.test>\r\n", "DATA\r\n"}, 0, []string{"554 5.5.1"}},
+		{"without PIPELINING", []string{"HELO client.test"}, []string{"MAIL FROM:<a@b.test>\r\n", "RCPT TO:<alice@hayauma.test>\r\n"}, 0, []string{"554 5.5.1"}},
+		{"behind DATA", []string{"EHLO client.test"}, []string{"MAIL FROM:<a@b.test>\r\n", "RCPT TO:<alice@hayauma.test>\r\n", "DATA\r\n", "Subject: x\r\n\r\nx\r\n.\r\n"}, 0, []string{"250", "250", "554 5.5.1"}},
+		{"a record that is read in parts", []string{"EHLO client.test"}, []string{"MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@hayauma.test>\r\nNOOP " + strings.Repeat("x", 2048-65) + "\r\nDATA\r\n" + "Subject: x\r\n\r\nx\r\n.\r\n"}, 0, []string{"250", "250", "250", "554 5.5.1"}},
+		{"PIPELINING", []string{"EHLO client.test"}, []string{"MAIL FROM:<a@b.test>\r\n", "RCPT TO:<alice@hayauma.test>\r\n", "DATA\r\n"}, 0, []string{"250", "250", "354"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c, cork := r.secured(t, r.open("1"))
+			for _, line := range test.say {
+				c.say(line, "250")
+			}
+			cork.records(t, c, test.later, test.records...)
+			for _, code := range test.want {
+				c.expect(code)
+			}
+		})
+	}
+}
+
 // TestTarpit: the more is refused, the longer it takes; what succeeds does not.
 func TestTarpit(t *testing.T) {
 	t.Parallel()

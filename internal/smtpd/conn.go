@@ -261,9 +261,6 @@ func (c *conn) ahead(in *smtp.Reader) int {
 	return socket.Pending(c.Conn)
 }
 
-// waiting tells whether octets of the peer wait in the socket already.
-func (c *conn) waiting() bool { return socket.Pending(c.Conn) > 0 }
-
 // readToEnd waits for the peer to close behind our goodbye. True means that it
 // had all our octets and closed in order: a host that died with our reply
 // unread resets the connection, and one that closed before it came does so too.
