@@ -40,11 +40,20 @@ func auth(ctx context.Context, s *session, arg string) reply {
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
 	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailed}
-	if t, ok := s.conn.Conn.(*tls.Conn); ok {
-		state := t.ConnectionState()
+	if state, own := s.channel(); own {
 		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
 	}
 	return a
+}
+
+// channel is the TLS between the client and us. There is none behind XCLIENT: its other
+// end is the front, whose certificate says nothing of the client.
+func (s *session) channel() (state tls.ConnectionState, own bool) {
+	t, ok := s.conn.Conn.(*tls.Conn)
+	if !ok || s.fronted {
+		return tls.ConnectionState{}, false
+	}
+	return t.ConnectionState(), true
 }
 
 // endLogin lets go of an exchange that is over, or that the peer gave up.

@@ -41,6 +41,7 @@ type rig struct {
 	mu       sync.Mutex
 	settings smtpd.Settings
 	server   *smtpd.Server
+	options  smtpd.Options // of server
 	strict   *smtpd.Server // takes five junk commands
 }
 
@@ -70,6 +71,7 @@ func newRig(t testing.TB, o stack.Options) *rig {
 		Old: func(a netip.Addr) bool { return a == printer.Addr() }, Pressed: r.pressed.Load,
 		Metrics: smtpd.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
 	}
+	r.options = options
 	r.server = smtpd.New(options)
 	options.Settings = func() smtpd.Settings { s := r.current(); s.Junk = 5; return s }
 	r.strict = smtpd.New(options)

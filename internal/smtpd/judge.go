@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/tls"
 
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -12,8 +11,7 @@ import (
 // judgeSender asks the operator's rules about who brings a message.
 func (s *session) judgeSender(ctx context.Context, o mail.Origin, env mail.Envelope) (*rule.Case, *mail.Fault) {
 	f := rule.FactsOf(o, env)
-	if t, ok := s.conn.Conn.(*tls.Conn); ok {
-		state := t.ConnectionState()
+	if state, own := s.channel(); own {
 		f.Certificate = rule.CertificateOf(&state, s.srv.o.Gate.Vouched(state.PeerCertificates))
 	}
 	switch {

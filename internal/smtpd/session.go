@@ -33,6 +33,7 @@ type session struct {
 	door      mail.Door
 	peer      netip.AddrPort // the client, whoever speaks for it
 	front     netip.AddrPort // who is at the other end
+	fronted   bool           // it speaks for the client, by XCLIENT
 	claims    claims         // of the front about the client
 	tls       string         // empty = cleartext
 	helo      string         // as the peer named itself, empty = not yet

@@ -72,7 +72,7 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 	}
 	s.drop()
 	s.helo, s.extended = "", false
-	s.peer, s.claims, s.account = peer, c, acc
+	s.fronted, s.peer, s.claims, s.account = true, peer, c, acc
 	s.log = s.log.With("client", peer.String())
 	return s.greeting()
 }

@@ -1,0 +1,72 @@
+package smtpd_test
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/policy/rule"
+	"github.com/hayauma/hayauma/internal/smtpd"
+	"github.com/hayauma/hayauma/test/stack"
+)
+
+// TestTLSOfAFront: what a front's certificate and channel prove is not proven of those
+// that it speaks for.
+func TestTLSOfAFront(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{SCRAM: true})
+	r.secure.ClientAuth = tls.RequestClientCert
+	r.options.Gate = account.NewGate(account.GateOptions{
+		Directory: r.Directory, Bans: r.Bans, SCRAM: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		ClientCAs: func() *x509.CertPool { return r.ca.Pool() },
+	})
+	srv := smtpd.New(r.options)
+	shown := r.ca.Certificate(t, "alice@hayauma.test")
+	sum := sha256.Sum256(shown.Certificate[0])
+	_, err := r.Rules.Add(t.Context(), rule.Rule{
+		Name: "front", Action: rule.Reject, Text: "The front itself",
+		Conditions: rule.Conditions{Certificates: []string{hex.EncodeToString(sum[:])}},
+	}, rule.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(door mail.Door) *client {
+		conn, err := r.dial(srv, door, front, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		c := newClient(t, conn)
+		c.expect("220")
+		c.say("STARTTLS", "220")
+		config := r.ca.ClientConfig(stack.Hostname)
+		config.Certificates = []tls.Certificate{shown}
+		secured := tls.Client(conn, config)
+		if err := secured.HandshakeContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return newClient(t, secured)
+	}
+	user := open(mail.DoorSubmission)
+	if got := user.say("EHLO front.test", "250"); !strings.Contains(got, "EXTERNAL") || !strings.Contains(got, "-PLUS") {
+		t.Errorf("the front itself is offered %q", got)
+	}
+	user.say("XCLIENT ADDR=203.0.113.5", "220")
+	if got := user.say("EHLO client.test", "250"); strings.Contains(got, "EXTERNAL") || strings.Contains(got, "-PLUS") || !strings.Contains(got, "SCRAM-SHA-256") {
+		t.Errorf("its client is offered %q", got)
+	}
+	user.say("AUTH EXTERNAL =", "504")
+
+	relay := open(mail.DoorSMTP)
+	relay.say("EHLO front.test", "250")
+	relay.say("MAIL FROM:<a@b.test>", "550 5.7.1 The front itself")
+	relay.say("XCLIENT ADDR=203.0.113.5", "220")
+	relay.say("EHLO client.test", "250")
+	relay.say("MAIL FROM:<a@b.test>", "250")
+}
