@@ -67,8 +67,8 @@ func (c *Config) finish(form []error, meaning []*Problem) (*Config, error) {
 
 // resolve makes relative file names absolute, starting at dir.
 func (c *Config) resolve(dir string) {
-	for _, p := range []*string{&c.DataDir, &c.TLS.CertFile, &c.TLS.KeyFile, &c.Outbound.SmartHostPasswordFile, &c.Outbound.ProxyPasswordFile,
-		&c.Storage.DatabasePasswordFile, &c.Storage.BodiesKeyFile} {
+	for _, p := range []*string{&c.DataDir, &c.TLS.CertFile, &c.TLS.KeyFile, &c.Auth.ClientCA,
+		&c.Outbound.SmartHostPasswordFile, &c.Outbound.ProxyPasswordFile, &c.Storage.DatabasePasswordFile, &c.Storage.BodiesKeyFile} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -382,6 +383,34 @@ func TestLoadResolvesRelativeNames(t *testing.T) {
 	if got, err := c.Outbound.SmartHostPassword(); err != nil || got != "secret" {
 		t.Errorf("password %q, %v", got, err)
 	}
+}
+
+// TestEveryFileNameIsResolved: a text among the settings is a file name, and starts at the
+// folder of the settings file, or stands here. So a new one cannot be forgotten.
+func TestEveryFileNameIsResolved(t *testing.T) {
+	t.Parallel()
+	others := strings.Fields(`hostname dns.resolver dns.proof_signed dns.proof_bogus auth.oauth_issuer auth.oauth_claim
+		mail.postmaster outbound.smart_host outbound.smart_host_user outbound.proxy outbound.bounce_domain
+		reports.organization reports.contact storage.database storage.bodies`)
+	c := Default()
+	texts := func(fn func(field)) {
+		c.walk(func(f field) {
+			if f.value.Kind() == reflect.String && f.words() == nil {
+				fn(f)
+			}
+		})
+	}
+	texts(func(f field) { f.value.SetString("name") })
+	c.resolve("/etc/hayauma")
+	texts(func(f field) {
+		want := "/etc/hayauma/name"
+		if slices.Contains(others, f.key) {
+			want = "name"
+		}
+		if got := f.value.String(); got != want {
+			t.Errorf("%s: %q, want %q: Config.resolve takes file names, the list of this test what is none", f.key, got, want)
+		}
+	})
 }
 
 func TestLoadFileFaults(t *testing.T) {
