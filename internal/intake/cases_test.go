@@ -457,6 +457,42 @@ func TestMoreThanDeclared(t *testing.T) {
 	want(t, finish(t, begin(t, s, "tiny1@hayauma.test"), content(300)), "250")
 }
 
+// TestLargerThanTheQuota: for whom a message never finds room it does not wait, so that
+// the sender hears of it at once.
+func TestLargerThanTheQuota(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		to       []string
+		declared int64
+	}{
+		"more came than declared": {[]string{"tiny@hayauma.test", "bob@hayauma.test"}, 1},
+		"a member of a group":     {[]string{"team@hayauma.test"}, 3000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{})
+			s.Account("tiny@hayauma.test", 2000)
+			s.Account("bob@hayauma.test", 0)
+			s.Account("writer@hayauma.test", 0)
+			s.Alias("team@hayauma.test", "tiny@hayauma.test", "bob@hayauma.test")
+			tx := s.Intake.Begin(origin, mail.Envelope{From: s.Address("writer@hayauma.test"), Size: c.declared})
+			for _, to := range c.to {
+				if fault := add(t, s, tx, to); fault != nil {
+					t.Fatal(to, fault)
+				}
+			}
+			want(t, finish(t, tx, "Subject: big\r\n\r\n"+strings.Repeat("x", 3000)+"\r\n"), "250")
+			testkit.Eventually(t, 20*time.Second, "the report", func() bool { return len(s.Inbox("writer@hayauma.test")) == 1 })
+			got := s.Inbox("writer@hayauma.test")[0]
+			if !strings.Contains(got, "\r\nStatus: 5.2.2\r\nDiagnostic-Code: x-hayauma; The message is larger than the whole mailbox may be\r\n") {
+				t.Error(got)
+			}
+			wantCopies(t, s, 1, "bob@hayauma.test")
+			wantCopies(t, s, 0, "tiny@hayauma.test")
+		})
+	}
+}
+
 // What was declared is set aside until the transaction ends.
 func TestReservedQuota(t *testing.T) {
 	t.Parallel()
@@ -679,7 +715,10 @@ func TestTransactionEndsOnce(t *testing.T) {
 func TestOurFaultsAtHome(t *testing.T) {
 	t.Parallel()
 	s := stack.New(t, stack.Options{Asleep: true})
-	a := s.Account("full@hayauma.test", 1)
+	a := s.Account("full@hayauma.test", 100)
+	if ok, err := s.Mailboxes.Reserve(t.Context(), a.ID, 1, a.Quota); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
 	finish(t, begin(t, s, "a@elsewhere.test"), hello)
 	body := s.Queued()[0].Body
 	deliver := func(body mail.ID) (o queue.Outcome) {

@@ -94,6 +94,15 @@ func putOff(r queue.Recipient) queue.Outcome {
 	return queue.Outcome{Recipient: r.ID, Result: queue.TryLater, Ours: true, Code: 451, Enhanced: "4.3.0", Started: now, Ended: now}
 }
 
+// refused is an outcome with a fault of a mailbox.
+func refused(o queue.Outcome, f *mail.Fault) queue.Outcome {
+	if f.Class == mail.Permanent {
+		o.Result = queue.Refused
+	}
+	o.Code, o.Enhanced, o.Reply = f.Code(), f.Enhanced(), f.Public
+	return o
+}
+
 // file puts a message where a recipient leads.
 func (l *Local) file(ctx context.Context, m *queue.Message, r queue.Recipient, target account.Target, s served) queue.Outcome {
 	o := putOff(r)
@@ -114,8 +123,7 @@ func (l *Local) file(ctx context.Context, m *queue.Message, r queue.Recipient, t
 			o.Aside, o.Reply = true, "The size of the mailbox could not be read here"
 			return o
 		case full:
-			o.Code, o.Enhanced, o.Reply = 452, mail.MailboxFull.Enhanced(mail.Transient), "The mailbox is full"
-			return o
+			return refused(o, noRoom(acc, m.Size))
 		}
 		copies = append(copies, &mailbox.Delivery{
 			Account: acc.ID, Message: m.ID, Body: m.Body, Prefix: prefix,

@@ -29,7 +29,14 @@ func (t *Transaction) reserve(ctx context.Context, a account.Account, size int64
 		}
 		t.reserved[a.ID] = size
 		return nil
-	case size > a.Quota:
+	}
+	return noRoom(a, size)
+}
+
+// noRoom is the fault of a message that passes the quota. One larger than all of it never
+// finds room, however long it waits.
+func noRoom(a account.Account, size int64) *mail.Fault {
+	if size > a.Quota {
 		return mail.Final(mail.MailboxFull, "The message is larger than the whole mailbox may be")
 	}
 	return mail.Temporary(mail.MailboxFull, "The mailbox is full")

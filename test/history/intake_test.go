@@ -309,6 +309,9 @@ func (m *model) fileLate(r *rcpt) (code int, enhanced string) {
 	case a == nil:
 		return 550, "5.1.1"
 	case r.from != "" && !a.fits(r.letter.content.size()):
+		if refusal(a, r.letter.content.size()) == "552" {
+			return 552, "5.2.2"
+		}
 		return 452, "4.2.2"
 	}
 	m.fileOwn(a, r.letter, r.address, m.tick())
