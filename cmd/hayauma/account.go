@@ -151,6 +151,8 @@ func quotaText(n int64) string {
 func (c *cli) accountRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove USER@DOMAIN", Short: "End an account; its mail goes with it", Args: exactly("USER@DOMAIN"),
+		Long: "End an account; its mail goes with it. What it sent and waits in the queue stays there:\n" +
+			"you hear how much that is, and how to take it out.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := addressArgument(args[0])
 			if err != nil {
@@ -160,13 +162,28 @@ func (c *cli) accountRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, alias := range left.Aliases {
-				c.warn("the alias %s still names %s, which leads to nobody now: add it again without that, or remove it with 'hayauma alias remove'", alias, a)
-			}
+			c.warnOfLeft(a, left)
 			_, err = fmt.Fprintf(c.stdout, "removed account %s\n", a)
 			return err
 		},
 	}
+}
+
+// warnOfLeft tells what an account leaves behind, and what can be done about it.
+func (c *cli) warnOfLeft(a mail.Address, left control.AccountLeft) {
+	for _, alias := range left.Aliases {
+		c.warn("the alias %s still names %s, which leads to nobody now: add it again without that, or remove it with 'hayauma alias remove'", alias, a)
+	}
+	if left.Waiting == 0 {
+		return
+	}
+	fate, release := "it goes on", ""
+	if left.Held > 0 {
+		fate = fmt.Sprintf("it is on hold for %d of them", left.Held)
+		release = fmt.Sprintf(", 'hayauma queue release --account %s' lets go on what is on hold", left.ID)
+	}
+	c.warn("what %s sent still waits in the queue for %s, and %s: 'hayauma queue list --account %s' shows it%s, 'hayauma queue delete --account %s' takes it out",
+		a, count(left.Waiting, "recipient"), fate, left.ID, release, left.ID)
 }
 
 func (c *cli) accountList() *cobra.Command {

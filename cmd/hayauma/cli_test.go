@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hayauma/hayauma/internal/control"
 )
 
 // shell runs command lines on the stores of a server that does not run.
@@ -329,6 +331,33 @@ func TestAliasesToNobody(t *testing.T) {
 		got := s.try("", strings.Fields(row.args)...)
 		if got.code != exitDone || got.stdout == "" || !strings.Contains(got.stderr, row.warning) || (got.stderr == "") != (row.warning == "") {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", row.args, got.code, got.stdout, got.stderr)
+		}
+	}
+}
+
+// TestMailOfARemovedAccount: who removes an account hears what of its mail is left, and
+// how to go on with it.
+func TestMailOfARemovedAccount(t *testing.T) {
+	t.Parallel()
+	eve, err := addressArgument("eve@one.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		left control.AccountLeft
+		want string
+	}{
+		{control.AccountLeft{ID: "ID"}, ""},
+		{control.AccountLeft{ID: "ID", Waiting: 1}, "hayauma: what eve@one.test sent still waits in the queue for 1 recipient, and it goes on: " +
+			"'hayauma queue list --account ID' shows it, 'hayauma queue delete --account ID' takes it out\n"},
+		{control.AccountLeft{ID: "ID", Waiting: 3, Held: 2}, "hayauma: what eve@one.test sent still waits in the queue for 3 recipients, and it is on hold for 2 of them: " +
+			"'hayauma queue list --account ID' shows it, 'hayauma queue release --account ID' lets go on what is on hold, " +
+			"'hayauma queue delete --account ID' takes it out\n"},
+	} {
+		var said bytes.Buffer
+		(&cli{stderr: &said}).warnOfLeft(eve, row.left)
+		if said.String() != row.want {
+			t.Errorf("%+v: %q, want %q", row.left, said.String(), row.want)
 		}
 	}
 }

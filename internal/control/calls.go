@@ -77,9 +77,12 @@ type AliasAdded struct {
 	Nowhere []string `json:"nowhere,omitempty"`
 }
 
-// AliasesLeft are the aliases that still lead to an account which was removed.
-type AliasesLeft struct {
-	Aliases []string `json:"aliases,omitempty"`
+// AccountLeft is what an account leaves behind that was removed.
+type AccountLeft struct {
+	ID      string   `json:"id"`                // by which its mail in the queue is found
+	Aliases []string `json:"aliases,omitempty"` // that still lead to it
+	Waiting int      `json:"waiting,omitempty"` // recipients in the queue of what it sent
+	Held    int      `json:"held,omitempty"`    // those of them on hold
 }
 
 // MessageName names a message by its id or its Message-ID.

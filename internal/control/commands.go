@@ -25,7 +25,7 @@ var (
 	RecipientList   = Call[RecipientPage, []string]{"domain/recipient/list"}
 
 	AccountAdd      = Call[AccountLogin, Empty]{"account/add"}
-	AccountRemove   = Call[AccountName, AliasesLeft]{"account/remove"}
+	AccountRemove   = Call[AccountName, AccountLeft]{"account/remove"}
 	AccountPasswd   = Call[AccountLogin, Empty]{"account/passwd"}
 	AccountQuota    = Call[AccountSettings, Empty]{"account/quota"}
 	AccountLanguage = Call[AccountSettings, Empty]{"account/language"}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -182,17 +184,19 @@ func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, 
 	if f.Limit == 0 {
 		f.Limit = MaxList + 1
 	}
-	held, err := s.heldAccounts(ctx)
+	messages, err := s.Queue.List(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	messages, err := s.Queue.List(ctx, f)
+	l, err := s.look(ctx, messages...)
+	if err != nil {
+		return nil, err
+	}
 	out := []QueueEntry{}
-	l := s.look(held)
 	for _, m := range messages {
 		out = append(out, l.entries(m)...)
 	}
-	return out, err
+	return out, nil
 }
 
 // heldAccounts are those whose mail waits for an operator.
@@ -203,6 +207,27 @@ func (s *Service) heldAccounts(ctx context.Context) (map[mail.ID]string, error) 
 		out[h.Account] = h.Reason
 	}
 	return out, err
+}
+
+// removedAccounts are those that are no more, of whose mail some is held with its account.
+func (s *Service) removedAccounts(ctx context.Context, messages []*queue.Message) (map[mail.ID]bool, error) {
+	out := map[mail.ID]bool{}
+	for _, m := range messages {
+		_, asked := out[m.Account]
+		if asked || !slices.ContainsFunc(m.Recipients, heldWithAccount) {
+			continue
+		}
+		_, err := s.Directory.Get(ctx, m.Account)
+		if err != nil && !errors.Is(err, account.ErrNoAccount) {
+			return nil, err
+		}
+		out[m.Account] = err != nil
+	}
+	return out, nil
+}
+
+func heldWithAccount(r queue.Recipient) bool {
+	return r.State == queue.Held && r.Holder == queue.HeldWithAccount
 }
 
 // siteWaits tells of a site why what waits for it does, "" if that is not for the
@@ -233,16 +258,25 @@ func (s *Service) siteWaits() func(site string) (waits, busy string) {
 
 // look is what is known for a listing besides its rows.
 type look struct {
-	held  map[mail.ID]string          // accounts, with the reason
-	full  func(*queue.Message) string // what keeps back what is due, for whatever site
-	sites func(site string) (waits, busy string)
-	class func(*queue.Recipient) classify.Class
+	held    map[mail.ID]string          // accounts, with the reason
+	removed map[mail.ID]bool            // accounts, of those with mail that is held with them
+	full    func(*queue.Message) string // what keeps back what is due, for whatever site
+	sites   func(site string) (waits, busy string)
+	class   func(*queue.Recipient) classify.Class
 	// expires is when the lifetime is over, in microseconds.
 	expires func(*queue.Message, *queue.Recipient) int64
 }
 
-func (s *Service) look(held map[mail.ID]string) *look {
-	return &look{held: held, full: s.Queue.Full, sites: s.siteWaits(), class: s.class, expires: s.Queue.Expires}
+func (s *Service) look(ctx context.Context, messages ...*queue.Message) (*look, error) {
+	held, err := s.heldAccounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	removed, err := s.removedAccounts(ctx, messages)
+	if err != nil {
+		return nil, err
+	}
+	return &look{held: held, removed: removed, full: s.Queue.Full, sites: s.siteWaits(), class: s.class, expires: s.Queue.Expires}, nil
 }
 
 // why tells why a recipient is not moving, where its last reply does not.
@@ -271,11 +305,8 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 	case queue.Failed, queue.Served:
 		return "its report is written"
 	case queue.Held:
-		if r.Holder == queue.HeldWithAccount {
-			if reason := l.held[m.Account]; reason != "" {
-				return "held with its account: " + reason
-			}
-			return "held with its account, which may send again"
+		if heldWithAccount(*r) {
+			return l.withAccount(m.Account)
 		}
 		for _, tag := range m.Tags {
 			if rule, ok := strings.CutPrefix(tag, intake.QuarantineTag); ok {
@@ -285,6 +316,18 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 		return holder(r.Holder)
 	}
 	return ""
+}
+
+// withAccount tells why mail is held with its account. That of one that was removed is
+// found in the queue by the id.
+func (l *look) withAccount(id mail.ID) string {
+	switch reason := l.held[id]; {
+	case l.removed[id]:
+		return "held with its account " + id.String() + ", which was removed"
+	case reason != "":
+		return "held with its account: " + reason
+	}
+	return "held with its account, which may send again"
 }
 
 const (
@@ -352,11 +395,11 @@ func (s *Service) queueShow(ctx context.Context, in MessageName) (out QueueMessa
 	if err != nil {
 		return out, err
 	}
-	held, err := s.heldAccounts(ctx)
+	l, err := s.look(ctx, m)
 	if err != nil {
 		return out, err
 	}
-	out.Entries = s.look(held).entries(m)
+	out.Entries = l.entries(m)
 	body, err := s.Blobs.Open(ctx, m.Body)
 	if err != nil {
 		return out, err

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
 )
@@ -91,6 +93,54 @@ func TestQueueFilters(t *testing.T) {
 		refused(t, w, control.QueueList, control.QueueFilter{Sender: "@"}, `"@": not a valid mail address`)
 		refused(t, w, control.QueueList, control.QueueFilter{State: "lost"},
 			`"lost" is no state: use queued, leased, deferred, failed, held or served`)
+	})
+}
+
+// TestRemovedAccount: what an account sent that was removed while it was on hold is told
+// of, and goes on or out by the verbs of the queue.
+func TestRemovedAccount(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Deliverer = stack.Deliver(func(*queue.Message, queue.Recipient) queue.Outcome { return queue.Outcome{Result: queue.TryLater} })
+	both(t, o, func(t *testing.T, w way) {
+		const eve = "eve@hayauma.test"
+		acc := w.stack.Account(eve, 0)
+		id := acc.ID.String()
+		for _, to := range []string{"x@far.test", "y@far.test", "z@far.test"} {
+			tx := w.stack.Intake.Begin(mail.Origin{Door: mail.DoorSubmission, Account: acc.ID}, mail.Envelope{From: acc.Address})
+			if fault := tx.Add(t.Context(), mail.Recipient{Address: w.stack.Address(to)}, account.Target{Kind: account.Elsewhere}); fault != nil {
+				t.Fatal(fault)
+			}
+			_, _ = tx.Write([]byte(letter)) // its fault is that of Commit
+			if r := tx.Commit(t.Context()); r.Fault != nil {
+				t.Fatal(r.Fault)
+			}
+			if to == "y@far.test" {
+				if n, err := w.stack.Queue.HoldAccount(t.Context(), acc.ID); n != 2 || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+		}
+		got := ask(t, w, control.AccountRemove, control.AccountName{Address: eve})
+		if want := (control.AccountLeft{ID: id, Waiting: 3, Held: 2}); !cmp.Equal(got, want) {
+			t.Errorf("it leaves %+v, want %+v", got, want)
+		}
+		theirs := control.QueueFilter{Account: id}
+		held := ask(t, w, control.QueueList, theirs)[0]
+		if want := "held with its account " + id + ", which was removed"; held.Why != want ||
+			ask(t, w, control.QueueShow, control.MessageName{Message: held.Message}).Entries[0].Why != want {
+			t.Errorf("%q, want %q", held.Why, want)
+		}
+		ask(t, w, control.QueueRelease, control.QueueFilter{IDs: []string{held.Message}})
+		if got := states(t, w, theirs); got != "x@far.test queued, y@far.test held, z@far.test queued" {
+			t.Errorf("one is released: %s", got)
+		}
+		if got := ask(t, w, control.QueueRelease, theirs); got.Recipients != 1 {
+			t.Errorf("%d were left to release", got.Recipients)
+		}
+		if got := ask(t, w, control.QueueDelete, theirs); got.Recipients != 3 {
+			t.Errorf("%d were left to delete", got.Recipients)
+		}
 	})
 }
 

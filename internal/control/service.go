@@ -123,18 +123,40 @@ func (s *Service) accountAdd(ctx context.Context, in AccountLogin) (Empty, error
 	})
 }
 
-func (s *Service) accountRemove(ctx context.Context, in AccountName) (out AliasesLeft, err error) {
+func (s *Service) accountRemove(ctx context.Context, in AccountName) (out AccountLeft, err error) {
 	_, err = s.onAccount(in.Address, func(a mail.Address) error {
+		acc, err := s.Directory.Find(ctx, a)
+		if err != nil {
+			return err
+		}
 		if err := s.Directory.RemoveAccount(ctx, a); err != nil {
 			return err
 		}
-		nowhere, err := s.Directory.LeadNowhere(ctx, in.Address)
-		if err != nil || len(nowhere) == 0 {
-			return err
+		out, err = s.left(ctx, acc)
+		if err != nil {
+			return fmt.Errorf("it is removed; what it leaves behind could not be found: %w", err)
 		}
-		out.Aliases, err = s.Directory.AliasesTo(ctx, a)
-		return err
+		return nil
 	})
+	return out, err
+}
+
+// left is what a removed account leaves behind.
+func (s *Service) left(ctx context.Context, acc account.Account) (AccountLeft, error) {
+	out := AccountLeft{ID: acc.ID.String()}
+	sent := queue.Filter{Account: acc.ID, DryRun: true}
+	var err error
+	if out.Waiting, err = s.Queue.Delete(ctx, sent); err != nil {
+		return out, err
+	}
+	if out.Held, err = s.Queue.Release(ctx, sent); err != nil {
+		return out, err
+	}
+	nowhere, err := s.Directory.LeadNowhere(ctx, acc.Address.String())
+	if err != nil || len(nowhere) == 0 {
+		return out, err
+	}
+	out.Aliases, err = s.Directory.AliasesTo(ctx, acc.Address)
 	return out, err
 }
 

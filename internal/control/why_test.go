@@ -13,7 +13,7 @@ func TestWhy(t *testing.T) {
 	t.Parallel()
 	now := mail.Micros(time.Now())
 	later := now + time.Hour.Microseconds()
-	l := &look{held: map[mail.ID]string{7: "too much"}, sites: func(site string) (waits, busy string) {
+	l := &look{held: map[mail.ID]string{7: "too much"}, removed: map[mail.ID]bool{8: false, 9: true}, sites: func(site string) (waits, busy string) {
 		switch site {
 		case "down.test":
 			return "it is down", ""
@@ -48,6 +48,8 @@ func TestWhy(t *testing.T) {
 		{queue.Message{Account: 7}, queue.Recipient{State: queue.Held, Holder: queue.HeldWithAccount}, "held with its account: too much"},
 		{queue.Message{Account: 7}, queue.Recipient{State: queue.Held, Holder: queue.HeldByHand}, "held by the operator"},
 		{queue.Message{Account: 8}, queue.Recipient{State: queue.Held, Holder: queue.HeldWithAccount}, "held with its account, which may send again"},
+		{queue.Message{Account: 9}, queue.Recipient{State: queue.Held, Holder: queue.HeldWithAccount}, "held with its account " + mail.ID(9).String() + ", which was removed"},
+		{queue.Message{Account: 9}, queue.Recipient{State: queue.Held, Holder: queue.HeldByHand}, "held by the operator"},
 		{queue.Message{Account: 7, Tags: []string{intake.QuarantineTag + "odd names"}}, queue.Recipient{State: queue.Held, Holder: queue.HeldWithAccount},
 			"held with its account: too much"},
 		{queue.Message{}, queue.Recipient{State: queue.Held, Holder: queue.HeldByHand}, "held by the operator"},
