@@ -69,7 +69,8 @@
 // message at a time, after waits from half a minute to a quarter of an hour. What comes due for it
 // meanwhile has the finding of that attempt as if it had been tried itself, but
 // that a finding from before the end of its lifetime does not end it. Once a host
-// takes up a message, all that waits for the site for that reason is due.
+// takes up a message, all that waits for the site for that reason is due. A process takes
+// the sites over from the last one by that reason, which stands in the rows.
 //
 // # Leases
 //

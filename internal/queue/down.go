@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type down struct {
 
 // Down is a site that could not be reached, as people are told of it.
 type Down struct {
-	Since, Until time.Time // found so; tried again
+	Since, Until time.Time // found so, or taken over from the last process; tried again
 	Reply        string    // what the last attempt found
 }
 
@@ -44,7 +45,7 @@ func (q *Queue) Down(site string) (Down, bool) {
 		return Down{}, false
 	}
 	d := s.down
-	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(max(d.until, micros())), Reply: d.finding.Reply}, true
+	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(max(cmp.Or(d.until, d.asked), micros())), Reply: d.finding.Reply}, true
 }
 
 // judge learns from the outcomes of one job whether the site can be reached.
@@ -254,8 +255,38 @@ func probeBehind(tx *db.Tx, site string, flow, now int64) ([]int64, error) {
 // What waits since its site could not be reached has a finding of ours of the class
 // "network and routing" (RFC 3463 §3.5), or a 421; what waits for the warm-up of a source
 // address has 4.4.5.
-var releaseRisen = db.SQL(`UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient
-	WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND (ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421) LIMIT ?)`)
+const waitsForSite = "state IN (1, 3) AND state = 3 AND next > ? AND (ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421)"
+
+var (
+	releaseRisen  = db.SQL("UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient WHERE site = ? AND " + waitsForSite + " LIMIT ?)")
+	selectWaiting = db.SQL("SELECT site, reply FROM queue_recipient WHERE site > ? AND " + waitsForSite + " ORDER BY site LIMIT 1")
+)
+
+// takeOver takes the sites for which something waits since they could not be reached as
+// those that the last process found down. Each is tried within the longest wait, one after
+// the other: they may be many. What comes for one before that tries it at once.
+func (q *Queue) takeOver(ctx context.Context) error {
+	var sites, replies []string
+	now := micros()
+	for last, found := "", true; found; {
+		var site, reply string
+		err := q.o.DB.Read(ctx, func(tx *db.Tx) error { return tx.Row(selectWaiting, []any{last, now}, &site, &reply) })
+		switch found = !errors.Is(err, db.ErrNoRows); {
+		case !found:
+		case err != nil:
+			return fmt.Errorf("sites that could not be reached: %w", err)
+		default:
+			sites, replies, last = append(sites, site), append(replies, reply), site
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, name := range sites {
+		asked := now + probeLongest.Microseconds()*int64(i)/int64(len(sites))
+		q.siteOf(name).down = &down{since: now, asked: asked, finding: Outcome{Reply: replies[i]}}
+	}
+	return nil
+}
 
 // raise makes due what waits for a site that can be reached again.
 func (q *Queue) raise(ctx context.Context) error {

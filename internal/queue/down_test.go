@@ -268,6 +268,76 @@ func (l limited) Deliver(_ context.Context, _ string, next func() *Job, done fun
 	}
 }
 
+// TestARestartKnowsWhoIsDown: after a start one message tries each site for which something
+// waits since it could not be reached, and what waits goes as soon as that succeeds.
+func TestARestartKnowsWhoIsDown(t *testing.T) {
+	t.Parallel()
+	for _, busy := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := &gate{busy: busy}
+			w := newBubble(t, g, func(s *Settings) { s.Retry, s.Lifetime = []time.Duration{8 * time.Hour}, 48*time.Hour })
+			stop := w.run()
+			w.fill(200, "far.test")
+			time.Sleep(2 * time.Hour)
+			stop()
+			w.open(g)
+			before := g.tries.Load()
+			w.run()
+			time.Sleep(time.Second)
+			if tries := g.tries.Load() - before; tries != 1 {
+				t.Errorf("busy %v: %d connections at the start, want 1", busy, tries)
+			}
+			time.Sleep(time.Hour)
+			if tries := g.tries.Load() - before; tries < 5 || tries > 10 {
+				t.Errorf("busy %v: %d connections in the first hour", busy, tries)
+			}
+			g.open.Store(true)
+			time.Sleep(probeLongest + time.Minute)
+			if took := g.took.Load(); took != 200 {
+				t.Errorf("busy %v: %d of 200 messages have gone %v after it is back", busy, took, probeLongest)
+			}
+			if _, ok := w.q.Down("far.test"); ok {
+				t.Errorf("busy %v: it is still down", busy)
+			}
+		})
+	}
+}
+
+// TestARestartTriesOneByOne: after a start sites that were down are not all tried at once;
+// new mail for one is, and takes with it what waits there.
+func TestARestartTriesOneByOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{}
+		w := newBubble(t, g, func(s *Settings) { s.Retry, s.Lifetime = []time.Duration{8 * time.Hour}, 48*time.Hour })
+		stop := w.run()
+		for _, site := range []string{"a.test", "b.test", "c.test"} {
+			w.fill(100, site)
+		}
+		time.Sleep(2 * time.Hour)
+		stop()
+		w.open(g)
+		g.open.Store(true)
+		w.run()
+		time.Sleep(time.Second)
+		if took := g.took.Load(); took != 100 {
+			t.Errorf("%d messages have gone at the start, want the 100 of one site", took)
+		}
+		if d, ok := w.q.Down("c.test"); !ok || !strings.Contains(d.Reply, "timed out") || !d.Until.After(time.Now().Add(probeLongest/2)) {
+			t.Errorf("down: %+v, %v", d, ok)
+		}
+		w.insert(w.message("new@c.test"))
+		time.Sleep(time.Second)
+		if took := g.took.Load(); took != 201 {
+			t.Errorf("%d messages have gone, want 201: the new one and what waits with it", took)
+		}
+		time.Sleep(probeLongest)
+		if took := g.took.Load(); took != 301 {
+			t.Errorf("%d messages have gone within the longest wait, want 301", took)
+		}
+	})
+}
+
 // TestRetryAsksNow: who retries by hand does not wait for the next probe.
 func TestRetryAsksNow(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,7 @@ func (q *Queue) Run(ctx context.Context) error {
 }
 
 // recoverAll frees the leases of processes that are gone and takes up what providers asked
-// for, before anything is claimed; false if ctx ended first.
+// for and which sites are down, before anything is claimed; false if ctx ended first.
 func (q *Queue) recoverAll(ctx context.Context) bool {
 	pause := pauseMin
 	for {
@@ -77,6 +77,9 @@ func (q *Queue) recoverAll(ctx context.Context) bool {
 		}
 		if err == nil {
 			err = q.remember(ctx)
+		}
+		if err == nil {
+			err = q.takeOver(ctx)
 		}
 		if err == nil {
 			return true
