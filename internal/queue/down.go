@@ -30,6 +30,14 @@ type down struct {
 	finding Outcome // of the last of them
 }
 
+// bound makes the waits no longer than the longest, and what was found no later than now,
+// when the clock was set back.
+func (d *down) bound(now int64) {
+	latest := now + probeLongest.Microseconds()
+	d.until, d.asked = min(d.until, latest), min(d.asked, latest)
+	d.since, d.finding.Started = min(d.since, now), min(d.finding.Started, now)
+}
+
 // Down is a site that could not be reached, as people are told of it.
 type Down struct {
 	Since, Until time.Time // found so, or taken over from the last process; tried again
@@ -189,7 +197,11 @@ func (q *Queue) probes(now int64) (names []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, s := range q.sites {
-		if s.down != nil && s.down.asked <= now && s.active == 0 && s.ready.n == 0 && q.hasMemory() {
+		if s.down == nil {
+			continue
+		}
+		s.down.bound(now)
+		if s.down.asked <= now && s.active == 0 && s.ready.n == 0 && q.hasMemory() {
 			s.down.asked = now + probeFirst.Microseconds()
 			names = append(names, s.name)
 		}
@@ -198,7 +210,7 @@ func (q *Queue) probes(now int64) (names []string) {
 	return names
 }
 
-var selectProbe = db.SQL(`SELECT id, flow FROM queue_recipient WHERE site = ? AND level = ? AND flow > ? AND state IN (1, 3) AND received <= ?
+var selectProbe = db.SQL(`SELECT id, flow FROM queue_recipient WHERE site = ? AND level = ? AND flow > ? AND state IN (1, 3) AND (state = 3 OR received <= ?)
 	ORDER BY flow, next, id LIMIT 1`)
 
 // probe claims the message that tries a site which is down, whenever it is due

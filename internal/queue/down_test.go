@@ -338,6 +338,38 @@ func TestARestartTriesOneByOne(t *testing.T) {
 	})
 }
 
+// TestAClockSetBackKeepsNobodyDown: what is known of a site that is down is of a later time
+// then, and holds for the longest wait at most.
+func TestAClockSetBackKeepsNobodyDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const step = 6 * time.Hour
+		g := &gate{}
+		w := newBubble(t, g, func(s *Settings) { s.Retry, s.Lifetime = []time.Duration{8 * time.Hour}, 48*time.Hour })
+		w.run()
+		w.fill(100, "far.test")
+		time.Sleep(time.Hour)
+		w.q.mu.Lock()
+		d := w.q.sites["far.test"].down
+		for _, at := range []*int64{&d.since, &d.until, &d.asked, &d.finding.Started, &d.finding.Ended} {
+			*at += step.Microseconds()
+		}
+		w.q.mu.Unlock()
+		w.exec("UPDATE queue_recipient SET received = received + ?, next = next + ?", step.Microseconds(), step.Microseconds())
+		before := g.tries.Load()
+		time.Sleep(2 * time.Hour)
+		if tries := g.tries.Load() - before; tries < 6 || tries > 9 {
+			t.Errorf("%d connections in two hours", tries)
+		}
+		g.open.Store(true)
+		w.insert(w.message("new@far.test"))
+		time.Sleep(probeLongest + time.Minute)
+		if took := g.took.Load(); took != 101 {
+			t.Errorf("%d of 101 messages have gone", took)
+		}
+	})
+}
+
 // TestRetryAsksNow: who retries by hand does not wait for the next probe.
 func TestRetryAsksNow(t *testing.T) {
 	t.Parallel()
