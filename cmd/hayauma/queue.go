@@ -37,20 +37,21 @@ type selection struct {
 
 // flags adds those that choose.
 func (f *selection) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.All, "all", false, "everything in the queue")
-	cmd.Flags().StringVar(&f.Domain, "domain", "", "what goes to this domain")
-	cmd.Flags().StringVar(&f.Route, "route", "", "what goes by this route")
-	cmd.Flags().StringVar(&f.Sender, "sender", "", "what comes from this sender; <> = reports")
-	cmd.Flags().StringVar(&f.Host, "host", "", "what this host (MX) did not take at the last attempt")
-	cmd.Flags().StringVar(&f.Provider, "provider", "", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
-	cmd.Flags().StringVar(&f.Reply, "reply", "", "what was last answered with a text like this")
-	cmd.Flags().StringVar(&f.Class, "class", "", "what last failed for this reason, like bad-mailbox")
-	cmd.Flags().StringVar(&f.Tag, "tag", "", "messages with this tag")
-	cmd.Flags().StringVar(&f.Stream, "stream", "", "messages of this stream")
-	cmd.Flags().StringVar(&f.Account, "account", "", "what the login of this account sent, by its address or id")
-	cmd.Flags().StringVar(&f.Tenant, "tenant", "", "what belongs to this tenant")
-	cmd.Flags().StringVar(&f.older, "older", "", "what was received longer ago than this, like 2h or 3d")
-	cmd.Flags().StringVar(&f.State, "state", "", "only what is queued, leased, deferred, failed, held or served")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.All, "all", false, "everything in the queue")
+	wordVar(flags, &f.Domain, "domain", "what goes to this domain")
+	wordVar(flags, &f.Route, "route", "what goes by this route")
+	senderVar(flags, &f.Sender, "sender", "what comes from this sender; <> = reports")
+	wordVar(flags, &f.Host, "host", "what this host (MX) did not take at the last attempt")
+	wordVar(flags, &f.Provider, "provider", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
+	wordVar(flags, &f.Reply, "reply", "what was last answered with a text like this")
+	wordVar(flags, &f.Class, "class", "what last failed for this reason, like bad-mailbox")
+	wordVar(flags, &f.Tag, "tag", "messages with this tag")
+	wordVar(flags, &f.Stream, "stream", "messages of this stream")
+	wordVar(flags, &f.Account, "account", "what the login of this account sent, by its address or id")
+	wordVar(flags, &f.Tenant, "tenant", "what belongs to this tenant")
+	wordVar(flags, &f.older, "older", "what was received longer ago than this, like 2h or 3d")
+	wordVar(flags, &f.State, "state", "only what is queued, leased, deferred, failed, held or served")
 }
 
 // chosen checks the flags and takes ids in.
@@ -85,9 +86,9 @@ func (f *selection) chosen(ids []string) (control.QueueFilter, error) {
 	if _, ok := classify.Parse(out.Class); out.Class != "" && !ok {
 		return out, usagef("--class %q: use one of %s", out.Class, control.Classes())
 	}
-	states := []string{"", "queued", "leased", "deferred", "failed", "held", "served"}
-	if !slices.Contains(states, out.State) {
-		return out, usagef("--state %q: use %s", out.State, strings.Join(states[1:], ", "))
+	states := []string{"queued", "leased", "deferred", "failed", "held", "served"}
+	if out.State != "" && !slices.Contains(states, out.State) {
+		return out, usagef("--state %q: use %s", out.State, strings.Join(states, ", "))
 	}
 	return out, nil
 }

@@ -30,7 +30,7 @@ what is shipped; among equals the older. It holds from the next reply on. Only t
 of other servers are looked at, never findings of this one.`
 
 func (c *cli) replyAdd() *cobra.Command {
-	r := shaping.Rule{Times: 1}
+	r := shaping.Rule{Provider: shaping.Everyone, Times: 1}
 	cmd := &cobra.Command{
 		Use: "add ACTION", Short: "Add a rule", Long: replyAddLong, Args: exactly("ACTION"),
 		Example: "  hayauma outbound reply add pause --for 30m --provider google.com --code 421 --text 'unusual rate'\n" +
@@ -47,10 +47,10 @@ func (c *cli) replyAdd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Provider, "provider", shaping.Everyone, "whose replies, as 'hayauma outbound explain' shows it")
+	wordVar(f, &r.Provider, "provider", "whose replies, as 'hayauma outbound explain' shows it")
 	f.IntVar(&r.Code, "code", 0, "the reply code, like 421; any if not given")
-	f.StringVar(&r.Enhanced, "enhanced", "", "the enhanced code, like 4.7.1; any if not given")
-	f.StringVar(&r.Text, "text", "", "a part of the text; any if not given")
+	wordVar(f, &r.Enhanced, "enhanced", "the enhanced code, like 4.7.1; any if not given")
+	wordVar(f, &r.Text, "text", "a part of the text; any if not given")
 	f.IntVar(&r.Times, "times", 1, "how often within an hour, before the rule acts")
 	f.StringVar(&r.Wait, "for", "", "how long slow and pause hold, like 30m")
 	f.IntVar(&r.Connections, "connections", 0, "connections at once, of slow")
@@ -89,7 +89,7 @@ func (c *cli) replyList() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&p.Provider, "provider", "", "the rules for its replies in their order, what is shipped among them")
+	wordVar(cmd.Flags(), &p.Provider, "provider", "the rules for its replies in their order, what is shipped among them")
 	return c.jsonFlag(cmd)
 }
 
@@ -152,7 +152,7 @@ func (c *cli) replyTest() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&q.Provider, "provider", "", "who replies; if not given only rules for everyone are asked")
+	wordVar(cmd.Flags(), &q.Provider, "provider", "who replies; if not given only rules for everyone are asked")
 	return c.jsonFlag(cmd)
 }
 
