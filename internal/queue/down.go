@@ -30,6 +30,10 @@ type down struct {
 	finding Outcome // of the last of them
 }
 
+// maxTakenOver bounds the sites that a start takes over: for each there is a question to the
+// database before anything goes.
+const maxTakenOver = 10_000
+
 // bound makes the waits no longer than the longest, and what was found no later than now,
 // when the clock was set back.
 func (d *down) bound(now int64) {
@@ -276,11 +280,12 @@ var (
 
 // takeOver takes the sites for which something waits since they could not be reached as
 // those that the last process found down. Each is tried within the longest wait, one after
-// the other: they may be many. What comes for one before that tries it at once.
+// the other: they may be many. What comes for one before that tries it at once. Beyond
+// maxTakenOver each recipient is tried at its own time.
 func (q *Queue) takeOver(ctx context.Context) error {
 	var sites, replies []string
 	now := micros()
-	for last, found := "", true; found; {
+	for last, found := "", true; found && len(sites) < maxTakenOver; {
 		var site, reply string
 		err := q.o.DB.Read(ctx, func(tx *db.Tx) error { return tx.Row(selectWaiting, []any{last, now}, &site, &reply) })
 		switch found = !errors.Is(err, db.ErrNoRows); {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -500,5 +501,23 @@ func TestEachFlowProbes(t *testing.T) {
 				t.Errorf("account %d: one that came later has not gone", lets)
 			}
 		})
+	}
+}
+
+// TestARestartTakesOverSoMany: who has mail for very many sites that cannot be reached does
+// not wait for all of them at the start.
+func TestARestartTakesOverSoMany(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &gate{})
+	w.fill(maxTakenOver+100, "far.test")
+	err := w.db.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET site = 'far' || id, state = 3, ours = 1, enhanced = '4.4.1', next = ?"), micros()+time.Hour.Microseconds())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.q.takeOver(t.Context()); err != nil || len(w.q.sites) != maxTakenOver {
+		t.Errorf("%d sites, %v", len(w.q.sites), err)
 	}
 }
