@@ -26,10 +26,11 @@ func (c *cli) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the settings, and with --deep everything that is stored",
-		Long: "Check the settings without starting a server. A resolver that dns.trust_ad believes\n" +
-			"is asked for a name that is signed and for one that is signed wrongly. With --deep,\n" +
-			"read everything that is stored and verify each checksum and reference; that takes\n" +
-			"as long as reading the whole of data_dir, and works beside a running server.",
+		Long: "Check the settings without starting a server. A resolver that is believed, by\n" +
+			"dns.trust_ad or by \"options trust-ad\" in /etc/resolv.conf, is asked for a name that\n" +
+			"is signed and for one that is signed wrongly. With --deep, read everything that is\n" +
+			"stored and verify each checksum and reference; that takes as long as reading the\n" +
+			"whole of data_dir, and works beside a running server.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.check(cmd.Context(), deep) },
 	}

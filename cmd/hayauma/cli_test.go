@@ -226,7 +226,7 @@ func TestConfigStandsAnywhere(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	s := newShell(t, "[auth]\nallow_cleartext = true\n")
+	s := newShell(t, "[auth]\nallow_cleartext = true\n[dns]\nresolver = \"127.0.0.1:9\"\n")
 	if got := s.do("", "check"); !strings.Contains(got, "warning: auth.allow_cleartext") || !strings.Contains(got, "the settings are fine") {
 		t.Errorf("%q", got)
 	}

@@ -43,7 +43,8 @@ func TestServe(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	smtp := testkit.FreePort(t)
 	settings := "hostname = \"mx1.one.test\"\ndata_dir = \"data\"\n[listen]\nsmtp = [\"" + smtp + "\"]\n" +
-		"submission = []\nsubmissions = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nhttp = []\n[storage]\nmin_free = \"1MB\"\n"
+		"submission = []\nsubmissions = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nhttp = []\n[storage]\nmin_free = \"1MB\"\n" +
+		"[dns]\nresolver = \"127.0.0.1:9\"\n"
 	s := &shell{t: t, config: filepath.Join(dir, "hayauma.toml")}
 	if err := os.WriteFile(s.config, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)

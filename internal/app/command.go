@@ -129,7 +129,7 @@ func Check(ctx context.Context, cfg *config.Config) (warnings []string, err erro
 	if warnings, err = checkEngines(ctx, cfg); err != nil {
 		return warnings, err
 	}
-	warning, err := checkResolver(ctx, cfg.DNS)
+	warning, err := checkResolver(ctx, cfg.DNS, dnsx.New(resolverOf(cfg.DNS)))
 	if warning != "" {
 		warnings = append(warnings, warning)
 	}
@@ -139,20 +139,33 @@ func Check(ctx context.Context, cfg *config.Config) (warnings []string, err erro
 // proofTimeout bounds the two look-ups of the proof.
 const proofTimeout = 10 * time.Second
 
-// checkResolver puts a resolver that dns.trust_ad believes to the proof. A proof that
-// cannot be made, as without a network, is a warning.
-func checkResolver(ctx context.Context, d config.DNS) (warning string, err error) {
-	if !d.TrustAD || d.ProofSigned == "" || d.ProofBogus == "" {
+// resolverOf is the resolver of the settings.
+func resolverOf(d config.DNS) dnsx.Options {
+	return dnsx.Options{Server: d.Resolver, TrustAD: func() bool { return d.TrustAD }}
+}
+
+// checkResolver puts a resolver that is believed to the proof. A proof that cannot be
+// made, as without a network, is a warning; and so is a resolver that says nothing, if
+// only the system believes it: systemd-resolved has it so where nobody wants DNSSEC, and
+// DANE is just not used.
+func checkResolver(ctx context.Context, d config.DNS, r *dnsx.Resolver) (warning string, err error) {
+	if d.ProofSigned == "" || d.ProofBogus == "" || !r.Trusted() {
 		return "", nil
+	}
+	who, undo := "dns.trust_ad", "remove the line"
+	if !d.TrustAD {
+		who, undo = `"options trust-ad" in /etc/resolv.conf`, "remove the option there"
 	}
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
-	err = dnsx.New(dnsx.Options{Server: d.Resolver}).Prove(ctx, d.ProofSigned, d.ProofBogus)
+	err = r.Prove(ctx, d.ProofSigned, d.ProofBogus)
 	switch {
+	case errors.Is(err, dnsx.ErrUntold) && !d.TrustAD:
+		return fmt.Sprintf("%s: %v; DANE is not used: for that, name a resolver in dns.resolver that does, and set dns.trust_ad", who, err), nil
 	case errors.Is(err, dnsx.ErrNoDNSSEC):
-		return "", fmt.Errorf("dns.trust_ad: %w; name one in dns.resolver that does, or remove the line", err)
+		return "", fmt.Errorf("%s: %w; name one in dns.resolver that does, or %s", who, err, undo)
 	case err != nil:
-		return fmt.Sprintf("dns.trust_ad: no proof could be made that the resolver checks DNSSEC: %v", err), nil
+		return fmt.Sprintf("%s: no proof could be made that the resolver checks DNSSEC: %v", who, err), nil
 	}
 	return "", nil
 }

@@ -176,7 +176,7 @@ func TestCheckOfTheResolver(t *testing.T) {
 		{"it checks", proof, func(d *testkit.DNS) { d.Prove("good.test"); d.Fail("bad.test", testkit.DNSServFail) }, "", "", true},
 		{"it passes on what is wrong", proof, func(d *testkit.DNS) { d.Prove("good.test") },
 			"", "dns.trust_ad: the resolver does not check DNSSEC, or does not tell: there is an answer for bad.test", true},
-		{"it does not tell", proof, func(d *testkit.DNS) { d.Fail("bad.test", testkit.DNSServFail) }, "", "nothing is said of good.test", true},
+		{"it does not tell", proof, func(d *testkit.DNS) { d.Fail("bad.test", testkit.DNSServFail) }, "", "nothing is said of a name that is signed: good.test", true},
 		{"there is no network", proof, func(d *testkit.DNS) { d.Fail("good.test", testkit.DNSServFail) }, "dns.trust_ad: no proof could be made", "", true},
 		{"it is not believed", config.DNS{ProofSigned: "good.test", ProofBogus: "bad.test"}, func(*testkit.DNS) {}, "", "", false},
 		{"no proof is wanted", config.DNS{TrustAD: true, ProofSigned: "good.test"}, func(*testkit.DNS) {}, "", "", false},

@@ -133,7 +133,7 @@ func (r *Resolver) MX(ctx context.Context, domain string) ([]MX, error) {
 	if e.err != nil {
 		return nil, e.err
 	}
-	secure := e.secure && r.trusted()
+	secure := e.secure && r.Trusted()
 	out := make([]MX, 0, len(e.records))
 	for _, rr := range e.records {
 		if mx, ok := rr.(*dns.MX); ok {

@@ -8,8 +8,13 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ErrNoDNSSEC is what Prove finds of a resolver that must not be trusted.
-var ErrNoDNSSEC = errors.New("the resolver does not check DNSSEC, or does not tell")
+var (
+	// ErrNoDNSSEC is what Prove finds of a resolver that must not be trusted.
+	ErrNoDNSSEC = errors.New("the resolver does not check DNSSEC, or does not tell")
+	// ErrUntold is an ErrNoDNSSEC of one that says of nothing that it is proven: who
+	// trusts it believes nothing that is wrong.
+	ErrUntold = fmt.Errorf("%w: nothing is said of a name that is signed", ErrNoDNSSEC)
+)
 
 // Prove sees that the resolver checks DNSSEC and tells of it: its answer for a name
 // that is signed says so (RFC 6840 §5.8), and there is none for a name whose
@@ -23,7 +28,7 @@ func (r *Resolver) Prove(ctx context.Context, signed, bogus string) error {
 	case answer.Rcode != dns.RcodeSuccess:
 		return fmt.Errorf("look up %s: %w", signed, ErrNotFound)
 	case !answer.AuthenticatedData:
-		return fmt.Errorf("%w: nothing is said of %s, which is signed", ErrNoDNSSEC, signed)
+		return fmt.Errorf("%w: %s", ErrUntold, signed)
 	}
 	answer, err = r.question(ctx, dns.Fqdn(bogus), dns.TypeA)
 	switch {

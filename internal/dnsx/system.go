@@ -38,8 +38,9 @@ func (r *Resolver) servers() ([]string, error) {
 	return conf.servers, err
 }
 
-// trusted tells whether it is believed what DNSSEC proves.
-func (r *Resolver) trusted() bool {
+// Trusted tells whether it is believed what the resolver says that DNSSEC proves: by
+// Options.TrustAD, or by the system's own word for the system's resolvers.
+func (r *Resolver) Trusted() bool {
 	if r.o.TrustAD != nil && r.o.TrustAD() {
 		return true
 	}

@@ -31,7 +31,7 @@ func (r *Resolver) TLSA(ctx context.Context, name string) (records []TLSA, secur
 		}
 		records = append(records, TLSA{Usage: t.Usage, Selector: t.Selector, Matching: t.MatchingType, Data: data})
 	}
-	return records, e.secure && r.trusted(), nil
+	return records, e.secure && r.Trusted(), nil
 }
 
 // TLSABases returns the names of a host below which its TLSA records are looked for,
@@ -39,7 +39,7 @@ func (r *Resolver) TLSA(ctx context.Context, name string) (records []TLSA, secur
 // host's addresses: nothing there would be proven either, and such questions are what
 // the servers of some unsigned zones do not answer.
 func (r *Resolver) TLSABases(ctx context.Context, host string) ([]string, error) {
-	if !r.trusted() {
+	if !r.Trusted() {
 		return nil, nil
 	}
 	host = plain(host)
