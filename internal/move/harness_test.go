@@ -63,7 +63,7 @@ var tables = []struct{ name, columns, key string }{
 		deadline late priority requiretls longlines`, "id"},
 	{"queue_recipient", `id message address domain notify orcpt site state owner wish attempts next code enhanced reply ours host
 		expired delayed received level tell flow`, "id"},
-	{"queue_demand", "provider pause until lasts connections rate per why rule", "provider, pause"},
+	{"queue_demand", "provider pause until lasts connections rate per why rule", "provider, pause, rule, connections, rate, per"},
 	{"queue_retry", "scope name waits lifetime changed", "scope, name"},
 	{"event", "id message tenant account at kind stream recipient key detail", "id"},
 	{"event_key", "key event", "key, event"},

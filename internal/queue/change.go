@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -67,9 +68,15 @@ func (q *Queue) over(p *provider, now int64) {
 		p.paused, p.pause = false, demand{} // the number of a rule may be given again
 		q.changed(Change{Kind: Resumed, Provider: p.name})
 	}
-	if p.slowed && !q.holds(&p.brake, now) {
-		q.lapsed = append(q.lapsed, keptDemand{p.name, ofBrake, p.brake})
-		p.slowed, p.brake = false, demand{}
+	slowed := len(p.brakes) > 0
+	p.brakes = slices.DeleteFunc(p.brakes, func(d demand) bool {
+		if q.holds(&d, now) {
+			return false
+		}
+		q.lapsed = append(q.lapsed, keptDemand{p.name, ofBrake, d})
+		return true
+	})
+	if slowed && len(p.brakes) == 0 {
 		q.changed(Change{Kind: Eased, Provider: p.name})
 	}
 	if p.noted.kept > 0 && q.whole(p, now) <= now {

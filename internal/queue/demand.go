@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -64,6 +65,9 @@ func (w *worker) heed(a Advice) (kept []keptDemand) {
 	d := demand{a, end, end}
 	if a.Pause {
 		if end > p.pause.until || !q.holds(&p.pause, micros()) {
+			if p.paused && p.pause.Rule != d.Rule {
+				q.lapsed = append(q.lapsed, keptDemand{p.name, ofPause, p.pause})
+			}
 			p.pause = d
 			kept = append(kept, keptDemand{p.name, ofPause, d})
 		}
@@ -71,12 +75,46 @@ func (w *worker) heed(a Advice) (kept []keptDemand) {
 		q.changed(Change{Kind: Paused, Provider: p.name, Why: until(p.pause.until) + ": " + a.Why})
 		q.admit(p)
 	} else {
-		p.brake, p.slowed = d, true
+		d = p.slow(d)
 		kept = append(kept, keptDemand{p.name, ofBrake, d})
-		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(end) + ": " + a.Why})
+		q.changed(Change{Kind: Slowed, Provider: p.name, Why: until(d.until) + ": " + a.Why})
 	}
 	q.o.Logger.Warn("a provider asks for less", "provider", p.name, "pause", a.Pause, "for", a.For, "why", a.Why)
 	return kept
+}
+
+// slow adds what slows a provider, or makes it longer where the same was asked for before.
+// Of each limit the strictest one holds, as long as it does.
+func (p *provider) slow(d demand) demand {
+	for i := range p.brakes {
+		b := &p.brakes[i]
+		if b.Rule != d.Rule || b.Limits.Connections != d.Limits.Connections || b.Limits.Rate != d.Limits.Rate || b.Limits.Per != d.Limits.Per {
+			continue
+		}
+		if b.until < d.until {
+			*b = d
+		}
+		return *b
+	}
+	p.brakes = append(p.brakes, d)
+	return d
+}
+
+// less tells until when a provider gets less than usual, and why; 0 = it does not. Where
+// more than one thing slows it, each is told with its end. q.mu is held.
+func (q *Queue) less(p *provider) (last int64, why string) {
+	now := micros()
+	var whys, ends []string
+	for i := range p.brakes {
+		if d := &p.brakes[i]; q.holds(d, now) {
+			last = max(last, d.until)
+			whys, ends = append(whys, d.Why), append(ends, d.Why+" ("+until(d.until)+")")
+		}
+	}
+	if len(whys) > 1 {
+		whys = ends
+	}
+	return last, strings.Join(whys, "; ")
 }
 
 // unpause ends what a reply asked for of the provider of a site, now or as soon as it is
@@ -129,11 +167,11 @@ const (
 var (
 	upsertDemand = db.Insert{
 		Into: "queue_demand", Columns: []string{"provider", "pause", "until", "lasts", "connections", "rate", "per", "why", "rule"},
-		Conflict: `ON CONFLICT (provider, pause) DO UPDATE SET until = excluded.until, lasts = excluded.lasts, connections = excluded.connections,
-			rate = excluded.rate, per = excluded.per, why = excluded.why, rule = excluded.rule`,
+		Conflict: `ON CONFLICT (provider, pause, rule, connections, rate, per) DO UPDATE SET until = excluded.until, lasts = excluded.lasts,
+			why = excluded.why`,
 	}
-	selectDemands = db.SQL("SELECT provider, pause, until, lasts, connections, rate, per, why, rule FROM queue_demand ORDER BY provider, pause")
-	deleteDemand  = db.SQL("DELETE FROM queue_demand WHERE provider = ? AND pause = ? AND until = ?")
+	selectDemands = db.SQL("SELECT provider, pause, until, lasts, connections, rate, per, why, rule FROM queue_demand ORDER BY provider, pause, until")
+	deleteDemand  = db.SQL("DELETE FROM queue_demand WHERE provider = ? AND pause = ? AND rule = ? AND connections = ? AND rate = ? AND per = ? AND until = ?")
 )
 
 // keepDemands writes down what replies asked for, in the commit that records them.
@@ -181,9 +219,12 @@ func (q *Queue) remember(ctx context.Context) error {
 			p.noted, p.filled, p.credit, p.spent = d.demand, d.until-d.For.Microseconds(), 0, true
 			continue
 		case ofPause:
+			if p.paused { // the process died before it forgot the shorter one
+				q.lapsed = append(q.lapsed, keptDemand{p.name, ofPause, p.pause})
+			}
 			p.pause, p.paused = d.demand, true
 		default:
-			p.brake, p.slowed = d.demand, true
+			p.brakes = append(p.brakes, d.demand)
 		}
 		q.o.Logger.Info("a provider asked for less before the restart", "provider", p.name, "pause", d.Pause, "until", mail.FromMicros(d.until), "why", d.Why)
 	}
@@ -200,7 +241,7 @@ func (q *Queue) forgetDemands(ctx context.Context) error {
 	}
 	err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		for _, d := range lapsed {
-			if _, err := tx.Exec(deleteDemand, d.provider, int(d.of), d.kept); err != nil {
+			if _, err := tx.Exec(deleteDemand, d.provider, int(d.of), d.Rule, d.Limits.Connections, d.Limits.Rate, d.Limits.Per.Microseconds(), d.kept); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,112 @@ func TestAFastRateIsNotKept(t *testing.T) {
 		s.want("six a minute", 2)
 		if n := s.kept(); n != 0 {
 			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// TestSlowIsNeverFaster: of what holds for a provider anyway, and what a reply asks for, the
+// stricter of each counts.
+func TestSlowIsNeverFaster(t *testing.T) {
+	t.Parallel()
+	hour, minute := time.Hour, time.Minute
+	for _, c := range []struct{ own, less, want Limits }{
+		{Limits{Connections: 5, Rate: 1, Per: hour}, Limits{Rate: 600, Per: minute}, Limits{Connections: 5, Rate: 1, Per: hour}},
+		{Limits{Connections: 5, Rate: 600, Per: minute}, Limits{Rate: 1, Per: hour}, Limits{Connections: 5, Rate: 1, Per: hour}},
+		{Limits{Connections: 5}, Limits{Connections: 9, Rate: 1, Per: hour}, Limits{Connections: 5, Rate: 1, Per: hour}},
+		{Limits{Connections: 5, Rate: 61}, Limits{Connections: 1, Rate: 3600, Per: hour}, Limits{Connections: 1, Rate: 3600, Per: hour}},
+		{Limits{Connections: 5, Rate: 59}, Limits{Rate: 3600, Per: hour}, Limits{Connections: 5, Rate: 59}},
+	} {
+		got := c.own
+		if got.slow(&c.less); got.Connections != c.want.Connections || got.Rate != c.want.Rate || got.Per != c.want.Per {
+			t.Errorf("%+v and %+v: %+v", c.own, c.less, got)
+		}
+	}
+}
+
+// TestTheStrictestBrakeHolds as long as it was asked for, whatever is asked for after it, also
+// after a restart.
+func TestTheStrictestBrakeHolds(t *testing.T) {
+	t.Parallel()
+	const strict, weak = "strictly", "weakly"
+	for _, c := range []struct {
+		strict, weak  time.Duration
+		first, second string // what is told of both, and of the one that is left
+	}{
+		{24 * time.Hour, 10 * time.Minute, "strictly (until 2000-01-02 00:00:00 UTC); weakly (until 2000-01-01 00:11:00 UTC)", strict},
+		{10 * time.Minute, 24 * time.Hour, "strictly (until 2000-01-01 00:10:00 UTC); weakly (until 2000-01-02 00:01:00 UTC)", weak},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 0)
+			said := strict
+			s.takes = func(int, *Job) Outcome { return Outcome{Result: TryLater, Code: 450, Reply: said} }
+			s.w.q.o.Advise = func(_ string, o *Outcome) Advice {
+				if o.Reply == strict {
+					return Advice{For: c.strict, Limits: Limits{Connections: 1, Rate: 60, Per: time.Hour}, Why: strict}
+				}
+				return Advice{For: c.weak, Limits: Limits{Connections: 2}, Why: weak}
+			}
+			h := &heard{}
+			s.w.q.o.Changed = h.note
+			stop := s.w.run()
+			s.w.insert(s.w.message("a@d0.test"))
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			said = weak
+			s.w.insert(s.w.message("b@d0.test"))
+			holds := func(what string, connections, rate int, why string) {
+				t.Helper()
+				<-time.After(time.Second)
+				synctest.Wait()
+				tr := s.w.q.Traffic("farm.test")
+				if tr.Limits.Connections != connections || tr.Limits.Rate != rate || tr.Why != why && tr.Rest.IsZero() {
+					t.Errorf("%s: %+v", what, tr)
+				}
+			}
+			for _, what := range []string{"both", "both after a restart"} {
+				holds(what, 1, 60, c.first)
+				stop = s.restart(stop)
+			}
+			s.takes = func(int, *Job) Outcome { return Outcome{Result: Delivered, Code: 250} }
+			time.Sleep(20 * time.Minute)
+			if c.second == strict {
+				holds("the strict one", 1, 60, strict)
+			} else {
+				holds("the weak one", 2, 0, weak)
+			}
+			if n := s.kept(); n != 1 {
+				t.Errorf("%d demands are left", n)
+			}
+			stop = s.restart(stop)
+			time.Sleep(24 * time.Hour)
+			holds("none", 20, 0, "")
+			if n := s.kept(); n != 0 || strings.Count(strings.Join(h.kinds(), " "), string(Eased)) != 1 {
+				t.Errorf("%d demands are left, %v", n, h.kinds())
+			}
+			stop()
+		})
+	}
+}
+
+// TestALongerPauseTakesThePlace of another rule's: nothing of that one is left.
+func TestALongerPauseTakesThePlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShaped(t, 0)
+		w := &worker{q: s.w.q, p: s.w.q.providerOf("farm.test")}
+		s.w.q.mu.Lock()
+		var kept []keptDemand
+		for rule := range 3 {
+			kept = append(kept, w.heed(Advice{For: time.Hour << rule, Pause: true, Why: "a rule", Rule: int64(rule)})...)
+		}
+		s.w.q.mu.Unlock()
+		s.w.must(s.w.db.Write(t.Context(), func(tx *db.Tx) error { return keepDemands(tx, []*item{{demands: kept}}) }))
+		if n := s.kept(); n != 3 {
+			t.Errorf("%d pauses are written down", n)
+		}
+		s.w.must(s.w.q.forgetDemands(t.Context()))
+		if n := s.kept(); n != 1 {
+			t.Errorf("%d pauses are kept", n)
 		}
 	})
 }

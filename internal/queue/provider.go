@@ -22,23 +22,22 @@ type Limits struct {
 // provider is who takes the mail of one or many sites: they share what it bears.
 type provider struct {
 	name    string
-	active  int     // workers
-	good    int     // of them, those whose last message was taken up by a host
-	rows    int     // recipients that are ready for its sites
-	waiting turn    // sites that could use a worker
-	called  int     // sites that wait for a worker now, with a place kept for each
-	width   float64 // workers that it bears at once, as far as is known
-	narrow  int64   // microseconds: when the width shrank last; what began before tells nothing new
-	credit  float64 // messages that may go at once under its rate
-	filled  int64   // microseconds: when credit was counted
-	spent   bool    // credit is used up: nothing goes before it is whole again
-	noted   demand  // its rate is so slow that it is kept when the next message may go
-	pause   demand  // nothing goes to it
-	brake   demand  // less goes to it
-	before  float64 // the width before it shrank; 0 = it has not, or is as wide again
-	paused  bool    // of its pause was told, and not of the end
-	slowed  bool    // the same of its brake
-	used    int64   // microseconds: when a worker last began or ended
+	active  int      // workers
+	good    int      // of them, those whose last message was taken up by a host
+	rows    int      // recipients that are ready for its sites
+	waiting turn     // sites that could use a worker
+	called  int      // sites that wait for a worker now, with a place kept for each
+	width   float64  // workers that it bears at once, as far as is known
+	narrow  int64    // microseconds: when the width shrank last; what began before tells nothing new
+	credit  float64  // messages that may go at once under its rate
+	filled  int64    // microseconds: when credit was counted
+	spent   bool     // credit is used up: nothing goes before it is whole again
+	noted   demand   // its rate is so slow that it is kept when the next message may go
+	pause   demand   // nothing goes to it
+	brakes  []demand // less goes to it: the strictest of each
+	before  float64  // the width before it shrank; 0 = it has not, or is as wide again
+	paused  bool     // of its pause was told, and not of the end
+	used    int64    // microseconds: when a worker last began or ended
 }
 
 const (
@@ -116,8 +115,8 @@ func (q *Queue) traffic(name string) Traffic {
 		return out
 	}
 	out.Active, out.Width = p.active, q.width(p)
-	if q.holds(&p.brake, micros()) {
-		out.Less, out.Why = mail.FromMicros(p.brake.until), p.brake.Why
+	if until, why := q.less(p); until > 0 {
+		out.Less, out.Why = mail.FromMicros(until), why
 	}
 	if until, why := q.rest(p); until > 0 {
 		out.Rest, out.Why = mail.FromMicros(until), why
@@ -133,17 +132,26 @@ func (q *Queue) limits(name string) Limits {
 	if l.Connections <= 0 {
 		l.Connections = max(q.o.Settings().PerSite, 1)
 	}
-	if p := q.providers[name]; p != nil && q.holds(&p.brake, micros()) {
-		less := p.brake.Limits
-		l.Connections = min(l.Connections, cmp.Or(less.Connections, l.Connections))
-		if less.Rate > 0 {
-			l.Rate, l.Per = less.Rate, less.Per
+	if p := q.providers[name]; p != nil {
+		now := micros()
+		for i := range p.brakes {
+			if b := &p.brakes[i]; q.holds(b, now) {
+				l.slow(&b.Limits)
+			}
 		}
 	}
 	if l.Per <= 0 {
 		l.Per = time.Minute
 	}
 	return l
+}
+
+// slow makes limits as strict as others, where those are stricter.
+func (l *Limits) slow(less *Limits) {
+	l.Connections = min(l.Connections, cmp.Or(less.Connections, l.Connections))
+	if less.Rate > 0 && (l.Rate <= 0 || less.each() > l.each()) {
+		l.Rate, l.Per = less.Rate, less.Per
+	}
 }
 
 // provided returns the waits between attempts that a site's provider asks for, nil if

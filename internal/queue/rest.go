@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -51,9 +52,12 @@ func (q *Queue) unsent(p *provider) Outcome {
 	}
 }
 
+// each is how many seconds a message takes under a rate.
+func (l *Limits) each() float64 { return cmp.Or(l.Per, time.Minute).Seconds() / float64(l.Rate) }
+
 // pace is how many seconds a message takes under a rate, and how many may go at once.
 func (l *Limits) pace() (each, most float64) {
-	each = l.Per.Seconds() / float64(l.Rate)
+	each = l.each()
 	return each, max(burst.Seconds()/each, 1)
 }
 
@@ -127,7 +131,7 @@ func (q *Queue) resume(now int64) time.Duration {
 			wait = min(wait, time.Duration(until-now)*time.Microsecond)
 		case p.waiting.len() > 0:
 			q.admit(p)
-		case p.active+p.called == 0 && !q.holds(&p.brake, now) && now-p.used > knownFor.Microseconds() && q.whole(p, now) <= now:
+		case p.active+p.called == 0 && len(p.brakes) == 0 && now-p.used > knownFor.Microseconds() && q.whole(p, now) <= now:
 			delete(q.providers, name)
 		}
 	}

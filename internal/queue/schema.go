@@ -100,6 +100,23 @@ CREATE TABLE queue_demand (
 	rule INTEGER NOT NULL,
 	PRIMARY KEY (provider, pause)
 );
+`), db.SQL(`
+CREATE TABLE queue_demand_new (
+	provider TEXT NOT NULL,
+	pause INTEGER NOT NULL,
+	until INTEGER NOT NULL,
+	lasts INTEGER NOT NULL,
+	connections INTEGER NOT NULL,
+	rate INTEGER NOT NULL,
+	per INTEGER NOT NULL,
+	why TEXT NOT NULL,
+	rule INTEGER NOT NULL,
+	PRIMARY KEY (provider, pause, rule, connections, rate, per)
+);
+INSERT INTO queue_demand_new (provider, pause, until, lasts, connections, rate, per, why, rule)
+	SELECT provider, pause, until, lasts, connections, rate, per, why, rule FROM queue_demand;
+DROP TABLE queue_demand;
+ALTER TABLE queue_demand_new RENAME TO queue_demand;
 `)}}
 }
 
