@@ -61,6 +61,7 @@ func NewGate(o GateOptions) *Gate {
 type Attempt struct {
 	Door           string // "imap", "submission" ...
 	Peer           netip.Addr
+	Front          netip.Addr // who speaks for a peer without an address; invalid = nobody
 	User, Password string
 	Mechanism      string // "PLAIN" ..., or the protocol's own command, like "PASS"
 	// Binding is what ties SCRAM to the connection; empty = nothing does.
@@ -104,7 +105,7 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (Login, error) {
 // begin waits for the place and the delay that a name and a peer have earned. The
 // function ends the attempt, whether the login is done with it or not.
 func (g *Gate) begin(ctx context.Context, a Attempt, name string) (end func(_ context.Context, done bool, err error), err error) {
-	over, err := g.o.Bans.Begin(ctx, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer})
+	over, err := g.o.Bans.Begin(ctx, ban.Attempt{Door: a.Door, Name: name, Peer: a.Peer, Front: a.Front})
 	banned, ok := errors.AsType[*ban.ErrBanned](err)
 	switch {
 	case ok:

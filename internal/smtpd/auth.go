@@ -39,7 +39,7 @@ func auth(ctx context.Context, s *session, arg string) reply {
 
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
-	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailed}
+	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Front: s.front.Addr(), Failed: s.srv.o.Metrics.loginFailed}
 	if state, own := s.channel(); own {
 		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
 	}

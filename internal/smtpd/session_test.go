@@ -171,6 +171,34 @@ func TestTooManyFailedLogins(t *testing.T) {
 	c.expectEnd()
 }
 
+// Who hides behind a front is counted as the front, for the name alone.
+func TestTooManyFailedLoginsOfAHiddenClient(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{LoginFailures: 3})
+	r.change(func(s *smtpd.Settings) { s.AllowCleartext = true })
+	open := func(client string) *client {
+		c := r.open("7")
+		c.say("XCLIENT ADDR="+client, "220")
+		c.say("EHLO a", "250")
+		return c
+	}
+	wrong := func(name string) string {
+		return "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+name+"@hayauma.test\x00wrong password"))
+	}
+	c := open("[UNAVAILABLE]")
+	for range 3 {
+		c.say(wrong("alice"), "535 5.7.8")
+	}
+	c.say("AUTH PLAIN "+plainAlice, "421 4.7.0 Too many failed logins")
+	c.expectEnd()
+	c = open("[UNAVAILABLE]")
+	for _, name := range []string{"bob", "tiny", "nobody"} {
+		c.say(wrong(name), "535 5.7.8")
+	}
+	c.say(wrong("bob"), "535 5.7.8")
+	open("203.0.113.5").say("AUTH PLAIN "+plainAlice, "235")
+}
+
 // Who gives up at SCRAM's challenge, or goes, has failed to log in: it told him something.
 func TestGivenUpLogins(t *testing.T) {
 	t.Parallel()

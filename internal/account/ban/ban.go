@@ -15,6 +15,8 @@
 //     oldest failures are ten minutes old. The first failures of five names count
 //     as one, so that many users behind one address who mistype once each stop
 //     nobody soon, while whoever tries again and again does.
+//   - Where a front speaks for a peer without an address, the front's network
+//     stands in the pair, and counts for nothing else: all its clients share it.
 //   - A provider hands out wider networks (a /24, a /48) to one customer or to
 //     many. Where one of them fails a lot it is slowed down, never stopped.
 //
@@ -101,6 +103,10 @@ type Attempt struct {
 	Door string // "imap", "submission" ...
 	Name string // as it was given
 	Peer netip.Addr
+	// Front is the host that speaks for a peer without an address: the pair of name
+	// and Front counts then. What is behind it is anybody's, so that its network
+	// counts for no other name.
+	Front netip.Addr
 }
 
 // Failed is a failure with what it led to.
@@ -108,7 +114,7 @@ type Failed struct {
 	Door     string
 	Name     string // as it is counted: in lower case, cut if it is very long
 	Peer     netip.Addr
-	Network  netip.Prefix // invalid without a peer
+	Network  netip.Prefix // invalid without an address to count
 	Known    bool         // it logged in from there of late
 	Failures int          // of name and network in ten minutes, this one included; 0 = not counted
 	Until    time.Time    // not zero: this failure began a ban

@@ -22,8 +22,9 @@ const maxAccounts = 1000
 // trial is an attempt on its way.
 type trial struct {
 	Attempt
-	pair key
-	host key // the network alone
+	hidden bool // only its front's address is known
+	pair   key
+	host   key // the network alone
 
 	asked    bool // whether the table was read:
 	known    bool // the pair logged in of late
@@ -33,18 +34,28 @@ type trial struct {
 }
 
 func newTrial(a Attempt) *trial {
-	network := ratelimit.Network(a.Peer)
-	return &trial{Attempt: a, pair: key{nameKey(a.Name), network}, host: key{"", network}}
+	t := &trial{Attempt: a, hidden: !a.Peer.IsValid()}
+	counted := a.Peer
+	if t.hidden {
+		counted = a.Front
+	}
+	network := ratelimit.Network(counted)
+	t.pair, t.host = key{nameKey(a.Name), network}, key{"", network}
+	return t
 }
 
 func (t *trial) network() netip.Prefix { return t.pair.network }
 func (t *trial) around() key           { return key{"", ratelimit.Around(t.pair.network)} }
 
+// alone tells whether nothing but the pair counts.
+func (t *trial) alone() bool { return t.known || t.hidden }
+
 // Begin counts an attempt before anybody looks at its password, so that guesses at
 // the same moment are no more than guesses in turn, and waits for the delay that
 // it has earned. *ErrBanned and ErrBusy say that it may not be made; any other
 // error is that of ctx or of the database. Whoever gets no error calls end once.
-// A peer without an address (of a unix socket) is never counted.
+// A peer without an address (of a unix socket) is never counted, unless a host
+// speaks for it.
 func (l *List) Begin(ctx context.Context, a Attempt) (end End, err error) {
 	t := newTrial(a)
 	if t.network().IsValid() {
@@ -89,7 +100,7 @@ func (l *List) enter(ctx context.Context, t *trial) error {
 // take counts an attempt as under way.
 func (l *List) take(t *trial, now time.Duration) {
 	keys := []key{t.pair, t.host, t.around()}
-	if t.known {
+	if t.alone() {
 		keys = keys[:1]
 	}
 	for _, k := range keys {
@@ -118,7 +129,7 @@ func (l *List) obstacle(t *trial, now time.Duration) *obstacle {
 			return o
 		}
 	}
-	if t.known {
+	if t.alone() {
 		return nil
 	}
 	if r := l.records.byKey[t.host]; r != nil {

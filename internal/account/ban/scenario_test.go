@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,7 @@ func TestScenarios(t *testing.T) {
 		{"known accounts raise what their network may do", knownOffice},
 		{"many networks of one provider", manyNetworks},
 		{"a unix socket is never counted", unixSocket},
+		{"behind a front without an address a pair is banned, and nobody else", hiddenPeers},
 		{"0 lifts every limit, delay and ban", lifted},
 		{"a low limit bans early", lowLimit},
 		{"names that do not exist count like others", names},
@@ -213,6 +215,39 @@ func unixSocket(r *rig) {
 	r.login(victim, "")
 	if len(r.failed) != 100 || r.failed[0].Network.IsValid() || r.failed[0].Failures != 0 || r.rows("login_network") != 0 {
 		r.t.Errorf("told %d, first %+v", len(r.failed), r.failed[0])
+	}
+}
+
+func hiddenPeers(r *rig) {
+	const front = "203.0.113.25"
+	try := func(name string, o ban.Outcome) error {
+		a := attempt(name, "")
+		a.Front = netip.MustParseAddr(front)
+		end, err := r.Begin(r.t.Context(), a)
+		if err == nil {
+			r.failed = append(r.failed, end(r.t.Context(), o))
+		}
+		return err
+	}
+	for i := range 10 {
+		r.must(try(victim, ban.Failure))
+		if f := r.failed[i]; f.Failures != i+1 || f.Network.String() != front+"/32" || f.Peer.IsValid() {
+			r.t.Errorf("told: %+v", f)
+		}
+	}
+	if _, banned := errors.AsType[*ban.ErrBanned](try(victim, ban.Success)); !banned {
+		r.t.Error("ten failures begin no ban")
+	}
+	for i := range 10 * limit { // on the front alone: no network is stopped for them
+		r.must(try(fmt.Sprintf("user%d@e.test", i), ban.Failure))
+	}
+	began := time.Now()
+	r.must(try("jiro@e.test", ban.Success))
+	r.until("another name", time.Since(began), 0)
+	r.free("jiro@e.test", front) // the front for itself
+	r.free(victim, home)
+	if got := r.states(); !slices.Equal(got, []string{victim + " " + front + "/32 banned"}) {
+		r.t.Errorf("listed: %v", got)
 	}
 }
 
