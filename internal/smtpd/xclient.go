@@ -73,6 +73,7 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 	s.drop()
 	s.helo, s.extended = "", false
 	s.fronted, s.peer, s.claims, s.account = true, peer, c, acc
+	s.in.Normalize(s.srv.o.Old(peer.Addr()))
 	s.log = s.log.With("client", peer.String())
 	return s.greeting()
 }
