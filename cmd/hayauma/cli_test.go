@@ -523,7 +523,7 @@ func TestQueue(t *testing.T) {
 		{"release --all", "3 recipients released"},
 		{"retry --domain far.test", "0 recipients will be tried now"}, // they are due already
 		{"delete --sender alice@one.test", "2 recipients deleted"},
-		{"bounce --all", "1 recipient given up; the sender is told"},
+		{"bounce --all", "1 recipient given up; nobody is told, since there is no sender, or none who wants to hear"},
 	} {
 		if got := s.do("", append([]string{"queue"}, strings.Fields(step.args)...)...); strings.TrimSpace(got) != step.want {
 			t.Errorf("%s: %q, want %q", step.args, got, step.want)

@@ -21,7 +21,7 @@ func (c *cli) queueCommand() *cobra.Command {
 		c.queueVerb("retry", "Try again now", control.QueueRetry, "will be tried now"),
 		c.queueVerb("hold", "Let it wait until it is released", control.QueueHold, "held"),
 		c.queueVerb("release", "Let go on what is held", control.QueueRelease, "released"),
-		c.queueVerb("bounce", "Give up, and tell the sender", control.QueueBounce, "given up; the sender is told"),
+		c.queueVerb("bounce", "Give up, and tell the sender", control.QueueBounce, "given up"),
 		c.queueReroute(),
 		c.queueVerb("delete", "Give up without telling anybody", control.QueueDelete, "deleted"),
 		c.queueExport(),
@@ -123,16 +123,47 @@ func (c *cli) queueVerb(verb, short string, call control.Call[control.QueueFilte
 			}
 			if chosen.DryRun {
 				_, err = fmt.Fprintf(c.stdout, "%s would be chosen; nothing was changed. 'hayauma queue list' with the same options shows what the queue holds of them.\n",
-					count(touched.Recipients, "recipient"))
+					count(touched.Recipients+touched.UnderWay, "recipient"))
 				return err
 			}
-			_, err = fmt.Fprintf(c.stdout, "%s %s\n", count(touched.Recipients, "recipient"), done)
+			text := strings.Join(touchedText(touched, done), "\n")
+			if verb == "bounce" {
+				text += tellsText(touched)
+			}
+			_, err = fmt.Fprintln(c.stdout, text)
 			return err
 		},
 	}
 	f.flags(cmd)
 	cmd.Flags().BoolVar(&f.DryRun, "dry-run", false, "only count them")
 	return cmd
+}
+
+// touchedText tells what a verb came to, and of what is under way that it may yet come
+// to nothing.
+func touchedText(t control.Touched, done string) []string {
+	var lines []string
+	if t.Recipients > 0 || t.UnderWay == 0 {
+		lines = append(lines, count(t.Recipients, "recipient")+" "+done)
+	}
+	if t.UnderWay > 0 {
+		lines = append(lines, fmt.Sprintf("%s under way: %s unless this attempt delivers", count(t.UnderWay, "recipient"), done))
+	}
+	return lines
+}
+
+// tellsText says who hears of what is given up.
+func tellsText(t control.Touched) string {
+	all := t.Recipients + t.UnderWay
+	switch {
+	case all == 0:
+		return ""
+	case t.Untold == 0:
+		return "; the sender is told"
+	case t.Untold == all:
+		return "; nobody is told, since there is no sender, or none who wants to hear"
+	}
+	return fmt.Sprintf("; the sender is told, but of %s there is none, or none who wants to hear", count(t.Untold, "recipient"))
 }
 
 func (c *cli) queueReroute() *cobra.Command {

@@ -155,7 +155,10 @@ type QueueWay struct {
 // Touched is how many recipients a verb changed.
 type Touched struct {
 	Recipients int `json:"recipients"`
-	UnderWay   int `json:"under_way,omitempty"` // left alone for that; of QueueReroute
+	// UnderWay follow with the result of their attempt, unless that ends their story; of
+	// QueueReroute they are left alone.
+	UnderWay int `json:"under_way,omitempty"`
+	Untold   int `json:"untold,omitempty"` // of both: no sender wants to hear if they fail
 }
 
 // Sent is the answer to Send.

@@ -33,11 +33,13 @@ func (s *Service) queueVerbs() []queueVerb {
 			if err != nil {
 				return Touched{}, err
 			}
+			var t queue.Touched
+			f.Tally = &t
 			n, err := act(ctx, f)
 			if err == nil && n == 0 && len(f.IDs) > 0 {
 				err = errors.New("no such message or recipient in the queue, or its state does not allow this")
 			}
-			return Touched{Recipients: n}, err
+			return Touched{Recipients: t.Moved, UnderWay: t.UnderWay, Untold: t.Untold}, err
 		}}
 	}
 	return []queueVerb{
@@ -62,7 +64,7 @@ func (s *Service) reroute(ctx context.Context, in QueueWay) (Touched, error) {
 		site = route.Site(in.To)
 	}
 	n, err := s.Queue.Reroute(ctx, f, site)
-	if err == nil && n == (queue.Rerouted{}) && len(f.IDs) > 0 {
+	if err == nil && n == (queue.Touched{}) && len(f.IDs) > 0 {
 		err = errors.New("no such message or recipient in the queue, or it goes there already, or its story is over")
 	}
 	return Touched{Recipients: n.Moved, UnderWay: n.UnderWay}, err
@@ -295,6 +297,9 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 		why := "an attempt is under way"
 		if turn := l.turn(m, busy); turn != itsTurn {
 			why += ", or " + turn
+		}
+		if r.Wished != "" {
+			return why + "; it is to be " + r.Wished + ", unless that delivers it"
 		}
 		return cmp.Or(waits, why)
 	case queue.Deferred:

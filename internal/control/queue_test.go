@@ -195,6 +195,37 @@ func TestQueueVerbs(t *testing.T) {
 	})
 }
 
+// What is under way is not done yet: the verbs count it apart, and the list says what is
+// to become of it.
+func TestQueueVerbsUnderWay(t *testing.T) {
+	t.Parallel()
+	const under = "an attempt is under way; it is to be deleted, unless that delivers it"
+	goOn := make(chan struct{})
+	w := dialled(t, stack.Options{Deliverer: stack.Deliver(func(*queue.Message, queue.Recipient) queue.Outcome {
+		<-goOn
+		return queue.Outcome{Result: queue.Delivered, Code: 250}
+	})})
+	sent := send(t, w, control.Outgoing{Recipients: []string{"x@a.test"}, Message: strings.NewReader(letter)})
+	leased := control.QueueFilter{State: "leased"}
+	testkit.Eventually(t, patience, "an attempt", func() bool { return len(ask(t, w, control.QueueList, leased)) == 1 })
+	for _, call := range []control.Call[control.QueueFilter, control.Touched]{control.QueueHold, control.QueueBounce, control.QueueDelete} {
+		for _, dry := range []bool{true, false} {
+			got := ask(t, w, call, control.QueueFilter{IDs: []string{sent.Message}, DryRun: dry})
+			if want := (control.Touched{UnderWay: 1, Untold: 1}); got != want {
+				t.Errorf("%s, dry %v: %+v, want %+v", call.Name, dry, got, want)
+			}
+		}
+	}
+	if got := ask(t, w, control.QueueList, leased)[0].Why; got != under {
+		t.Errorf("why: %s, want %s", got, under)
+	}
+	close(goOn)
+	testkit.Eventually(t, patience, "an empty queue", func() bool { return states(t, w, control.QueueFilter{All: true}) == "" })
+	if got := w.stack.Events(sent.Message); got != "accepted delivered" {
+		t.Errorf("events %s", got)
+	}
+}
+
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	both(t, options(), func(t *testing.T, w way) {

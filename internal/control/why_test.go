@@ -31,6 +31,7 @@ func TestWhy(t *testing.T) {
 		{queue.Message{Received: now}, queue.Recipient{State: queue.Queued, NotBefore: later}, "its time has not come"},
 		{queue.Message{}, queue.Recipient{State: queue.Leased}, "an attempt is under way"},
 		{queue.Message{}, queue.Recipient{State: queue.Leased, Site: "busy.test"}, "an attempt is under way, or its turn comes: there are many"},
+		{queue.Message{}, queue.Recipient{State: queue.Leased, Site: "down.test", Wished: "deleted"}, "an attempt is under way; it is to be deleted, unless that delivers it"},
 		{queue.Message{}, queue.Recipient{State: queue.Queued, Site: "busy.test"}, "its turn comes: there are many"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: now, Site: "busy.test"}, "its turn comes: there are many"},
 		{queue.Message{}, queue.Recipient{State: queue.Deferred, Next: later, Site: "busy.test"}, "a temporary failure"},

@@ -78,20 +78,24 @@ func (q *Queue) Delete(ctx context.Context, f Filter) (int, error) {
 
 func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
 	v.by, v.now, v.dry = byAdmin, micros(), f.DryRun
-	total := 0
+	var total Touched
 	run := q.o.DB.Write
 	if v.dry {
 		run = q.o.DB.Read
 	}
-	err := q.chosen(ctx, f, func(ids []int64) (touched int, err error) {
-		err = run(ctx, func(tx *db.Tx) (err error) {
-			touched, err = q.move(tx, ids, v)
+	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
+		var part Touched
+		err := run(ctx, func(tx *db.Tx) (err error) {
+			part, err = q.move(tx, ids, v)
 			return err
 		})
-		total += touched
-		return touched, err
+		total.add(part)
+		return part.Moved + part.UnderWay, err
 	})
-	return total, err
+	if f.Tally != nil {
+		f.Tally.add(total)
+	}
+	return total.Moved + total.UnderWay, err
 }
 
 var (
@@ -103,17 +107,17 @@ var (
 
 // move takes rows from one state to another as far as the arrows allow, in one
 // write; leased ones get a wish, except those whose process is gone.
-func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
+func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (t Touched, err error) {
 	if err := tx.Lock("queue_recipient", "id", ids); err != nil {
-		return 0, err
+		return t, err
 	}
 	var g group
 	if err := tx.QueryIn(selectRecipients, db.In{IDs: ids}, g.add); err != nil {
-		return 0, err
+		return t, err
 	}
 	list, err := g.messages(tx)
 	if err != nil {
-		return 0, err
+		return t, err
 	}
 	var c changes
 	var reports []Report
@@ -124,35 +128,44 @@ func (q *Queue) move(tx *db.Tx, ids []int64, v verb) (touched int, err error) {
 			switch {
 			case r.State == Leased && v.by == byAdmin:
 				leased = append(leased, r)
+				t.Untold += untold(m, r)
 			case v.reaches(r):
 				r = v.apply(r)
 				c.add(m, r)
-				touched++
+				t.Moved++
+				t.Untold += untold(m, r)
 				sites[r.Site] = true
 				reports = append(reports, Report{Message: m, Recipient: r, Outcome: told(r)})
 			}
 		}
 	}
 	if v.dry {
-		n, err := v.wishes(tx, leased)
-		return touched + n, err
+		t.UnderWay, err = v.wishes(tx, leased)
+		return t, err
 	}
 	if err := c.write(tx); err != nil {
-		return 0, err
+		return t, err
 	}
-	n, err := q.wish(tx, leased, v)
-	if err != nil {
-		return 0, err
+	if t.UnderWay, err = q.wish(tx, leased, v); err != nil {
+		return t, err
 	}
 	if v.event != "" && len(reports) > 0 {
 		if err := q.o.Observer.Administered(tx, v.event, reports); err != nil {
-			return 0, fmt.Errorf("events: %w", err)
+			return t, fmt.Errorf("events: %w", err)
 		}
 	}
-	if touched > 0 {
+	if t.Moved > 0 {
 		tx.OnCommit(func() { q.moved(v, sites) })
 	}
-	return touched + n, nil
+	return t, nil
+}
+
+// untold is 1 for a recipient of whose failure no sender wants to hear.
+func untold(m *Message, r Recipient) int {
+	if m.From.IsNull() || !r.Notify.Wants(mail.NotifyFailure) {
+		return 1
+	}
+	return 0
 }
 
 // told is what is known of a recipient that no attempt just ended.

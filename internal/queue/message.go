@@ -90,6 +90,7 @@ type Recipient struct {
 	Holder   Holder // of one that is Held; 0 = not known
 	Expired  bool   // Failed because the lifetime is over
 	Delayed  bool   // the sender has had a delay notice
+	Wished   string // of one that is Leased: what it is to be unless the attempt delivers it, like "deleted"; empty = nothing
 }
 
 // Job is one message with those of its recipients that one attempt serves.

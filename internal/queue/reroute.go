@@ -7,10 +7,17 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 )
 
-// Rerouted is what Reroute came to, in recipients.
-type Rerouted struct {
-	Moved    int // have the new site now, or would have it
-	UnderWay int // are tried where they are: ask again if they come back
+// Touched is what a verb or Reroute came to, in recipients.
+type Touched struct {
+	Moved    int // are as was asked, or would be
+	UnderWay int // have a wish that is granted unless this attempt ends their story; of Reroute: are left alone
+	Untold   int // of both: no sender wants to hear if they fail; not counted by Reroute
+}
+
+func (t *Touched) add(part Touched) {
+	t.Moved += part.Moved
+	t.UnderWay += part.UnderWay
+	t.Untold += part.Untold
 }
 
 // updateSite is updateRecipient for those that get another site.
@@ -22,27 +29,26 @@ var updateSite = db.Insert{
 // Reroute gives recipients elsewhere another site, "" = the domain of each, and makes
 // them due, unless they are on hold. Those that have it already, and those whose story
 // is over, are left alone; so are those under way, which it counts.
-func (q *Queue) Reroute(ctx context.Context, f Filter, site string) (Rerouted, error) {
-	var total Rerouted
+func (q *Queue) Reroute(ctx context.Context, f Filter, site string) (Touched, error) {
+	var total Touched
 	run := q.o.DB.Write
 	if f.DryRun {
 		run = q.o.DB.Read
 	}
 	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
-		var part Rerouted
+		var part Touched
 		err := run(ctx, func(tx *db.Tx) (err error) {
 			part, err = q.reroute(tx, ids, site, f.DryRun)
 			return err
 		})
-		total.Moved += part.Moved
-		total.UnderWay += part.UnderWay
+		total.add(part)
 		return part.Moved + part.UnderWay, err
 	})
 	return total, err
 }
 
 // reroute moves one slice in one write.
-func (q *Queue) reroute(tx *db.Tx, ids []int64, site string, dry bool) (n Rerouted, err error) {
+func (q *Queue) reroute(tx *db.Tx, ids []int64, site string, dry bool) (n Touched, err error) {
 	if !dry {
 		// Whoever claims one of them meanwhile has it before us, or sees its new site.
 		if err := tx.Lock("queue_recipient", "id", ids); err != nil {

@@ -39,7 +39,7 @@ func TestReroute(t *testing.T) {
 	w.must(err)
 	w.exec("UPDATE queue_recipient SET state = 3, next = ? WHERE message = ?", int64(1)<<50, int64(list[2].ID))
 	before := w.sites()
-	try := func(f Filter, site string, want Rerouted, sites string) {
+	try := func(f Filter, site string, want Touched, sites string) {
 		t.Helper()
 		for _, dry := range []bool{true, false} {
 			f.DryRun = dry
@@ -56,10 +56,10 @@ func TestReroute(t *testing.T) {
 		}
 		before = sites
 	}
-	try(Filter{Domain: "x.test"}, "route:r", Rerouted{Moved: 3},
+	try(Filter{Domain: "x.test"}, "route:r", Touched{Moved: 3},
 		"a@x.test=route:r queued, b@y.test=y.test queued, held@x.test=route:r held, home@x.test=local queued, later@x.test=route:r queued, over@x.test=x.test failed")
-	try(Filter{Domain: "x.test"}, "route:r", Rerouted{}, before)
-	try(Filter{Site: "route:r", Limit: 1}, "", Rerouted{Moved: 1},
+	try(Filter{Domain: "x.test"}, "route:r", Touched{}, before)
+	try(Filter{Site: "route:r", Limit: 1}, "", Touched{Moved: 1},
 		"a@x.test=x.test queued, b@y.test=y.test queued, held@x.test=route:r held, home@x.test=local queued, later@x.test=route:r queued, over@x.test=x.test failed")
 	if n, err := w.q.Bound(t.Context(), "route:r"); n != 2 || err != nil {
 		t.Errorf("bound for the route: %d, %v", n, err)
@@ -115,7 +115,7 @@ func TestRerouteOfWhatIsUnderWay(t *testing.T) {
 	t.Cleanup(end)
 	w.insert(w.message("a@x.test"))
 	<-under
-	if got, err := w.q.Reroute(t.Context(), Filter{All: true}, "route:r"); got != (Rerouted{UnderWay: 1}) || err != nil {
+	if got, err := w.q.Reroute(t.Context(), Filter{All: true}, "route:r"); got != (Touched{UnderWay: 1}) || err != nil {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if got := w.sites(); got != "a@x.test=x.test leased" {
@@ -124,7 +124,7 @@ func TestRerouteOfWhatIsUnderWay(t *testing.T) {
 	end()
 	w.eventually("the result", func() bool { return w.stats()[Deferred] == 1 })
 	stop()
-	if got, err := w.q.Reroute(t.Context(), Filter{All: true}, "route:r"); got != (Rerouted{Moved: 1}) || err != nil {
+	if got, err := w.q.Reroute(t.Context(), Filter{All: true}, "route:r"); got != (Touched{Moved: 1}) || err != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 	w.open(deliverer)

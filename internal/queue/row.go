@@ -83,12 +83,16 @@ func scanMessage(rows db.Rows) (*Message, error) {
 // scanRecipient reads recipientColumns.
 func scanRecipient(rows db.Rows) (message mail.ID, r Recipient, err error) {
 	var address, domain string
-	var owner, wish, level, tell, flow int64
-	err = rows.Scan(&r.ID, &message, &address, &domain, &r.Notify, &r.ORCPT, &r.Site, &r.State, &owner, &wish,
+	var owner, level, tell, flow int64
+	var w wish
+	err = rows.Scan(&r.ID, &message, &address, &domain, &r.Notify, &r.ORCPT, &r.Site, &r.State, &owner, &w,
 		&r.Attempts, &r.Next, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host, &r.Expired, &r.Delayed, &r.NotBefore, &level, &tell, &flow)
 	r.Address = parseAddress(address)
-	if r.State == Held {
+	switch r.State {
+	case Held:
 		r.Holder = Holder(owner)
+	case Leased:
+		r.Wished = w.String()
 	}
 	return message, r, err
 }

@@ -137,6 +137,19 @@ const (
 	lastWish = wishHoldAccount
 )
 
+// String is what is to become of the recipient, "" = nobody asked for anything.
+func (w wish) String() string {
+	switch w {
+	case wishHold, wishHoldAccount:
+		return "held"
+	case wishBounce:
+		return "given up"
+	case wishDelete:
+		return "deleted"
+	}
+	return ""
+}
+
 // holder is who keeps what is on hold by a wish.
 func (w wish) holder() Holder {
 	switch w {
