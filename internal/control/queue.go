@@ -232,30 +232,43 @@ func heldWithAccount(r queue.Recipient) bool {
 	return r.State == queue.Held && r.Holder == queue.HeldWithAccount
 }
 
-// siteWaits tells of a site why what waits for it does, "" if that is not for the
-// site; busy says what it may wait for before an attempt. It asks once for each.
-func (s *Service) siteWaits() func(site string) (waits, busy string) {
-	type words struct{ waits, busy string }
-	known := map[string]words{}
-	return func(site string) (string, string) {
-		w, ok := known[site]
-		if ok {
-			return w.waits, w.busy
+// siteWaits tells of a recipient why it waits for its site, "" if that is not for the
+// site; busy says what it may wait for before an attempt. It asks once for each site.
+func (s *Service) siteWaits() func(r *queue.Recipient) (waits, busy string) {
+	known := map[string]*siteWords{}
+	return func(r *queue.Recipient) (string, string) {
+		w := known[r.Site]
+		if w == nil {
+			w = s.siteWords(r.Site)
+			known[r.Site] = w
 		}
-		if t, ok := s.Queue.Standing(site); ok {
-			if !t.Rest.IsZero() {
-				w.waits = fmt.Sprintf("nothing goes to %s before %s: %s", t.Provider, t.Rest.Format(time.RFC3339), t.Why)
-			}
-			if t.Active >= t.Width {
-				w.busy = fmt.Sprintf("%d attempts to %s are under way, and that is as many as it bears at once", t.Active, t.Provider)
-			}
+		if w.down != nil && (r.State != queue.Deferred || w.down.Keeps(r)) {
+			return "its destination cannot be reached; one message tries it again at " + w.down.Until.Format(time.RFC3339), w.busy
 		}
-		if d, ok := s.Queue.Down(site); ok {
-			w.waits = "its destination cannot be reached; one message tries it again at " + d.Until.Format(time.RFC3339)
-		}
-		known[site] = w
 		return w.waits, w.busy
 	}
+}
+
+// siteWords is why mail for a site waits.
+type siteWords struct {
+	waits, busy string
+	down        *queue.Down
+}
+
+func (s *Service) siteWords(site string) *siteWords {
+	w := &siteWords{}
+	if t, ok := s.Queue.Standing(site); ok {
+		if !t.Rest.IsZero() {
+			w.waits = fmt.Sprintf("nothing goes to %s before %s: %s", t.Provider, t.Rest.Format(time.RFC3339), t.Why)
+		}
+		if t.Active >= t.Width {
+			w.busy = fmt.Sprintf("%d attempts to %s are under way, and that is as many as it bears at once", t.Active, t.Provider)
+		}
+	}
+	if d, ok := s.Queue.Down(site); ok {
+		w.down = &d
+	}
+	return w
 }
 
 // look is what is known for a listing besides its rows.
@@ -263,7 +276,7 @@ type look struct {
 	held    map[mail.ID]string          // accounts, with the reason
 	removed map[mail.ID]bool            // accounts, of those with mail that is held with them
 	full    func(*queue.Message) string // what keeps back what is due, for whatever site
-	sites   func(site string) (waits, busy string)
+	sites   func(r *queue.Recipient) (waits, busy string)
 	class   func(*queue.Recipient) classify.Class
 	// expires is when the lifetime is over, in microseconds.
 	expires func(*queue.Message, *queue.Recipient) int64
@@ -283,7 +296,7 @@ func (s *Service) look(ctx context.Context, messages ...*queue.Message) (*look, 
 
 // why tells why a recipient is not moving, where its last reply does not.
 func (l *look) why(m *queue.Message, r *queue.Recipient) string {
-	waits, busy := l.sites(r.Site)
+	waits, busy := l.sites(r)
 	switch r.State {
 	case queue.Queued:
 		if r.NotBefore > mail.Micros(time.Now()) {

@@ -13,8 +13,8 @@ func TestWhy(t *testing.T) {
 	t.Parallel()
 	now := mail.Micros(time.Now())
 	later := now + time.Hour.Microseconds()
-	l := &look{held: map[mail.ID]string{7: "too much"}, removed: map[mail.ID]bool{8: false, 9: true}, sites: func(site string) (waits, busy string) {
-		switch site {
+	l := &look{held: map[mail.ID]string{7: "too much"}, removed: map[mail.ID]bool{8: false, 9: true}, sites: func(r *queue.Recipient) (waits, busy string) {
+		switch r.Site {
 		case "down.test":
 			return "it is down", ""
 		case "busy.test":

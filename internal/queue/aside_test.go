@@ -82,3 +82,82 @@ func TestRisenLeavesTheWarmUpAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestAsideMailTriesNoSite: who came home, and waits for a reason of his own, is tried by his
+// schedule and not as often as a site that is down, whether others wait for that or not.
+func TestAsideMailTriesNoSite(t *testing.T) {
+	t.Parallel()
+	for _, others := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			const home = "home@far.test"
+			var mu sync.Mutex
+			came, tried := false, map[bool]int{}
+			w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+				mu.Lock()
+				defer mu.Unlock()
+				now := micros()
+				at := job.Recipients[0].Address.String() == home
+				tried[at]++
+				if at && came {
+					return all(job, Outcome{Result: TryLater, Ours: true, Aside: true, Code: 452, Enhanced: "4.2.2", Reply: "Mailbox full", Started: now, Ended: now})
+				}
+				return all(job, Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.7.5", Reply: "no proof", Started: now, Ended: now})
+			}))
+			w.run()
+			w.insert(w.message(home))
+			w.fill(100*others, "far.test")
+			time.Sleep(10 * time.Second)
+			mu.Lock()
+			came = true
+			mu.Unlock()
+			time.Sleep(6 * time.Hour)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if n := tried[true]; n < 2-others || n > 12 {
+				t.Errorf("%d others: who came home is tried %d times", others, n)
+			}
+			if n := tried[false]; others > 0 && (n < 20 || n > 40) {
+				t.Errorf("%d others: the site is tried %d times", others, n)
+			}
+			if _, down := w.q.Down("far.test"); down != (others > 0) {
+				t.Errorf("%d others: down %v", others, down)
+			}
+		})
+	}
+}
+
+// TestAProbeThatDidNotGetThere lets the site rest like one that found it down.
+func TestAProbeThatDidNotGetThere(t *testing.T) {
+	t.Parallel()
+	q := newWorld(t, nil).q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d := &down{probes: 2}
+	w := &worker{q: q, s: &site{name: "far.test", down: d}, p: &provider{name: "far.test", width: 2}}
+	for range 2 { // the second was under way with it
+		w.judge([]Outcome{{Result: TryLater, Code: 452, Enhanced: "4.2.2", Ours: true, Aside: true}})
+		if rest := time.Duration(d.until-micros()) * time.Microsecond; d.probes != 3 || d.asked != d.until || rest < 100*time.Second || rest > 2*time.Minute {
+			t.Errorf("%+v, for %v", d, rest)
+		}
+	}
+}
+
+// TestWhoIsKeptByASite that is down: who has its finding, or one of its kind.
+func TestWhoIsKeptByASite(t *testing.T) {
+	t.Parallel()
+	d := &Down{finding: Outcome{Code: 451, Enhanced: "4.7.5", Ours: true}}
+	for _, c := range []struct {
+		code     int
+		enhanced string
+		ours     bool
+		want     bool
+	}{
+		{451, "4.7.5", true, true}, {451, "4.4.1", true, true}, {421, "4.7.0", false, true},
+		{452, "4.2.2", true, false}, {451, "4.4.5", true, false}, {451, "4.7.5", false, false}, {450, "4.4.1", false, false},
+	} {
+		if got := d.Keeps(&Recipient{Code: c.code, Enhanced: c.enhanced, Ours: c.ours}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}

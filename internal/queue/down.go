@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -46,6 +47,15 @@ func (d *down) bound(now int64) {
 type Down struct {
 	Since, Until time.Time // found so, or taken over from the last process; tried again
 	Reply        string    // what the last attempt found
+	finding      Outcome
+}
+
+// Keeps tells whether a recipient that is deferred waits since its site could not be
+// reached, and not for a reason of its own.
+func (d *Down) Keeps(r *Recipient) bool {
+	f := &d.finding
+	return r.Code == f.Code && r.Enhanced == f.Enhanced && r.Ours == f.Ours ||
+		r.Ours && strings.HasPrefix(r.Enhanced, "4.4.") && r.Enhanced != "4.4.5" || !r.Ours && r.Code == 421 // see releaseRisen
 }
 
 // Down tells of a site that cannot be reached; false if nothing is known.
@@ -57,14 +67,16 @@ func (q *Queue) Down(site string) (Down, bool) {
 		return Down{}, false
 	}
 	d := s.down
-	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(max(cmp.Or(d.until, d.asked), micros())), Reply: d.finding.Reply}, true
+	return Down{Since: mail.FromMicros(d.since), Until: mail.FromMicros(max(cmp.Or(d.until, d.asked), micros())), Reply: d.finding.Reply, finding: d.finding}, true
 }
 
 // judge learns from the outcomes of one job whether the site can be reached.
 // q.mu is held.
 func (w *worker) judge(outcomes []Outcome) {
 	var unreached *Outcome
+	aside := false
 	for i := range outcomes {
+		aside = aside || outcomes[i].Aside
 		switch o := &outcomes[i]; {
 		case o.Result == NotTried, o.Aside, o.Unreached && o.Result == Refused: // by a rule of the operator: each message is ruled by itself
 		case !o.Unreached:
@@ -74,8 +86,11 @@ func (w *worker) judge(outcomes []Outcome) {
 			unreached = o
 		}
 	}
-	if unreached != nil {
+	switch d := w.s.down; {
+	case unreached != nil:
 		w.missed(*unreached)
+	case aside && d != nil && micros() >= d.until:
+		w.q.lengthen(d) // the message that was to try the site never got there
 	}
 }
 
@@ -140,10 +155,14 @@ func (w *worker) missed(o Outcome) {
 	case o.Started < s.down.until || o.Started < s.down.finding.Started:
 		return // it began before the site was found down
 	}
-	d := s.down
+	s.down.finding = o
+	q.lengthen(s.down)
+}
+
+// lengthen lets a site that is down rest for twice as long as before. q.mu is held.
+func (q *Queue) lengthen(d *down) {
 	d.probes++
-	d.finding = o
-	d.until = now + min(probeFirst<<min(d.probes-1, 10), probeLongest).Microseconds()
+	d.until = micros() + min(probeFirst<<min(d.probes-1, 10), probeLongest).Microseconds()
 	d.asked = d.until
 	signal(q.wake)
 }
@@ -214,7 +233,10 @@ func (q *Queue) probes(now int64) (names []string) {
 	return names
 }
 
+// What waits for a reason of its own says nothing of the site, and would be tried past its
+// schedule (see Down.Keeps).
 var selectProbe = db.SQL(`SELECT id, flow FROM queue_recipient WHERE site = ? AND level = ? AND flow > ? AND state IN (1, 3) AND (state = 3 OR received <= ?)
+	AND (state = 1 OR code = ? AND enhanced = ? AND ours = ? OR ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421)
 	ORDER BY flow, next, id LIMIT 1`)
 
 // probe claims the message that tries a site which is down, whenever it is due
@@ -223,15 +245,20 @@ var selectProbe = db.SQL(`SELECT id, flow FROM queue_recipient WHERE site = ? AN
 func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 	q.mu.Lock()
 	tried := int64(-1)
+	var found Outcome
 	if s := q.sites[name]; s != nil {
 		tried = s.tried
+		if s.down != nil {
+			found = s.down.finding
+		}
 	}
 	q.mu.Unlock()
 	var ids []int64
 	err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		ids, err = probeBehind(tx, name, tried, now)
+		p := probing{tx: tx, site: name, found: &found, now: now}
+		ids, err = p.behind(tried)
 		if err == nil && len(ids) == 0 && tried >= 0 {
-			ids, err = probeBehind(tx, name, -1, now)
+			ids, err = p.behind(-1)
 		}
 		return err
 	})
@@ -250,14 +277,22 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 	return q.claim(ctx, ids)
 }
 
-// probeBehind finds the first message of the first flow behind one, the more urgent
+// probing looks for the message that tries a site which was found down.
+type probing struct {
+	tx    *db.Tx
+	site  string
+	found *Outcome
+	now   int64
+}
+
+// behind finds the first message of the first flow behind one, the more urgent
 // first; none if no flow is behind it.
-func probeBehind(tx *db.Tx, site string, flow, now int64) ([]int64, error) {
+func (p *probing) behind(flow int64) ([]int64, error) {
 	var ids []int64
 	least := int64(math.MaxInt64)
 	for level := 1; level >= -1; level-- {
 		var id, of int64
-		switch err := tx.Row(selectProbe, []any{site, level, flow, now}, &id, &of); {
+		switch err := p.tx.Row(selectProbe, []any{p.site, level, flow, p.now, p.found.Code, p.found.Enhanced, p.found.Ours}, &id, &of); {
 		case errors.Is(err, db.ErrNoRows):
 		case err != nil:
 			return nil, err
