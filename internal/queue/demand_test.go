@@ -195,7 +195,9 @@ func TestTheStrictestBrakeHolds(t *testing.T) {
 			s.w.insert(s.w.message("a@d0.test"))
 			time.Sleep(time.Minute)
 			synctest.Wait()
+			s.mu.Lock()
 			said = weak
+			s.mu.Unlock()
 			s.w.insert(s.w.message("b@d0.test"))
 			holds := func(what string, connections, rate int, why string) {
 				t.Helper()
@@ -210,7 +212,9 @@ func TestTheStrictestBrakeHolds(t *testing.T) {
 				holds(what, 1, 60, c.first)
 				stop = s.restart(stop)
 			}
-			s.takes = func(int, *Job) Outcome { return Outcome{Result: Delivered, Code: 250} }
+			s.mu.Lock()
+			s.takes = nil
+			s.mu.Unlock()
 			time.Sleep(20 * time.Minute)
 			if c.second == strict {
 				holds("the strict one", 1, 60, strict)
