@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +44,26 @@ func again(code int, enhanced, text string, before bool) time.Duration {
 // was down, or put it off for another reason, has not seen the message yet.
 func greylisted(r *queue.Recipient) bool {
 	return !r.Ours && greylists(r.Code, r.Enhanced, strings.ToLower(r.Reply))
+}
+
+// metFrom is the address of ours from which a message was greylisted when it was tried last:
+// from another one it would be a stranger again.
+func (w *worker) metFrom(t *transaction) netip.Addr {
+	i := slices.IndexFunc(t.pending, func(r queue.Recipient) bool { return greylisted(&r) })
+	if i < 0 || w.group == "" || w.o.o.LastSource == nil {
+		return netip.Addr{}
+	}
+	from, err := w.o.o.LastSource(w.ctx, t.m.ID, t.pending[i].Address)
+	if err != nil {
+		w.o.o.Logger.Warn("it cannot be told from which address a message was greylisted; it may go from another one", "message", t.m.ID.String(), "error", err)
+	}
+	return from
+}
+
+// knows tells whether a host that greylists has seen the message for a recipient before: of
+// an attempt from another address than the last one it has not.
+func (w *worker) knows(r *queue.Recipient, from netip.Addr) bool {
+	return greylisted(r) && (!w.met.IsValid() || !from.IsValid() || from == w.met)
 }
 
 // greylists tells whether a reply, in lower case, is that of a host that greylists.

@@ -71,7 +71,10 @@ type Options struct {
 	// says it. DialFrom connects from one of them; nil = by the network.
 	Sources  *source.Store
 	DialFrom func(ctx context.Context, from netip.Addr, network, addr string) (net.Conn, error)
-	IsOurs   func(netip.AddrPort) bool // one of our listeners; nil = none
+	// LastSource tells from which of them the last attempt of a message for a recipient was
+	// made, not valid if that is not known. nil = it never is.
+	LastSource func(ctx context.Context, message mail.ID, to mail.Address) (netip.Addr, error)
+	IsOurs     func(netip.AddrPort) bool // one of our listeners; nil = none
 	// Relay tells how mail for a relay domain goes on, nil if a site is none. nil =
 	// there are none.
 	Relay  func(ctx context.Context, site string) (*Relay, error)
@@ -165,6 +168,7 @@ type worker struct {
 
 	group string     // the pool of source addresses that the message at hand leaves by; empty = none
 	tried netip.Addr // of that pool: for the connection that was begun last
+	met   netip.Addr // of that pool: from which the message was greylisted last; not valid if it was not
 
 	provider    string
 	connections int // to the provider, those that are kept without work too
@@ -247,6 +251,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		return w.post(t)
 	}
 	w.group = w.poolOf(t.m)
+	w.met = w.metFrom(t)
 	for stale := false; len(t.pending) > 0; {
 		if !stale && !t.mayBegin() {
 			return t.untried()

@@ -77,7 +77,17 @@ func (w *worker) sourced() *problem {
 // fits tells whether the message at hand may leave by a connection as far as its
 // source address is concerned.
 func (w *worker) fits(c *client) bool {
-	return c.group == w.group && (w.group == "" || w.o.o.Sources.Fits(w.group, w.provider, c.source))
+	return c.group == w.group && (w.group == "" || w.o.o.Sources.Fits(w.group, w.provider, c.source) && !w.strange(c))
+}
+
+// strange tells whether a connection is not from the address from which the message was
+// greylisted, and a new one to the same host would be.
+func (w *worker) strange(c *client) bool {
+	if !w.met.IsValid() || c.source == w.met {
+		return false
+	}
+	a, err := w.o.o.Sources.Choose(w.group, w.provider, c.addr.Addr(), w.met)
+	return err == nil && a.Addr == w.met
 }
 
 // open connects to a target from an address of the message's pool. One that this
@@ -93,7 +103,7 @@ func (w *worker) open(ctx context.Context, t target) (net.Conn, source.Address, 
 		return conn, source.Address{}, err
 	}
 	for {
-		from, err := w.o.o.Sources.Choose(w.group, w.provider, t.addr.Addr())
+		from, err := w.o.o.Sources.Choose(w.group, w.provider, t.addr.Addr(), w.met)
 		if err != nil {
 			return nil, from, err
 		}

@@ -2,6 +2,7 @@ package outbound_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/source"
@@ -155,6 +157,47 @@ func TestPoolsKeepApart(t *testing.T) {
 	if got := w.deliver(t.Context(), w.tagged("bulk", "a@x.test"))[0]; got[0].Source.String() != "127.0.0.23" {
 		t.Errorf("it went from %v", got[0].Source)
 	}
+}
+
+// TestGreylistedFromAPool: a message that was greylisted goes again from the same address, also
+// past connections from others. From another one it is a stranger, and greylisted at first.
+func TestGreylistedFromAPool(t *testing.T) {
+	t.Parallel()
+	const again = 5*time.Minute + 10*time.Second
+	w := newWorld(t)
+	w.set.IdleTimeout = time.Minute
+	w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Contains: "grey", Reply: "450 4.2.0 Greylisted, please come again"})
+	var last netip.Addr
+	var fault error
+	w.options.LastSource = func(context.Context, mail.ID, mail.Address) (netip.Addr, error) { return last, fault }
+	p := w.pools()
+	p.pool(source.Pool{Name: "bulk"}, source.Addition{Address: "127.0.0.21"}, source.Addition{Address: "127.0.0.22"})
+	grey := w.tagged("bulk", "grey@x.test")
+	try := func(name, from string, wait time.Duration, jobs ...*queue.Job) {
+		t.Helper()
+		all := w.deliver(t.Context(), jobs...)
+		got := all[len(all)-1][0]
+		if got.Source.String() != from || got.Again != wait {
+			t.Errorf("%s: it went from %v, and comes again in %v; want %s, %v", name, got.Source, got.Again, from, wait)
+		}
+	}
+	try("as a stranger", "127.0.0.21", again, grey)
+	r := &grey.Recipients[0]
+	r.Code, r.Enhanced, r.Reply = 450, "4.2.0", "Greylisted, please come again"
+	last = netip.MustParseAddr("127.0.0.22")
+	try("as one who is known", "127.0.0.22", 0, grey)
+	try("behind others", "127.0.0.22", 0, w.tagged("bulk", "a@x.test"), grey)
+	try("others behind it, by its connection", "127.0.0.22", 0, grey, w.tagged("bulk", "a@x.test"))
+	fault = errors.New("no database")
+	last = netip.Addr{}
+	w.deliver(t.Context(), w.tagged("bulk", "a@x.test"))
+	try("it is not known from where", "127.0.0.22", 0, grey)
+	fault, last = nil, netip.MustParseAddr("127.0.0.22")
+	p.must(p.RemoveAddress(t.Context(), "127.0.0.22"))
+	try("the address is gone", "127.0.0.21", again, grey)
+	p.must(p.AddAddress(t.Context(), source.Addition{Pool: "bulk", Address: "127.0.0.22", Weight: 1}))
+	p.Broken(last, "cannot assign requested address")
+	try("it is broken", "127.0.0.21", again, grey)
 }
 
 // TestWarmUpCountsMessages: each recipient counts, on a connection that is used again

@@ -58,19 +58,20 @@ func (st *state) chain(pool string) (out []*Pool) {
 
 // Choose gives the address for a new connection of a pool to a provider at an
 // address of one family, by the weights of those that may send now: of the pool, or
-// else of the one that takes what it cannot. The error is a *None.
-func (s *Store) Choose(pool, provider string, to netip.Addr) (Address, error) {
-	return s.choose(pool, provider, func(a netip.Addr) bool { return a.Is4() == to.Is4() })
+// else of the one that takes what it cannot. The one that is wished for goes before
+// weights; it may be none. The error is a *None.
+func (s *Store) Choose(pool, provider string, to, wished netip.Addr) (Address, error) {
+	return s.choose(pool, provider, wished, func(a netip.Addr) bool { return a.Is4() == to.Is4() })
 }
 
 // Ready tells whether a pool has an address for a connection to a provider at all.
 // The error is a *None.
 func (s *Store) Ready(pool, provider string) error {
-	_, err := s.choose(pool, provider, func(netip.Addr) bool { return true })
+	_, err := s.choose(pool, provider, netip.Addr{}, func(netip.Addr) bool { return true })
 	return err
 }
 
-func (s *Store) choose(pool, provider string, family func(netip.Addr) bool) (Address, error) {
+func (s *Store) choose(pool, provider string, wished netip.Addr, family func(netip.Addr) bool) (Address, error) {
 	now := s.o.Now()
 	st := s.state.Load()
 	s.mu.Lock()
@@ -95,6 +96,9 @@ func (s *Store) choose(pool, provider string, family func(netip.Addr) bool) (Add
 			if left, most := s.left(st, a, provider, now); left <= 0 {
 				found.spent += most
 				continue
+			}
+			if a.Addr == wished {
+				return *a, nil
 			}
 			able = append(able, a)
 			total += a.Weight

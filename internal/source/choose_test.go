@@ -82,7 +82,7 @@ func TestWeights(t *testing.T) {
 	if n := got["192.0.2.7"]; n < 2900 || n > 3100 || got["192.0.2.8"] != 4000-n {
 		t.Errorf("shares of 4000: %v", got)
 	}
-	a, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1"))
+	a, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1"), netip.Addr{})
 	if err != nil || a.Addr.String() != "2001:db8::7" {
 		t.Errorf("for IPv6: %v, %v", a, err)
 	}
@@ -93,9 +93,35 @@ func TestWeights(t *testing.T) {
 	if _, six := w.Families("p"); six {
 		t.Error("there is no IPv6 address any more")
 	}
-	if _, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1")); err == nil {
+	if _, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1"), netip.Addr{}); err == nil {
 		t.Error("an address for IPv6 where there is none")
 	}
+}
+
+// TestWished: the address that is wished for is given while it is able, whatever the weights.
+func TestWished(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool(source.Pool{Name: "old"}, source.Addition{Address: "192.0.2.1"})
+	w.pool(source.Pool{Name: "p", Overflow: "old", WarmUp: []int{10}}, source.Addition{Address: "192.0.2.7", Weight: 100},
+		source.Addition{Address: "192.0.2.8"}, source.Addition{Address: "192.0.2.9", WarmUp: true})
+	want := func(wished, want string) {
+		t.Helper()
+		if a, err := w.Choose("p", google, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr(wished)); err != nil || a.Addr.String() != want {
+			t.Errorf("%s is wished for, got %v, %v; want %s", wished, a.Addr, err, want)
+		}
+	}
+	want("192.0.2.8", "192.0.2.8")
+	want("192.0.2.9", "192.0.2.9")
+	want("192.0.2.1", "192.0.2.7") // of the overflow, for which there is no need
+	want("192.0.2.99", "192.0.2.7")
+	want("2001:db8::7", "192.0.2.7")
+	w.Broken(netip.MustParseAddr("192.0.2.8"), "cannot assign requested address")
+	want("192.0.2.8", "192.0.2.7")
+	w.send("192.0.2.9", 10)
+	want("192.0.2.9", "192.0.2.7")
+	w.must(w.RemoveAddress(t.Context(), "192.0.2.7"))
+	want("192.0.2.1", "192.0.2.1")
 }
 
 // TestBroken: an address that the machine does not have is left out for a while.

@@ -86,7 +86,7 @@ func (w *world) rule(kind source.Kind, name, pool string) {
 
 // choose is the address for a connection to an IPv4 host, or why there is none.
 func (w *world) choose(pool string) string {
-	a, err := w.Choose(pool, google, netip.MustParseAddr("192.0.2.1"))
+	a, err := w.Choose(pool, google, netip.MustParseAddr("192.0.2.1"), netip.Addr{})
 	if err != nil {
 		return err.Error()
 	}

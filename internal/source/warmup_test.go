@@ -66,7 +66,7 @@ func TestOverflow(t *testing.T) {
 	want("p", "192.0.2.7")
 	w.send("192.0.2.7", 10)
 	want("p", "192.0.2.8")
-	if a, err := w.Choose("p", "other.test", netip.MustParseAddr("192.0.2.1")); err != nil || a.Addr.String() != "192.0.2.7" {
+	if a, err := w.Choose("p", "other.test", netip.MustParseAddr("192.0.2.1"), netip.Addr{}); err != nil || a.Addr.String() != "192.0.2.7" {
 		t.Errorf("to another provider: %v %v", a, err)
 	}
 	w.must(w.RemoveAddress(background(), "192.0.2.8"))

@@ -44,6 +44,38 @@ func attempt(t *testing.T, message mail.ID, result queue.Result) queue.Report {
 	}
 }
 
+// TestLastSource: of several attempts for a recipient the last one counts, and none for others.
+func TestLastSource(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	id := h.ids.Next()
+	other, err := mail.ParseAddress("other@elsewhere.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := attempt(t, id, queue.TryLater)
+	bob := report.Recipient.Address
+	for _, c := range []struct {
+		to   mail.Address
+		from string // empty = there was no connection
+	}{{bob, "192.0.2.9"}, {bob, "192.0.2.8"}, {other, "192.0.2.7"}, {bob, ""}} {
+		report.Recipient.Address, report.Source = c.to, netip.Addr{}
+		if c.from != "" {
+			report.Source = netip.MustParseAddr(c.from)
+		}
+		h.write(func(tx *db.Tx) error { return h.recorder(nil).Attempted(tx, []queue.Report{report}) })
+		if got, err := h.LastSource(t.Context(), id, c.to); err != nil || got != report.Source {
+			t.Errorf("%s: %v, %v; want %v", c.to, got, err, report.Source)
+		}
+	}
+	if got, err := h.LastSource(t.Context(), id, other); err != nil || got.String() != "192.0.2.7" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := h.LastSource(t.Context(), h.ids.Next(), bob); err != nil || got.IsValid() {
+		t.Errorf("of a message without a history: %v, %v", got, err)
+	}
+}
+
 func TestRecorderAttempted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

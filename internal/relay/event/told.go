@@ -2,7 +2,10 @@ package event
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -12,6 +15,8 @@ var (
 	sqlBegin = db.SQL("SELECT " + columns + " FROM event WHERE message = ? ORDER BY id LIMIT 1")
 	sqlTold  = db.SQL("SELECT " + columns + ` FROM event WHERE message = ?
 		AND kind IN ('delivered', 'returned', 'reported', 'complained') ORDER BY id LIMIT ?`)
+	sqlLatest = db.SQL(`SELECT detail FROM (SELECT id, kind, recipient, detail FROM event WHERE message = ? ORDER BY id DESC LIMIT ?) AS latest
+		WHERE kind = 'deferred' AND recipient = ? ORDER BY id DESC LIMIT 1`)
 )
 
 // Accepted returns the event with which we took responsibility for a message;
@@ -77,4 +82,28 @@ func (l *Log) Told(ctx context.Context, id mail.ID) ([]Event, error) {
 		return nil, fmt.Errorf("what is told of message %s: %w", id, err)
 	}
 	return out, nil
+}
+
+// maxLatest bounds how many events of a message are looked through for one of a recipient.
+const maxLatest = 1000
+
+// LastSource returns the address of ours from which a message was tried in vain for a
+// recipient last. It is not valid if that is not known, or lies too far back.
+func (l *Log) LastSource(ctx context.Context, id mail.ID, to mail.Address) (netip.Addr, error) {
+	var text string
+	err := l.db.Read(ctx, func(tx *db.Tx) error {
+		return tx.Row(sqlLatest, []any{int64(id), maxLatest, to.String()}, &text)
+	})
+	if errors.Is(err, db.ErrNoRows) {
+		return netip.Addr{}, nil
+	}
+	var d Detail
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &d)
+	}
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("from where message %s was tried last: %w", id, err)
+	}
+	from, _ := netip.ParseAddr(d.Local) // empty where there was no connection
+	return from, nil
 }
