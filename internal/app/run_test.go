@@ -16,6 +16,7 @@ import (
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/sqlite"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
 
@@ -507,10 +508,11 @@ func (h *home) sql(fn func(*db.Tx) error) {
 	}
 }
 
-// On a full disk the queue of a killed server can be emptied.
+// On a full disk the queue of a killed server can be emptied, in each way that there is.
 func TestControlOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	h := newEmbedded(t)
+	domain(t, h)
 	h.write("[queue]\nhold = true")
 	client, done, err := app.Control(t.Context(), h.config(), quiet())
 	if err != nil {
@@ -531,11 +533,77 @@ func TestControlOnAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	touched, err := control.Ask(t.Context(), client, control.QueueDelete, control.QueueFilter{All: true})
-	if err != nil || touched.Recipients != 1 {
-		t.Errorf("deleted %+v, %v", touched, err)
+	_, err = control.Ask(t.Context(), client, control.DomainAdd, control.DomainSettings{Domain: "new.test"})
+	if err == nil || !strings.Contains(err.Error(), "storage.min_free") || !strings.Contains(err.Error(), "let mail go") {
+		t.Errorf("what adds something: %v", err)
+	}
+	letGo(t, client)
+	for _, verb := range []control.Call[control.QueueFilter, control.Touched]{
+		control.QueueHold, control.QueueRelease, control.QueueBounce, control.QueueDelete,
+	} {
+		touched, err := control.Ask(t.Context(), client, verb, control.QueueFilter{All: true})
+		if err != nil || touched.Recipients != 1 {
+			t.Errorf("%s: %+v, %v", verb.Name, touched, err)
+		}
 	}
 	if err := done(); err != nil {
 		t.Error(err)
 	}
+}
+
+// On a full disk what is given up leaves the queue at once if nobody is to hear of it.
+func TestSilentBounceOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	h := newEmbedded(t)
+	h.write("[queue]\nhold = true")
+	client, done, err := app.Control(t.Context(), h.config(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := control.Send(t.Context(), client, control.Outgoing{Recipients: []string{"x@elsewhere.test"}, Message: strings.NewReader("Subject: x\r\n\r\n")}); err != nil {
+		t.Error(err)
+	}
+	if err := done(); err != nil {
+		t.Fatal(err)
+	}
+	h.write("[storage]\nmin_free = \"8000000GB\"")
+	h.serve()
+	client, done, err = app.Control(t.Context(), h.config(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if touched, err := control.Ask(t.Context(), client, control.QueueBounce, control.QueueFilter{All: true}); err != nil || touched.Recipients != 1 {
+		t.Errorf("given up %+v, %v", touched, err)
+	}
+	testkit.Eventually(t, patience, "an empty queue", func() bool {
+		list, err := control.Ask(t.Context(), client, control.QueueList, control.QueueFilter{All: true})
+		return err == nil && len(list) == 0
+	})
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+}
+
+// letGo does what may let the mail of a queue go another way, or at another pace.
+func letGo(t *testing.T, client *control.Client) {
+	t.Helper()
+	must := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := control.Ask(t.Context(), client, control.RouteSet, control.RouteChange{Route: route.Route{Name: "out", Kind: route.SMTP, TLS: "none", Hosts: []route.Host{{Name: "mx.elsewhere.test", Port: 25}}}})
+	must("a route", err)
+	moved, err := control.Ask(t.Context(), client, control.QueueReroute, control.QueueWay{QueueFilter: control.QueueFilter{All: true}, To: "out"})
+	must("reroute", err)
+	if moved.Recipients != 1 {
+		t.Errorf("rerouted %+v", moved)
+	}
+	_, err = control.Ask(t.Context(), client, control.OutboundLimit, control.ProviderLimits{Provider: "elsewhere.test", Set: map[string]string{"rate": "1/s"}})
+	must("a limit", err)
+	_, err = control.Ask(t.Context(), client, control.DomainLimit, control.LimitChange{Name: "hayauma.test", Default: true, Set: map[string]int64{"messages_per_day": 5}})
+	must("a sending limit", err)
+	_, err = control.Ask(t.Context(), client, control.ScheduleSet, control.MailSchedule{MailName: control.MailName{For: "domain:elsewhere.test"}, Retry: "1m"})
+	must("a schedule", err)
 }

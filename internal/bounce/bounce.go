@@ -205,7 +205,7 @@ func (r *Reporter) settle(tx *db.Tx, o occasion, ids []mail.ID) error {
 
 // silent settles recipients of whom nobody is to hear; the trace says so.
 func (r *Reporter) silent(ctx context.Context, m *queue.Message, settle func(*db.Tx) error, told []queue.Recipient) error {
-	return r.o.DB.Write(ctx, func(tx *db.Tx) error {
+	return r.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		if err := settle(tx); err != nil {
 			return err
 		}

@@ -446,9 +446,10 @@ type Storage struct {
 	// How long the events of a message, its trace, are kept. How long logs may
 	// or must be kept is a matter of local law.
 	Events time.Duration `toml:"events" min:"1h" max:"3650d"`
-	// Free space below which mail is refused for the moment (deleting still
-	// works). Empty: 1 % of the disk, but at least 512 MiB. Small disks and
-	// shared disks want a figure of their own.
+	// Free space below which mail is refused for the moment. Deleting still
+	// works, and so do the commands with which mail in the queue gets out: those
+	// of the queue, limits and routes. Empty: 1 % of the disk, but at least
+	// 512 MiB. Small disks and shared disks want a figure of their own.
 	MinFree FreeSpace `toml:"min_free"`
 }
 

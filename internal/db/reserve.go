@@ -4,8 +4,9 @@ import "context"
 
 type reserveKey struct{}
 
-// WithReserve marks a Write that gives space back, such as delete and expunge:
-// it still works when the free space has fallen so low that others get ErrFull.
+// WithReserve marks a Write that gives space back, such as delete and expunge, or with
+// which somebody lets mail go and that adds next to nothing: it still works when the free
+// space has fallen so low that others get ErrFull.
 func WithReserve(ctx context.Context) context.Context {
 	return context.WithValue(ctx, reserveKey{}, true)
 }

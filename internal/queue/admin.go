@@ -73,9 +73,11 @@ func (q *Queue) Bounce(ctx context.Context, f Filter) (int, error) {
 // Delete takes recipients out of the queue without a report. One that is under
 // way follows with the result of its attempt.
 func (q *Queue) Delete(ctx context.Context, f Filter) (int, error) {
-	return q.administer(db.WithReserve(ctx), f, verb{to: gone, wish: wishDelete, event: "deleted"})
+	return q.administer(ctx, f, verb{to: gone, wish: wishDelete, event: "deleted"})
 }
 
+// administer does what somebody asks for. It works on a nearly full disk too: what goes, or
+// may go on, gives space back, and what is given up does so once its report has room.
 func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
 	v.by, v.now, v.dry = byAdmin, micros(), f.DryRun
 	var total Touched
@@ -85,7 +87,7 @@ func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
 	}
 	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
 		var part Touched
-		err := run(ctx, func(tx *db.Tx) (err error) {
+		err := run(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
 			part, err = q.move(tx, ids, v)
 			return err
 		})

@@ -37,7 +37,7 @@ func (q *Queue) Reroute(ctx context.Context, f Filter, site string) (Touched, er
 	}
 	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
 		var part Touched
-		err := run(ctx, func(tx *db.Tx) (err error) {
+		err := run(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
 			part, err = q.reroute(tx, ids, site, f.DryRun)
 			return err
 		})

@@ -154,7 +154,7 @@ func (s *Store) Rules() []Rule {
 
 // write makes a change, has it hold here, and tells others of it.
 func (s *Store) write(ctx context.Context, fn func(*db.Tx) error) error {
-	if err := s.o.DB.Write(ctx, fn); err != nil {
+	if err := s.o.DB.Write(db.WithReserve(ctx), fn); err != nil {
 		return err
 	}
 	s.o.DB.Announce(topic, 0)

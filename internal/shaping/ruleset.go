@@ -78,7 +78,7 @@ func (s *Store) AddRule(ctx context.Context, r Rule) (Rule, error) {
 	}
 	now := mail.Micros(time.Now())
 	r.Provider, r.From = name, set(now, name)
-	err = s.o.DB.Write(ctx, func(tx *db.Tx) error {
+	err = s.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		var n, last int64
 		if err := tx.Row(countRules, nil, &n, &last); err != nil {
 			return err
@@ -98,7 +98,7 @@ func (s *Store) AddRule(ctx context.Context, r Rule) (Rule, error) {
 
 // RemoveRule ends a rule of the operator.
 func (s *Store) RemoveRule(ctx context.Context, id int64) error {
-	err := s.o.DB.Write(ctx, func(tx *db.Tx) error {
+	err := s.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		n, err := tx.Exec(deleteRule, id)
 		if err == nil && n == 0 {
 			return ErrNoRule

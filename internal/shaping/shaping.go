@@ -226,7 +226,7 @@ func (s *Store) Change(ctx context.Context, provider string, c Change) error {
 	for k, value := range c.Set {
 		rows = append(rows, []any{name, string(k), value, now})
 	}
-	err = s.o.DB.Write(ctx, func(tx *db.Tx) error {
+	err = s.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		for _, k := range c.Unset {
 			if _, err := tx.Exec(deleteRow, name, string(k)); err != nil {
 				return err

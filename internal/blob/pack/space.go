@@ -53,7 +53,7 @@ func (s *space) check() error {
 	}
 	s.err = nil
 	if free < floor {
-		s.err = fmt.Errorf("%w: %d octets are free, %d are kept", blob.ErrFull, free, floor)
+		s.err = fmt.Errorf("%w: %d octets are free, %d are kept (storage.min_free)", blob.ErrFull, free, floor)
 	}
 	return s.err
 }

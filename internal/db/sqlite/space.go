@@ -1,12 +1,15 @@
 package sqlite
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hayauma/hayauma/internal/db"
 )
 
 // leastFree is the free space below which writes are refused, whatever the
@@ -21,9 +24,19 @@ type space struct {
 
 	checked atomic.Int64 // when, in nanoseconds of start
 	start   time.Time
-	low     atomic.Bool
+	short   atomic.Pointer[shortage]
 	mu      sync.Mutex
 }
+
+// shortage is how free space has fallen below its minimum.
+type shortage struct{ free, least uint64 }
+
+func (s *shortage) Error() string {
+	return fmt.Sprintf("%v: %d octets are free, %d are kept (storage.min_free); let mail go or delete some, make room on the disk, or set that lower",
+		db.ErrFull, s.free, s.least)
+}
+
+func (s *shortage) Unwrap() error { return db.ErrFull }
 
 // recheck is how long an answer of the file system is believed.
 const recheck = time.Second
@@ -36,18 +49,18 @@ func (s *space) kept() int64 {
 	return max(s.minFree(), 0)
 }
 
-// isLow reports whether the free space has fallen below its minimum.
-func (s *space) isLow() bool {
+// shortage tells how the free space has fallen below its minimum; nil = it has not.
+func (s *space) shortage() *shortage {
 	now := int64(time.Since(s.start)) + int64(recheck)
 	if now-s.checked.Load() < int64(recheck) || !s.mu.TryLock() {
-		return s.low.Load()
+		return s.short.Load()
 	}
 	defer s.mu.Unlock()
 	s.checked.Store(now)
 	var st unix.Statfs_t
 	if err := unix.Statfs(s.dir, &st); err != nil {
 		s.log.Warn("free space is unknown", "dir", s.dir, "error", err)
-		return s.low.Load()
+		return s.short.Load()
 	}
 	block := uint64(st.Bsize)
 	free, least := st.Bavail*block, max(st.Blocks*block/100, leastFree)
@@ -56,9 +69,12 @@ func (s *space) isLow() bool {
 			least = uint64(n)
 		}
 	}
-	low := free < least
-	if was := s.low.Swap(low); low != was {
-		s.log.Warn("free space crossed its minimum", "dir", s.dir, "low", low, "free", free, "minimum", least)
+	var short *shortage
+	if free < least {
+		short = &shortage{free, least}
 	}
-	return low
+	if was := s.short.Swap(short); (short == nil) != (was == nil) {
+		s.log.Warn("free space crossed its minimum", "dir", s.dir, "low", short != nil, "free", free, "minimum", least)
+	}
+	return short
 }

@@ -226,8 +226,8 @@ func (d *DB) Write(ctx context.Context, fn func(*db.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if d.space.isLow() && !db.HasReserve(ctx) {
-		return db.ErrFull
+	if short := d.space.shortage(); short != nil && !db.HasReserve(ctx) {
+		return short
 	}
 	return d.writer.write(ctx, fn)
 }
@@ -257,8 +257,8 @@ func (d *DB) Health() error {
 	if closed {
 		return db.ErrClosed
 	}
-	if d.space.isLow() {
-		return db.ErrFull
+	if short := d.space.shortage(); short != nil {
+		return short
 	}
 	return nil
 }

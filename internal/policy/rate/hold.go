@@ -163,7 +163,7 @@ func (l *Limiter) Unhold(ctx context.Context, account mail.ID) error {
 }
 
 func (l *Limiter) release(ctx context.Context, account mail.ID, sent counts) error {
-	err := l.o.DB.Write(ctx, func(tx *db.Tx) error {
+	err := l.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		n, err := tx.Exec(sqlDropHold, account)
 		if err != nil {
 			return err

@@ -61,7 +61,7 @@ func (l *Limiter) SetLimits(ctx context.Context, n Subject, own map[string]int64
 	if len(rows) < len(own) {
 		return fmt.Errorf("there is no such limit among those named; there are %s", ruleNames())
 	}
-	return l.o.DB.Write(ctx, func(tx *db.Tx) error {
+	return l.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		l.changed(tx, n)
 		return tx.Insert(insertOwn, rows...)
 	})
@@ -79,7 +79,7 @@ func ruleNames() (text string) {
 
 // ClearLimits takes a subject's own limits away: the defaults hold again.
 func (l *Limiter) ClearLimits(ctx context.Context, n Subject) error {
-	return l.o.DB.Write(ctx, func(tx *db.Tx) error { return l.clearLimits(tx, n) })
+	return l.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error { return l.clearLimits(tx, n) })
 }
 
 func (l *Limiter) clearLimits(tx *db.Tx, n Subject) error {

@@ -246,7 +246,7 @@ func (s *Store) Set(ctx context.Context, which Which, set Schedule) error {
 			return err
 		}
 	}
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.db.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		err := tx.Insert(upsertRow, []any{string(which.Scope), which.Name, waits, int64(set.Lifetime / time.Second), mail.Micros(time.Now())})
 		if err != nil {
 			return err
@@ -268,7 +268,7 @@ func (s *Store) Set(ctx context.Context, which Which, set Schedule) error {
 
 // Remove takes back what is set for mail.
 func (s *Store) Remove(ctx context.Context, which Which) error {
-	err := s.db.Write(ctx, func(tx *db.Tx) error {
+	err := s.db.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		n, err := tx.Exec(deleteRow, string(which.Scope), which.Name)
 		if err == nil && n == 0 {
 			return ErrNotSet
