@@ -44,7 +44,7 @@ func (f *selection) flags(cmd *cobra.Command) {
 	senderVar(flags, &f.Sender, "sender", "what comes from this sender; <> = reports")
 	wordVar(flags, &f.Host, "host", "what this host (MX) did not take at the last attempt")
 	wordVar(flags, &f.Provider, "provider", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
-	wordVar(flags, &f.Reply, "reply", "what was last answered with a text like this")
+	wordVar(flags, &f.Reply, "reply", "what was last answered with a text like this, codes included: 'over quota', 4.2.2")
 	wordVar(flags, &f.Class, "class", "what last failed for this reason, like bad-mailbox")
 	wordVar(flags, &f.Tag, "tag", "messages with this tag")
 	wordVar(flags, &f.Stream, "stream", "messages of this stream")
@@ -269,12 +269,9 @@ func (c *cli) printEntries(entries []control.QueueEntry) error {
 	})
 }
 
-// lastReply begins the reply with its code unless the remote's words do.
+// lastReply is the line of the last reply, with who gave it.
 func lastReply(e control.QueueEntry) string {
-	text := e.Reply
-	if code := strconv.Itoa(e.Code); e.Code > 0 && !strings.HasPrefix(text, code) {
-		text = strings.TrimSpace(code + " " + text)
-	}
+	text := mail.ReplyLine(e.Code, e.Enhanced, e.Reply)
 	if e.Host != "" && text != "" {
 		text = e.Host + ": " + text
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/relay/event"
 )
 
@@ -101,7 +102,7 @@ func facts(e event.Event) []fact {
 	for _, b := range d.Before {
 		add("earlier", beforeText(b))
 	}
-	add(replyName(d), replyText(d))
+	add(replyName(d), mail.ReplyLine(d.Code, d.Enhanced, d.Reply))
 	add("class", d.Class)
 	add("reason", d.Reason)
 	add("source", d.Source)
@@ -185,18 +186,6 @@ func replyName(d *event.Detail) string {
 		return "finding"
 	}
 	return "reply"
-}
-
-// replyText is the reply with its codes, unless it begins with them itself.
-func replyText(d *event.Detail) string {
-	text := d.Reply
-	if d.Enhanced != "" && !strings.Contains(text, d.Enhanced) {
-		text = d.Enhanced + " " + text
-	}
-	if code := fmt.Sprint(d.Code); d.Code > 0 && !strings.HasPrefix(text, code) {
-		text = code + " " + text
-	}
-	return strings.TrimSpace(text)
 }
 
 func attemptText(d *event.Detail) string {

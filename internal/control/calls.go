@@ -104,7 +104,7 @@ type QueueFilter struct {
 	Tenant   string `json:"tenant,omitempty"`  // its name
 	Account  string `json:"account,omitempty"` // whose login sent the message: its address or id
 	Stream   string `json:"stream,omitempty"`  // of the message
-	Reply    string `json:"reply,omitempty"`   // a part of the last reply
+	Reply    string `json:"reply,omitempty"`   // a part of the last reply's line, with its codes
 	Class    string `json:"class,omitempty"`   // of the last failure
 	Tag      string `json:"tag,omitempty"`     // of the message
 	Before   string `json:"before,omitempty"`  // received before this time, RFC 3339
@@ -135,6 +135,7 @@ type QueueEntry struct {
 	Why       string `json:"why,omitempty"` // it is not moving
 	Attempts  int    `json:"attempts"`
 	Code      int    `json:"code,omitempty"`
+	Enhanced  string `json:"enhanced,omitempty"`
 	Reply     string `json:"reply,omitempty"`
 	Host      string `json:"host,omitempty"`
 	Class     string `json:"class,omitempty"` // of the last failure: see package classify

@@ -390,7 +390,7 @@ func (l *look) entries(m *queue.Message) []QueueEntry {
 			Message: m.ID.String(), ID: r.ID.String(), State: r.State.String(),
 			Sender: m.From.String(), Recipient: r.Address.String(), Size: m.Size,
 			Received: rfc3339(m.Received), Expires: rfc3339(l.expires(m, &r)),
-			Why: l.why(m, &r), Attempts: r.Attempts, Code: r.Code, Reply: r.Reply, Host: r.Host,
+			Why: l.why(m, &r), Attempts: r.Attempts, Code: r.Code, Enhanced: r.Enhanced, Reply: r.Reply, Host: r.Host,
 			Class: string(l.class(&r)),
 		}
 		if name, ok := route.OfSite(r.Site); ok {

@@ -277,7 +277,7 @@ func TestQueueRetryOfDeferred(t *testing.T) {
 			return list[0]
 		}
 		got := await(1)
-		want := control.QueueEntry{Message: sent.Message, State: "deferred", Why: "a temporary failure", Recipient: "x@a.test", Attempts: 1, Code: 451, Reply: "Come again", Host: "mx.elsewhere.test", Class: "policy",
+		want := control.QueueEntry{Message: sent.Message, State: "deferred", Why: "a temporary failure", Recipient: "x@a.test", Attempts: 1, Code: 451, Enhanced: "4.7.1", Reply: "Come again", Host: "mx.elsewhere.test", Class: "policy",
 			ID: got.ID, Size: got.Size, Received: got.Received, Next: got.Next, Expires: got.Expires, Sender: got.Sender}
 		if diff := cmp.Diff(want, got); diff != "" || got.Next <= got.Received || strings.Trim(got.Sender, "<>") != "" {
 			t.Errorf("entry %+v (-want +got):\n%s", got, diff)

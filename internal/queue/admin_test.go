@@ -66,9 +66,9 @@ func TestFilter(t *testing.T) {
 func TestFilterByWhatHappened(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
-		o := Outcome{Result: TryLater, Code: 451, Host: "mx1.x.test", Reply: `Over 100% of your _Quota_ (C:\mail)`}
+		o := Outcome{Result: TryLater, Code: 451, Enhanced: "4.2.2", Host: "mx1.x.test", Reply: `Over 100% of your _Quota_ (C:\mail)`}
 		if job.Recipients[0].Address.Local == "b" {
-			o.Host, o.Reply = "mx2.x.test", "Over 1000 of your quotas"
+			o.Host, o.Enhanced, o.Reply = "mx2.x.test", "", "Over 1000\nof your quotas"
 		}
 		return all(job, o)
 	}))
@@ -86,6 +86,12 @@ func TestFilterByWhatHappened(t *testing.T) {
 		{"a host", Filter{Host: "MX1.x.test"}, 1},
 		{"a part of a host", Filter{Host: "x.test"}, 0},
 		{"a part of the reply", Filter{Reply: "of YOUR"}, 2},
+		{"the line of the reply", Filter{Reply: "451 4.2.2 Over 100%"}, 1},
+		{"the line of a reply of several", Filter{Reply: "451 over 1000 of"}, 1},
+		{"the code of the reply", Filter{Reply: "451"}, 2},
+		{"the enhanced code of the reply", Filter{Reply: "4.2.2"}, 1},
+		{"the reply and ids", Filter{IDs: []mail.ID{a.ID, b.ID}, Reply: "4.2.2"}, 1},
+		{"the codes, without the words", Filter{Reply: "451 4.2.1"}, 0},
 		{"a letter that means many", Filter{Reply: "100%"}, 1},
 		{"a letter that means any", Filter{Reply: "_quota_"}, 1},
 		{"a backslash", Filter{Reply: `C:\m`}, 1},
@@ -96,7 +102,7 @@ func TestFilterByWhatHappened(t *testing.T) {
 		{"an age", Filter{Before: b.Received - time.Minute.Microseconds()}, 1},
 		{"two of them", Filter{Host: "mx1.x.test", Tag: "late_july"}, 0},
 		{"what is known of the last attempt", Filter{Last: func(r *Recipient) bool {
-			return *r == Recipient{Code: 451, Host: "mx2.x.test", Reply: "Over 1000 of your quotas"}
+			return *r == Recipient{Code: 451, Host: "mx2.x.test", Reply: "Over 1000\nof your quotas"}
 		}}, 1},
 		{"that and a host", Filter{Host: "mx1.x.test", Last: func(r *Recipient) bool { return r.Host == "mx2.x.test" }}, 0},
 		{"that and ids", Filter{IDs: []mail.ID{a.ID, b.ID}, Last: func(r *Recipient) bool { return r.Host == "mx1.x.test" }}, 1},

@@ -20,7 +20,7 @@ type Filter struct {
 	Sender string    // the reverse-path, "<>" for the null one
 	State  State
 	Host   string // the last attempt was made there, a name
-	Reply  string // the last reply has this in it, in capitals or not
+	Reply  string // the line of the last reply has this in it, with its codes, in capitals or not
 	Tag    string // of the message
 	Before int64  // it was received before this, microseconds
 	// Account is whose login sent the message, zero = anybody's.
@@ -95,9 +95,6 @@ func (f Filter) condition() (string, []any) {
 	if f.Host != "" {
 		add("lower(r.host) = ?", lowerASCII(f.Host))
 	}
-	if f.Reply != "" {
-		add(`lower(r.reply) LIKE ? ESCAPE '\'`, "%"+literally(lowerASCII(f.Reply))+"%")
-	}
 	if f.Tag != "" {
 		// One of the lines that the column holds.
 		tag := literally(f.Tag)
@@ -110,9 +107,9 @@ func (f Filter) condition() (string, []any) {
 	return strings.Join(parts, " AND "), args
 }
 
-// last are the columns that sites and Last are asked about.
+// last are the columns that sites, Reply and Last are asked about.
 func (f Filter) last() string {
-	if f.Last == nil && f.sites == nil {
+	if f.Last == nil && f.sites == nil && f.Reply == "" {
 		return ""
 	}
 	return ", r.site, r.code, r.enhanced, r.reply, r.ours, r.host"
@@ -126,7 +123,13 @@ func (f Filter) row(rows db.Rows, dest ...any) (bool, error) {
 	var site string
 	var r Recipient
 	err := rows.Scan(append(dest, &site, &r.Code, &r.Enhanced, &r.Reply, &r.Ours, &r.Host)...)
-	return err == nil && (f.sites == nil || f.sites[site]) && (f.Last == nil || f.Last(&r)), err
+	return err == nil && (f.sites == nil || f.sites[site]) && f.replied(&r) && (f.Last == nil || f.Last(&r)), err
+}
+
+// replied tells whether a line like that of Reply was the last one that came: what people
+// read is what they look for.
+func (f Filter) replied(r *Recipient) bool {
+	return f.Reply == "" || strings.Contains(lowerASCII(mail.ReplyLine(r.Code, r.Enhanced, r.Reply)), lowerASCII(f.Reply))
 }
 
 // literally is a text whose letters all mean themselves in a LIKE.
