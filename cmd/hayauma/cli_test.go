@@ -266,6 +266,8 @@ func TestAppPasswords(t *testing.T) {
 func TestDomainsAccountsAliases(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, "")
+	s.do("", "domain", "add", "early.test")
+	s.do("", "domain", "remove", "early.test")
 	if rows := s.rows("domain", "list"); len(rows) != 0 {
 		t.Errorf("%v", rows)
 	}

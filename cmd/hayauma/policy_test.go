@@ -52,6 +52,7 @@ func TestWrongUsageOfPolicy(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, "")
+	s.do("", "domain", "add", "one.test")
 	if rows := s.rows("policy", "list"); len(rows) != 0 {
 		t.Errorf("%v", rows)
 	}

@@ -8,6 +8,7 @@ import (
 func TestOutboundReply(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, "")
+	s.do("", "domain", "add", "one.test")
 	if rows := s.rows("outbound", "reply", "list"); len(rows) != 0 {
 		t.Errorf("%v", rows)
 	}

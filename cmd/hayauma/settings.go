@@ -38,11 +38,19 @@ func (c *cli) quietLog() *slog.Logger {
 
 // with runs do with a client of the running server, or of the stores of a
 // stopped one.
-func (c *cli) with(ctx context.Context, do func(*control.Client, *config.Config) error) (err error) {
+func (c *cli) with(ctx context.Context, do func(*control.Client, *config.Config) error) error {
 	cfg, _, err := c.load()
 	if err != nil {
 		return err
 	}
+	if err := app.Installed(cfg); err != nil {
+		return err
+	}
+	return c.on(ctx, cfg, do)
+}
+
+// on is with for what may be the first in a new data_dir.
+func (c *cli) on(ctx context.Context, cfg *config.Config, do func(*control.Client, *config.Config) error) (err error) {
 	client, end, err := app.Control(ctx, cfg, c.quietLog())
 	if err != nil {
 		return err
@@ -53,9 +61,29 @@ func (c *cli) with(ctx context.Context, do func(*control.Client, *config.Config)
 
 // ask makes one call.
 func ask[In, Out any](ctx context.Context, c *cli, call control.Call[In, Out], in In) (out Out, err error) {
-	err = c.with(ctx, func(client *control.Client, _ *config.Config) error {
+	do := func(client *control.Client, _ *config.Config) error {
 		out, err = control.Ask(ctx, client, call, in)
 		return err
-	})
+	}
+	if !founds(call.Name) {
+		err = c.with(ctx, do)
+		return out, err
+	}
+	cfg, _, err := c.load()
+	if err != nil {
+		return out, err
+	}
+	err = c.on(ctx, cfg, do)
 	return out, err
+}
+
+// founds tells whether a call may be the first of an installation: it sets up what needs
+// nothing that was set up before.
+func founds(call string) bool {
+	switch call {
+	case control.DomainAdd.Name, control.RouteSet.Name, control.SourcePoolSet.Name, control.PolicyAdd.Name,
+		control.OutboundLimit.Name, control.ReplyAdd.Name, control.ScheduleSet.Name:
+		return true
+	}
+	return false
 }

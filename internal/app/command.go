@@ -53,6 +53,31 @@ func openWhenFree(ctx context.Context, o Options) (a *app, err error) {
 	return a, err
 }
 
+// ErrNoInstallation says that data_dir holds nothing of ours: a folder that is not mounted
+// must not pass for a sound installation without mail.
+var ErrNoInstallation = errors.New("there is no installation")
+
+// Installed gives ErrNoInstallation unless data_dir has what the engines keep there. What
+// no engine keeps there cannot be missed.
+func Installed(cfg *config.Config) error {
+	path := databasePath(cfg)
+	if cfg.Storage.IsPostgres() {
+		if cfg.Storage.Bodies != "" {
+			return nil
+		}
+		path = packsPath(cfg)
+	}
+	_, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w in %s: is it mounted, is data_dir right? 'hayauma serve' or 'hayauma domain add' makes a new one",
+			ErrNoInstallation, cfg.DataDir)
+	}
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	return nil
+}
+
 // Control returns a client of the running server, or, if none runs, of the
 // stores opened in this process. While another command uses these, or a server
 // is about to start or to end, it waits for up to ten seconds and then gives
@@ -107,6 +132,9 @@ func answers(ctx context.Context, path string) bool {
 // Verify checks every checksum and reference of the stores, of a running server
 // or a stopped one, and returns the faults that it found; see MaxFaults.
 func Verify(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]string, error) {
+	if err := Installed(cfg); err != nil {
+		return nil, err
+	}
 	client, done, err := Control(ctx, cfg, log)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,9 @@ func Copy(ctx context.Context, o CopyOptions) (report move.Report, err error) {
 	if o.From.DataDir == o.To.DataDir {
 		return report, errors.New("both configurations have the same data_dir: give the new one a folder of its own")
 	}
+	if err := Installed(o.From); err != nil {
+		return report, fmt.Errorf("the storage to copy from: %w", err)
+	}
 	from, err := openIdle(ctx, o.From, o.Logger)
 	if err != nil {
 		return report, fmt.Errorf("the storage to copy from: %w", err)
@@ -75,6 +78,9 @@ func Pending(ctx context.Context, cfg *config.Config, log *slog.Logger) (steps [
 			return nil, err
 		}
 		return postgres.Pending(ctx, at, schemas(cfg)...)
+	}
+	if err := Installed(cfg); err != nil {
+		return nil, err
 	}
 	s := &storage{}
 	s.minFree.Store(databaseMinFree(cfg))

@@ -19,9 +19,15 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
+// databasePath is where the embedded database is; its lock stands for the whole folder.
+func databasePath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "hayauma.db") }
+
+// packsPath is where bodies are that no other engine keeps.
+func packsPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "bodies") }
+
 // openDatabase opens the engine that storage.database names.
 func (s *storage) openDatabase(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) (db.DB, error) {
-	path := filepath.Join(cfg.DataDir, "hayauma.db")
+	path := databasePath(cfg)
 	if cfg.Storage.IsPostgres() {
 		at, err := cfg.Storage.DatabaseURL()
 		if err != nil {
@@ -62,7 +68,7 @@ func (s *storage) openBodies(ctx context.Context, cfg *config.Config, m *storeMe
 		return s3.Open(ctx, o)
 	}
 	return pack.Open(ctx, pack.Options{
-		Dir: filepath.Join(cfg.DataDir, "bodies"), DB: s.db, IDs: s.ids, Logger: log,
+		Dir: packsPath(cfg), DB: s.db, IDs: s.ids, Logger: log,
 		Erase: cfg.Storage.DeadBodies, MinFree: int64(cfg.Storage.MinFree),
 		Memory: s.memory, Observer: pack.Observer{Synced: m.synced},
 	})
