@@ -80,11 +80,7 @@ func createFile(path, text string) (err error) {
 // devLogins makes the domain and its accounts where they are missing, and
 // returns the logins that the file of passwords tells.
 func (c *cli) devLogins(ctx context.Context) (logins []login, err error) {
-	cfg, _, err := c.load()
-	if err != nil {
-		return nil, err
-	}
-	err = c.on(ctx, cfg, func(client *control.Client, cfg *config.Config) error {
+	err = c.reach(ctx, true, func(client *control.Client, cfg *config.Config) error {
 		if serverRuns(ctx, cfg) {
 			return fmt.Errorf("a server runs on %s already: end it first, or name another folder with --data", cfg.DataDir)
 		}

@@ -65,6 +65,7 @@ func TestServe(t *testing.T) {
 	if got := s.do("", "check", "--deep"); !strings.Contains(got, "every checksum") {
 		t.Errorf("%q", got)
 	}
+	mistyped(t, s)
 	other := newShell(t, "[listen]\nsmtp = [\""+smtp+"\"]\nsubmission = []\nsubmissions = []\nimap = []\nimaps = []\npop3 = []\npop3s = []\nhttp = []\n")
 	got := other.try("", "serve")
 	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, smtp) {
@@ -81,5 +82,32 @@ func TestServe(t *testing.T) {
 		}
 	case <-limit.C:
 		t.Fatalf("the server did not end\n%s", log.String())
+	}
+}
+
+// A mistyped key does not take a server that runs from its operator; what reads the
+// settings for itself still refuses them.
+func mistyped(t *testing.T, s *shell) {
+	t.Helper()
+	right, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config, append([]byte("nope = 1\n"), right...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const wrong = "the settings are wrong, and the server runs on with those that it has read before: "
+	for _, row := range []struct{ stdin, args string }{
+		{"", "queue list"}, {"", "domain add two.test"}, {"Subject: x\n\nbody\n", "send alice@one.test"},
+	} {
+		got := s.try(row.stdin, strings.Fields(row.args)...)
+		if got.code != exitDone || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, wrong) || !strings.Contains(got.stderr, "nope") {
+			t.Errorf("%s: exit %d, stderr %q", row.args, got.code, got.stderr)
+		}
+	}
+	s.fails("nope", "", "check")
+	s.fails("nope", "", "serve")
+	if err := os.WriteFile(s.config, right, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/app"
 	"github.com/hayauma/hayauma/internal/config"
@@ -39,18 +40,20 @@ func (c *cli) quietLog() *slog.Logger {
 // with runs do with a client of the running server, or of the stores of a
 // stopped one.
 func (c *cli) with(ctx context.Context, do func(*control.Client, *config.Config) error) error {
-	cfg, _, err := c.load()
-	if err != nil {
-		return err
-	}
-	if err := app.Installed(cfg); err != nil {
-		return err
-	}
-	return c.on(ctx, cfg, do)
+	return c.reach(ctx, false, do)
 }
 
-// on is with for what may be the first in a new data_dir.
-func (c *cli) on(ctx context.Context, cfg *config.Config, do func(*control.Client, *config.Config) error) (err error) {
+// reach is with; where first is set, do may be the first that is done in data_dir.
+func (c *cli) reach(ctx context.Context, first bool, do func(*control.Client, *config.Config) error) (err error) {
+	cfg, path, err := c.load()
+	if err != nil {
+		return c.despite(ctx, path, err, do)
+	}
+	if !first {
+		if err := app.Installed(cfg); err != nil {
+			return err
+		}
+	}
 	client, end, err := app.Control(ctx, cfg, c.quietLog())
 	if err != nil {
 		return err
@@ -59,21 +62,28 @@ func (c *cli) on(ctx context.Context, cfg *config.Config, do func(*control.Clien
 	return do(client, cfg)
 }
 
+// despite is with where the settings are wrong. A server that runs has read others before:
+// a mistyped key must not take it from its operator.
+func (c *cli) despite(ctx context.Context, path string, wrong error, do func(*control.Client, *config.Config) error) error {
+	if path == "" {
+		return wrong
+	}
+	cfg, err := config.Despite(path, "data_dir", "hostname")
+	if err != nil || !serverRuns(ctx, cfg) {
+		return wrong
+	}
+	for line := range strings.SplitSeq(wrong.Error(), "\n") {
+		c.warn("the settings are wrong, and the server runs on with those that it has read before: %s", line)
+	}
+	return do(control.Dial(control.SocketPath(cfg.DataDir)), cfg)
+}
+
 // ask makes one call.
 func ask[In, Out any](ctx context.Context, c *cli, call control.Call[In, Out], in In) (out Out, err error) {
-	do := func(client *control.Client, _ *config.Config) error {
+	err = c.reach(ctx, founds(call.Name), func(client *control.Client, _ *config.Config) error {
 		out, err = control.Ask(ctx, client, call, in)
 		return err
-	}
-	if !founds(call.Name) {
-		err = c.with(ctx, do)
-		return out, err
-	}
-	cfg, _, err := c.load()
-	if err != nil {
-		return out, err
-	}
-	err = c.on(ctx, cfg, do)
+	})
 	return out, err
 }
 
