@@ -14,6 +14,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitLater  = 75 // EX_TEMPFAIL of sysexits.h, of send: whoever has the message shall keep it
 )
 
 // cli is one run of the command line.
@@ -39,6 +40,14 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
 // finish tells of an error and returns the exit code.
 func (c *cli) finish(err error) int {
 	if err == nil {
@@ -55,6 +64,9 @@ func (c *cli) finish(err error) int {
 	if _, wrong := errors.AsType[*usageError](err); wrong {
 		return exitUsage
 	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
 	return exitFailed
 }
 
@@ -63,7 +75,7 @@ func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "hayauma",
 		Short:         "A whole mail system in one program",
-		Long:          "Hayauma receives, relays, stores and serves mail.\n\nExit codes: 0 done, 1 failed, 2 wrong usage.",
+		Long:          "Hayauma receives, relays, stores and serves mail.\n\nExit codes: 0 done, 1 failed, 2 wrong usage; of send 75: not now, keep the message.",
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -16,6 +17,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/control"
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 func (c *cli) sendCommand() *cobra.Command {
@@ -31,7 +33,9 @@ func (c *cli) sendCommand() *cobra.Command {
 			"  -v             tell the id under which the message was taken\n" +
 			"  --envelope FILE  sender, recipients and all else of the envelope from a file of\n" +
 			"                 'hayauma queue export'; the message stays as it is\n\n" +
-			"Other flags of sendmail that deliver mail are accepted and do nothing.",
+			"Other flags of sendmail that deliver mail are accepted and do nothing.\n\n" +
+			"Exit code 75 (EX_TEMPFAIL) says that the message was not taken and is worth keeping:\n" +
+			"the failure is temporary, or about the set-up.",
 		DisableFlagParsing: true, // they are those of sendmail
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := parseSendmail(args)
@@ -45,11 +49,30 @@ func (c *cli) sendCommand() *cobra.Command {
 				c.configFlag = o.config
 			}
 			if o.envelope != "" {
-				return c.sendAgain(cmd.Context(), o)
+				return notNow(c.sendAgain(cmd.Context(), o))
 			}
-			return c.send(cmd.Context(), o)
+			return notNow(c.send(cmd.Context(), o))
 		},
 	}
+}
+
+// notNow gives an error the code by which callers keep a message, unless the same message
+// would meet it again: what is unknown is temporary.
+func notNow(err error) error {
+	_, usage := errors.AsType[*usageError](err)
+	_, told := errors.AsType[*exitError](err)
+	if err == nil || usage || told {
+		return err
+	}
+	return &exitError{err, exitLater}
+}
+
+// final says of what the server did not take whether that is for good.
+func final(err error) error {
+	if r, ok := errors.AsType[*control.Refusal](err); ok && !r.Temporary || errors.Is(err, mail.ErrAddress) {
+		return &exitError{err, exitFailed}
+	}
+	return err
 }
 
 func (c *cli) send(ctx context.Context, o sendmail) error {
@@ -64,6 +87,9 @@ func (c *cli) send(ctx context.Context, o sendmail) error {
 			s.options.name = ""
 		}
 		body, err := s.open(c.stdin)
+		if err != nil && !errors.Is(err, errNoHome) {
+			return &exitError{err, exitFailed} // the message is not as it must be
+		}
 		if err != nil {
 			return err
 		}
@@ -74,7 +100,7 @@ func (c *cli) send(ctx context.Context, o sendmail) error {
 			From: s.from, Recipients: s.recipients, User: s.user, Message: body,
 		})
 		if err != nil {
-			return err
+			return final(err)
 		}
 		if o.verbose {
 			fmt.Fprintf(c.stdout, "message %s taken for %s\n", sent.Message, count(len(s.recipients), "recipient"))
@@ -90,18 +116,18 @@ func (c *cli) sendAgain(ctx context.Context, o sendmail) error {
 	}
 	text, err := os.ReadFile(o.envelope)
 	if err != nil {
-		return err
+		return &exitError{err, exitFailed}
 	}
 	var e control.Exported
 	if err := json.Unmarshal(text, &e); err != nil {
-		return fmt.Errorf("%s is no envelope of 'hayauma queue export': %w", o.envelope, err)
+		return &exitError{fmt.Errorf("%s is no envelope of 'hayauma queue export': %w", o.envelope, err), exitFailed}
 	}
 	return c.with(ctx, func(client *control.Client, _ *config.Config) error {
 		sent, err := control.SendAgain(ctx, client, control.Outgoing{User: userName(), Envelope: &e, Message: newLineReader(c.stdin, false)})
 		if err == nil && o.verbose {
 			_, err = fmt.Fprintf(c.stdout, "message %s taken for %s\n", sent.Message, count(len(e.Recipients), "recipient"))
 		}
-		return err
+		return final(err)
 	})
 }
 

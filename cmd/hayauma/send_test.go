@@ -227,3 +227,39 @@ func FuzzSplitList(f *testing.F) {
 		}
 	})
 }
+
+// Whoever calls send keeps the mail where that is worth it, and only there.
+func TestSendExitCodes(t *testing.T) {
+	t.Parallel()
+	const text = "Subject: x\n\nbody\n"
+	s := newShell(t, "")
+	s.house()
+	full := newShell(t, "[limits]\nmessage_size = \"64KB\"\n")
+	full.house()
+	for _, row := range []struct {
+		name, stdin string
+		s           *shell
+		args        string
+		code        int
+		want        string
+	}{
+		{"taken", text, s, "bob@one.test", exitDone, ""},
+		{"no recipients", text, s, "", exitUsage, "has no recipients"},
+		{"a flag that there is not", text, s, "--loud", exitUsage, "does not know"},
+		{"nobody there", text, s, "ghost@one.test", exitFailed, "550 5.1.1"},
+		{"too large", text + strings.Repeat("0123456789\n", 10000), full, "bob@one.test", exitFailed, "552 5.3.4"},
+		{"a header that is no list", "To: a b c\n\n", s, "-t", exitFailed, "the message's to"},
+		{"no address", text, s, "-f @ bob@one.test", exitFailed, "not a valid mail address"},
+		{"no envelope", text, s, "--envelope " + s.config, exitFailed, "is no envelope"},
+		{"settings that are wrong", text, newShell(t, "[nope]\na = 1\n"), "bob@one.test", exitLater, "nope"},
+		{"no installation", text, newShell(t, ""), "bob@one.test", exitLater, "no installation"},
+	} {
+		got := row.s.try(row.stdin, append([]string{"send"}, strings.Fields(row.args)...)...)
+		if got.code != row.code || !strings.Contains(got.stderr, row.want) {
+			t.Errorf("%s: exit %d, stderr %q; want %d, %q", row.name, got.code, got.stderr, row.code, row.want)
+		}
+	}
+	if got := commandLine(t, text, "send", "--config", s.config+".none", "bob@one.test"); got.code != exitLater {
+		t.Errorf("no settings: exit %d, stderr %q", got.code, got.stderr)
+	}
+}

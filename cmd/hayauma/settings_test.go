@@ -23,7 +23,7 @@ func TestNoInstallation(t *testing.T) {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", args, got.code, got.stdout, got.stderr)
 		}
 	}
-	if got := s.try("Subject: x\n\nbody\n", "send", "x@y.test"); got.code == exitDone || !strings.Contains(got.stderr, want) {
+	if got := s.try("Subject: x\n\nbody\n", "send", "x@y.test"); got.code != exitLater || !strings.Contains(got.stderr, want) {
 		t.Errorf("send: exit %d, stderr %q", got.code, got.stderr)
 	}
 	if _, err := os.Stat(data); !os.IsNotExist(err) {

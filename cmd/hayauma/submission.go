@@ -46,7 +46,11 @@ func (s *submission) open(r io.Reader) (io.Reader, error) {
 		return nil, err
 	}
 	for _, rcpt := range s.options.recipients {
-		if err := s.addRecipients(rcpt); err != nil {
+		err := s.addRecipients(rcpt)
+		if errors.Is(err, errNoHome) { // which is no fault of the command line
+			return nil, fmt.Errorf("recipient %q: %w", rcpt, err)
+		}
+		if err != nil {
 			return nil, usagef("recipient %q: %v", rcpt, err)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // Call is one thing that can be asked, with the types of question and answer.
@@ -28,8 +30,17 @@ const maxQuestion = 16 << 20
 
 // failure is how an error crosses the socket.
 type failure struct {
-	Error string `json:"error"`
+	Error     string `json:"error"`
+	Temporary bool   `json:"temporary,omitempty"`
 }
+
+// Refusal is what the server says to what it was asked and does not do.
+type Refusal struct {
+	Text      string
+	Temporary bool // asked again it may
+}
+
+func (r *Refusal) Error() string { return r.Text }
 
 // SocketPath returns where a server with this data_dir listens.
 func SocketPath(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
@@ -91,7 +102,10 @@ func (c *Client) stream(ctx context.Context, path string, body io.Reader, read f
 	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
 		return fmt.Errorf("the server answers %s on its admin socket", resp.Status)
 	}
-	return errors.New(f.Error)
+	if resp.StatusCode != http.StatusUnprocessableEntity {
+		return errors.New(f.Error) // it did not understand
+	}
+	return &Refusal{Text: f.Error, Temporary: f.Temporary}
 }
 
 // handle registers the server's side of a call.
@@ -125,7 +139,8 @@ func unknown(w http.ResponseWriter, r *http.Request) {
 
 func reply(w http.ResponseWriter, out any, err error) {
 	if err != nil {
-		answer(w, http.StatusUnprocessableEntity, failure{Error: err.Error()})
+		fault, ok := errors.AsType[*mail.Fault](err)
+		answer(w, http.StatusUnprocessableEntity, failure{Error: err.Error(), Temporary: ok && fault.Class == mail.Transient})
 		return
 	}
 	answer(w, http.StatusOK, out)

@@ -157,7 +157,7 @@ func (s *Service) submit(ctx context.Context, m submission) (Sent, error) {
 		}
 	}
 	if _, err := io.Copy(t, m.message); err != nil {
-		return Sent{}, err
+		return Sent{}, mail.AsFault(err)
 	}
 	result := t.Commit(context.WithoutCancel(ctx))
 	if result.Fault != nil {
