@@ -133,13 +133,33 @@ func TestAProbeThatDidNotGetThere(t *testing.T) {
 	q := newWorld(t, nil).q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	d := &down{probes: 2}
+	d := &down{probes: 2, finding: Outcome{Result: TryLater, Code: 451, Ended: 1}}
 	w := &worker{q: q, s: &site{name: "far.test", down: d}, p: &provider{name: "far.test", width: 2}}
 	for range 2 { // the second was under way with it
 		w.judge([]Outcome{{Result: TryLater, Code: 452, Enhanced: "4.2.2", Ours: true, Aside: true}})
 		if rest := time.Duration(d.until-micros()) * time.Microsecond; d.probes != 3 || d.asked != d.until || rest < 100*time.Second || rest > 2*time.Minute {
 			t.Errorf("%+v, for %v", d, rest)
 		}
+	}
+}
+
+// TestAProbeOfWhatWasTakenOver: where no attempt of this process has found the site down,
+// there is nothing to answer its mail with, and only the probes wait.
+func TestAProbeOfWhatWasTakenOver(t *testing.T) {
+	t.Parallel()
+	q := newWorld(t, nil).q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d := &down{since: micros(), finding: Outcome{Reply: "timed out"}}
+	w := &worker{q: q, s: &site{name: "far.test", down: d}, p: &provider{name: "far.test", width: 2}}
+	w.judge([]Outcome{{Result: TryLater, Code: 452, Enhanced: "4.2.2", Ours: true, Aside: true}})
+	if rest := time.Duration(d.asked-micros()) * time.Microsecond; q.barred(w.s) || rest < 20*time.Second {
+		t.Errorf("%+v, for %v", d, rest)
+	}
+	now := micros()
+	w.judge([]Outcome{{Result: TryLater, Code: 451, Enhanced: "4.4.1", Ours: true, Unreached: true, Started: now, Ended: now}})
+	if !q.barred(w.s) {
+		t.Errorf("%+v", d)
 	}
 }
 

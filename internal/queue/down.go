@@ -25,10 +25,10 @@ const (
 // down is what is known of a site none of whose hosts could be reached.
 type down struct {
 	since   int64   // microseconds: the end of the first attempt that found it so
-	until   int64   // microseconds: when one message may try again
+	until   int64   // microseconds: when one message may try again; others have the finding before
 	asked   int64   // microseconds: when the scheduler looks for that message
 	probes  int     // attempts that found it down, those at the same time counted once
-	finding Outcome // of the last of them
+	finding Outcome // of the last of them; of a site that was taken over a reply alone
 }
 
 // maxTakenOver bounds the sites that a start takes over: for each there is a question to the
@@ -159,11 +159,14 @@ func (w *worker) missed(o Outcome) {
 	q.lengthen(s.down)
 }
 
-// lengthen lets a site that is down rest for twice as long as before. q.mu is held.
+// lengthen lets a site that is down rest for twice as long as before. One that was taken
+// over rests for probes alone: there is no finding yet to answer others with. q.mu is held.
 func (q *Queue) lengthen(d *down) {
 	d.probes++
-	d.until = micros() + min(probeFirst<<min(d.probes-1, 10), probeLongest).Microseconds()
-	d.asked = d.until
+	d.asked = micros() + min(probeFirst<<min(d.probes-1, 10), probeLongest).Microseconds()
+	if d.finding.Ended > 0 {
+		d.until = d.asked
+	}
 	signal(q.wake)
 }
 
