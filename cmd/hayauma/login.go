@@ -38,7 +38,7 @@ func (c *cli) loginList() *cobra.Command {
 			})
 		},
 	}
-	wordVar(cmd.Flags(), &f.Account, "account", "of one account, by its address")
+	wordVar(cmd, &f.Account, "account", "of one account, by its address")
 	cmd.Flags().IntVar(&f.Limit, "limit", control.DefaultLogins, fmt.Sprintf("at most this many, up to %d", control.MaxLogins))
 	return c.jsonFlag(cmd)
 }

@@ -45,10 +45,10 @@ func (c *cli) outboundExplain() *cobra.Command {
 			return nil
 		},
 	}
-	senderVar(cmd.Flags(), &in.Sender, "from", "who would write to it: an account, any sender's address, or '<>' for the null sender")
-	wordVar(cmd.Flags(), &in.Account, "account", "mail of this account, where the source address hangs on it")
-	wordVar(cmd.Flags(), &in.Stream, "stream", "mail of this stream")
-	wordVar(cmd.Flags(), &in.Tag, "tag", "mail with this tag")
+	senderVar(cmd, &in.Sender, "from", "who would write to it: an account, any sender's address, or '<>' for the null sender")
+	wordVar(cmd, &in.Account, "account", "mail of this account, where the source address hangs on it")
+	wordVar(cmd, &in.Stream, "stream", "mail of this stream")
+	wordVar(cmd, &in.Tag, "tag", "mail with this tag")
 	return c.jsonFlag(cmd)
 }
 

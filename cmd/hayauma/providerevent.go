@@ -35,7 +35,7 @@ func (c *cli) outboundEvents() *cobra.Command {
 			})
 		},
 	}
-	wordVar(cmd.Flags(), &past.Provider, "provider", "of one provider; of all if not given")
+	wordVar(cmd, &past.Provider, "provider", "of one provider; of all if not given")
 	cmd.Flags().StringVar(&since, "since", "1d", "that happened within this time, like 2h or 3d")
 	return c.jsonFlag(cmd)
 }

@@ -37,21 +37,20 @@ type selection struct {
 
 // flags adds those that choose.
 func (f *selection) flags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.BoolVar(&f.All, "all", false, "everything in the queue")
-	wordVar(flags, &f.Domain, "domain", "what goes to this domain")
-	wordVar(flags, &f.Route, "route", "what goes by this route")
-	senderVar(flags, &f.Sender, "sender", "what comes from this sender; <> = reports")
-	wordVar(flags, &f.Host, "host", "what this host (MX) did not take at the last attempt")
-	wordVar(flags, &f.Provider, "provider", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
-	wordVar(flags, &f.Reply, "reply", "what was last answered with a text like this, codes included: 'over quota', 4.2.2")
-	wordVar(flags, &f.Class, "class", "what last failed for this reason, like bad-mailbox")
-	wordVar(flags, &f.Tag, "tag", "messages with this tag")
-	wordVar(flags, &f.Stream, "stream", "messages of this stream")
-	wordVar(flags, &f.Account, "account", "what the login of this account sent, by its address or id")
-	wordVar(flags, &f.Tenant, "tenant", "what belongs to this tenant")
-	wordVar(flags, &f.older, "older", "what was received longer ago than this, like 2h or 3d")
-	wordVar(flags, &f.State, "state", "only what is queued, leased, deferred, failed, held or served")
+	cmd.Flags().BoolVar(&f.All, "all", false, "everything in the queue")
+	wordVar(cmd, &f.Domain, "domain", "what goes to this domain")
+	wordVar(cmd, &f.Route, "route", "what goes by this route")
+	senderVar(cmd, &f.Sender, "sender", "what comes from this sender; <> = reports")
+	wordVar(cmd, &f.Host, "host", "what this host (MX) did not take at the last attempt")
+	wordVar(cmd, &f.Provider, "provider", "what goes to a domain whose mail this provider takes, tried or not, like google.com")
+	wordVar(cmd, &f.Reply, "reply", "what was last answered with a text like this, codes included: 'over quota', 4.2.2")
+	wordVar(cmd, &f.Class, "class", "what last failed for this reason, like bad-mailbox")
+	wordVar(cmd, &f.Tag, "tag", "messages with this tag")
+	wordVar(cmd, &f.Stream, "stream", "messages of this stream")
+	wordVar(cmd, &f.Account, "account", "what the login of this account sent, by its address or id")
+	wordVar(cmd, &f.Tenant, "tenant", "what belongs to this tenant")
+	wordVar(cmd, &f.older, "older", "what was received longer ago than this, like 2h or 3d")
+	wordVar(cmd, &f.State, "state", "only what is queued, leased, deferred, failed, held or served")
 }
 
 // chosen checks the flags and takes ids in.

@@ -47,10 +47,10 @@ func (c *cli) replyAdd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	wordVar(f, &r.Provider, "provider", "whose replies, as 'hayauma outbound explain' shows it")
+	wordVar(cmd, &r.Provider, "provider", "whose replies, as 'hayauma outbound explain' shows it")
 	f.IntVar(&r.Code, "code", 0, "the reply code, like 421; any if not given")
-	wordVar(f, &r.Enhanced, "enhanced", "the enhanced code, like 4.7.1; any if not given")
-	wordVar(f, &r.Text, "text", "a part of the text; any if not given")
+	wordVar(cmd, &r.Enhanced, "enhanced", "the enhanced code, like 4.7.1; any if not given")
+	wordVar(cmd, &r.Text, "text", "a part of the text; any if not given")
 	f.IntVar(&r.Times, "times", 1, "how often within an hour, before the rule acts")
 	f.StringVar(&r.Wait, "for", "", "how long slow and pause hold, like 30m")
 	f.IntVar(&r.Connections, "connections", 0, "connections at once, of slow")
@@ -89,7 +89,7 @@ func (c *cli) replyList() *cobra.Command {
 			})
 		},
 	}
-	wordVar(cmd.Flags(), &p.Provider, "provider", "the rules for its replies in their order, what is shipped among them")
+	wordVar(cmd, &p.Provider, "provider", "the rules for its replies in their order, what is shipped among them")
 	return c.jsonFlag(cmd)
 }
 
@@ -152,7 +152,7 @@ func (c *cli) replyTest() *cobra.Command {
 			return err
 		},
 	}
-	wordVar(cmd.Flags(), &q.Provider, "provider", "who replies; if not given only rules for everyone are asked")
+	wordVar(cmd, &q.Provider, "provider", "who replies; if not given only rules for everyone are asked")
 	return c.jsonFlag(cmd)
 }
 

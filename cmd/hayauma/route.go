@@ -206,7 +206,7 @@ func (c *cli) routeRule(verb, short string, set bool) *cobra.Command {
 		route.Sender: "the domain of the envelope sender", route.Tenant: "a tenant: main",
 	} {
 		values[what] = new(string)
-		wordVar(cmd.Flags(), values[what], string(what), help)
+		wordVar(cmd, values[what], string(what), help)
 	}
 	cmd.Flags().BoolVar(&everyone, string(route.Everyone), false, "all other mail")
 	if set {

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 )
 
 // errEmpty answers an option that chooses, given with nothing: a script's variable that is
@@ -37,11 +37,11 @@ func (w word) Set(s string) error {
 }
 
 // wordVar adds an option that chooses.
-func wordVar(f *pflag.FlagSet, to *string, name, usage string) {
-	f.Var(word{to, errEmpty}, name, usage)
+func wordVar(cmd *cobra.Command, to *string, name, usage string) {
+	cmd.Flags().Var(word{to, errEmpty}, name, usage)
 }
 
 // senderVar adds one that chooses by the sender.
-func senderVar(f *pflag.FlagSet, to *string, name, usage string) {
-	f.Var(word{to, errNoSender}, name, usage)
+func senderVar(cmd *cobra.Command, to *string, name, usage string) {
+	cmd.Flags().Var(word{to, errNoSender}, name, usage)
 }
