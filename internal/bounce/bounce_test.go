@@ -288,7 +288,7 @@ func TestDelayNoticeOnce(t *testing.T) {
 	s.WakeReporter()
 	settled(t, s, id, "accepted deferred deferred delayed")
 	// The next attempt fails as well; nobody hears of it a second time.
-	if n, err := s.Queue.Retry(t.Context(), queue.Filter{All: true}); err != nil || n != 2 {
+	if n, err := s.Queue.Retry(t.Context(), queue.Filter{All: true}); err != nil || n.All() != 2 {
 		t.Fatalf("retry: %d, %v", n, err)
 	}
 	testkit.Eventually(t, patience, "the second attempt", func() bool {

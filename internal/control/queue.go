@@ -27,16 +27,14 @@ type queueVerb struct {
 }
 
 func (s *Service) queueVerbs() []queueVerb {
-	verb := func(c Call[QueueFilter, Touched], act func(context.Context, queue.Filter) (int, error)) queueVerb {
+	verb := func(c Call[QueueFilter, Touched], act func(context.Context, queue.Filter) (queue.Touched, error)) queueVerb {
 		return queueVerb{call: c, serve: func(ctx context.Context, in QueueFilter) (Touched, error) {
 			f, err := s.filter(ctx, in)
 			if err != nil {
 				return Touched{}, err
 			}
-			var t queue.Touched
-			f.Tally = &t
-			n, err := act(ctx, f)
-			if err == nil && n == 0 && len(f.IDs) > 0 {
+			t, err := act(ctx, f)
+			if err == nil && t == (queue.Touched{}) && len(f.IDs) > 0 {
 				err = errors.New("no such message or recipient in the queue, or its state does not allow this")
 			}
 			return Touched{Recipients: t.Moved, UnderWay: t.UnderWay, Untold: t.Untold}, err

@@ -116,7 +116,7 @@ func TestRemovedAccount(t *testing.T) {
 				t.Fatal(r.Fault)
 			}
 			if to == "y@far.test" {
-				if n, err := w.stack.Queue.HoldAccount(t.Context(), acc.ID); n != 2 || err != nil {
+				if n, err := w.stack.Queue.HoldAccount(t.Context(), acc.ID); n.All() != 2 || err != nil {
 					t.Fatal(n, err)
 				}
 			}

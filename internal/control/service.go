@@ -145,13 +145,15 @@ func (s *Service) accountRemove(ctx context.Context, in AccountName) (out Accoun
 func (s *Service) left(ctx context.Context, acc account.Account) (AccountLeft, error) {
 	out := AccountLeft{ID: acc.ID.String()}
 	sent := queue.Filter{Account: acc.ID, DryRun: true}
-	var err error
-	if out.Waiting, err = s.Queue.Delete(ctx, sent); err != nil {
+	waiting, err := s.Queue.Delete(ctx, sent)
+	if err != nil {
 		return out, err
 	}
-	if out.Held, err = s.Queue.Release(ctx, sent); err != nil {
+	held, err := s.Queue.Release(ctx, sent)
+	if err != nil {
 		return out, err
 	}
+	out.Waiting, out.Held = waiting.All(), held.All()
 	nowhere, err := s.Directory.LeadNowhere(ctx, acc.Address.String())
 	if err != nil || len(nowhere) == 0 {
 		return out, err

@@ -25,9 +25,8 @@ type verb struct {
 
 // Retry makes recipients due now that are deferred, or rest before an attempt since
 // nothing went to their provider. A pause that the provider asked for ends; a rate holds.
-// Like all verbs it returns how many recipients it touched; those under way or on hold are
-// not among them.
-func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
+// Those under way or on hold are not among them.
+func (q *Queue) Retry(ctx context.Context, f Filter) (Touched, error) {
 	return q.administer(ctx, f, verb{to: Queued, from: Deferred, retry: true})
 }
 
@@ -42,43 +41,43 @@ func (q *Queue) Reshaped(ctx context.Context) error {
 // Hold keeps recipients from being tried. One that is under way is held with
 // the result of its attempt, unless that ends its story. What is held with its account
 // stays when that is released.
-func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
+func (q *Queue) Hold(ctx context.Context, f Filter) (Touched, error) {
 	return q.administer(ctx, f, verb{to: Held, holder: HeldByHand, wish: wishHold, event: "held"})
 }
 
 // Release makes recipients on hold due now, or when it is their time.
-func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
+func (q *Queue) Release(ctx context.Context, f Filter) (Touched, error) {
 	return q.administer(ctx, f, verb{to: Queued, from: Held, unwish: true, event: "released"})
 }
 
 // HoldAccount keeps what an account has sent from being tried, as Hold does, until
 // ReleaseAccount. Where somebody wished something of a recipient that is under way, that
 // stands.
-func (q *Queue) HoldAccount(ctx context.Context, account mail.ID) (int, error) {
+func (q *Queue) HoldAccount(ctx context.Context, account mail.ID) (Touched, error) {
 	return q.administer(ctx, Filter{Account: account}, verb{to: Held, holder: HeldWithAccount, wish: wishHoldAccount, event: "held"})
 }
 
 // ReleaseAccount makes due, as Release does, what HoldAccount keeps, and nothing that
 // anybody else does.
-func (q *Queue) ReleaseAccount(ctx context.Context, account mail.ID) (int, error) {
+func (q *Queue) ReleaseAccount(ctx context.Context, account mail.ID) (Touched, error) {
 	return q.administer(ctx, Filter{Account: account}, verb{to: Queued, from: Held, heldBy: HeldWithAccount, unwish: true, event: "released"})
 }
 
 // Bounce gives recipients up: their sender gets a report. One that is under way
 // follows with the result of its attempt.
-func (q *Queue) Bounce(ctx context.Context, f Filter) (int, error) {
+func (q *Queue) Bounce(ctx context.Context, f Filter) (Touched, error) {
 	return q.administer(ctx, f, verb{to: Failed, wish: wishBounce, event: "failed"})
 }
 
 // Delete takes recipients out of the queue without a report. One that is under
 // way follows with the result of its attempt.
-func (q *Queue) Delete(ctx context.Context, f Filter) (int, error) {
+func (q *Queue) Delete(ctx context.Context, f Filter) (Touched, error) {
 	return q.administer(ctx, f, verb{to: gone, wish: wishDelete, event: "deleted"})
 }
 
 // administer does what somebody asks for. It works on a nearly full disk too: what goes, or
 // may go on, gives space back, and what is given up does so once its report has room.
-func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
+func (q *Queue) administer(ctx context.Context, f Filter, v verb) (Touched, error) {
 	v.by, v.now, v.dry = byAdmin, micros(), f.DryRun
 	var total Touched
 	run := q.o.DB.Write
@@ -92,12 +91,9 @@ func (q *Queue) administer(ctx context.Context, f Filter, v verb) (int, error) {
 			return err
 		})
 		total.add(part)
-		return part.Moved + part.UnderWay, err
+		return part.All(), err
 	})
-	if f.Tally != nil {
-		f.Tally.add(total)
-	}
-	return total.Moved + total.UnderWay, err
+	return total, err
 }
 
 var (

@@ -50,10 +50,10 @@ func TestFilter(t *testing.T) {
 	if _, err := w.q.Show(t.Context(), 12345); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown message: %v", err)
 	}
-	if n, err := w.q.Delete(t.Context(), Filter{All: true, Limit: 1}); n != 1 || err != nil {
+	if n, err := w.q.Delete(t.Context(), Filter{All: true, Limit: 1}); n.All() != 1 || err != nil {
 		t.Errorf("deleted %d, %v", n, err)
 	}
-	if n, err := w.q.Delete(t.Context(), Filter{All: true}); n != 3 || err != nil || !w.empty() {
+	if n, err := w.q.Delete(t.Context(), Filter{All: true}); n.All() != 3 || err != nil || !w.empty() {
 		t.Errorf("deleted %d, %v", n, err)
 	}
 	if w.obs.count("deleted gone") != 4 {
@@ -109,14 +109,14 @@ func TestFilterByWhatHappened(t *testing.T) {
 	} {
 		c.f.DryRun = true
 		n, err := w.q.Hold(t.Context(), c.f)
-		if err != nil || n != c.want || w.stats()[Held] != 0 {
+		if err != nil || n.All() != c.want || w.stats()[Held] != 0 {
 			t.Errorf("%s: %d recipients, %v; states %v", c.name, n, err, w.stats())
 		}
 	}
-	if n, err := w.q.Release(t.Context(), Filter{All: true, DryRun: true}); n != 0 || err != nil {
+	if n, err := w.q.Release(t.Context(), Filter{All: true, DryRun: true}); n.All() != 0 || err != nil {
 		t.Errorf("a dry run of what has nothing to do: %d, %v", n, err)
 	}
-	if n, err := w.q.Hold(t.Context(), Filter{Tag: "july"}); n != 1 || err != nil || w.stats()[Held] != 1 {
+	if n, err := w.q.Hold(t.Context(), Filter{Tag: "july"}); n.All() != 1 || err != nil || w.stats()[Held] != 1 {
 		t.Errorf("held %d, %v; states %v", n, err, w.stats())
 	}
 }
@@ -151,7 +151,7 @@ func TestFilterByWhoseItIs(t *testing.T) {
 		{"two of them", Filter{Account: 7, Tenant: 9}, 0},
 	} {
 		c.f.DryRun = true
-		if n, err := w.q.Bounce(t.Context(), c.f); n != c.want || err != nil {
+		if n, err := w.q.Bounce(t.Context(), c.f); n.All() != c.want || err != nil {
 			t.Errorf("%s: %d recipients, %v, want %d", c.name, n, err, c.want)
 		}
 		n := 0
@@ -193,9 +193,9 @@ func TestWishesForWhatIsUnderWay(t *testing.T) {
 	w.insert(append(list, both)...)
 	<-under
 	<-under // first@x.test and first@y.test; the others wait in memory
-	do := func(verb func(context.Context, Filter) (int, error), ids ...mail.ID) {
+	do := func(verb func(context.Context, Filter) (Touched, error), ids ...mail.ID) {
 		t.Helper()
-		if n, err := verb(t.Context(), Filter{IDs: ids}); n != 1 || err != nil {
+		if n, err := verb(t.Context(), Filter{IDs: ids}); n.All() != 1 || err != nil {
 			t.Errorf("touched %d, %v", n, err)
 		}
 	}
@@ -234,7 +234,7 @@ func TestRetryNow(t *testing.T) {
 	w.insert(w.message("a@x.test"))
 	<-calls
 	w.eventually("the result", func() bool { return w.stats()[Deferred] == 1 })
-	if n, err := w.q.Retry(t.Context(), Filter{Domain: "x.test"}); n != 1 || err != nil {
+	if n, err := w.q.Retry(t.Context(), Filter{Domain: "x.test"}); n.All() != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	<-calls

@@ -35,8 +35,6 @@ type Filter struct {
 	Last   func(*Recipient) bool
 	Limit  int  // recipients, 0 = all
 	DryRun bool // verbs only count what they would touch
-	// Tally, if any, is where a verb adds up what it comes to. Reroute returns that.
-	Tally *Touched
 
 	sites map[string]bool // those of Provider
 }

@@ -74,7 +74,7 @@ func TestModel(t *testing.T) {
 			}
 			return []mail.ID{rapid.SampledFrom(ids).Draw(r, kind)}
 		}
-		admin := func(name string, verb func(context.Context, Filter) (int, error), to State) {
+		admin := func(name string, verb func(context.Context, Filter) (Touched, error), to State) {
 			ids := pick(name)
 			if len(ids) == 0 {
 				return
@@ -83,7 +83,7 @@ func TestModel(t *testing.T) {
 			n, err := verb(context.Background(), Filter{IDs: ids})
 			w.must(err)
 			allowed := may(from, to, byAdmin) && from != gone && (name != "release" || from == Held) && (name != "retry" || from == Deferred)
-			if allowed != (n == 1) {
+			if allowed != (n.All() == 1) {
 				r.Fatalf("%s of %v touched %d", name, from, n)
 			}
 			if allowed {

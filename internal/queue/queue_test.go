@@ -79,7 +79,7 @@ func TestHold(t *testing.T) {
 	if s := w.stats(); s[Held] != 2 || len(s) != 1 {
 		t.Fatalf("states %v", s)
 	}
-	if n, err := w.q.Release(t.Context(), Filter{Domain: "X.test"}); n != 1 || err != nil {
+	if n, err := w.q.Release(t.Context(), Filter{Domain: "X.test"}); n.All() != 1 || err != nil {
 		t.Fatalf("release: %d, %v", n, err)
 	}
 	w.eventually("the released one", func() bool { return w.obs.count("a@x.test delivered") == 1 })
@@ -135,7 +135,7 @@ func TestSettleOfWhatIsGone(t *testing.T) {
 	w.eventually("both to fail", func() bool { return w.stats()[Failed] == 2 })
 	stop()
 	a, b := m.Recipients[0].ID, m.Recipients[1].ID
-	if n, err := w.q.Delete(t.Context(), Filter{IDs: []mail.ID{a}}); n != 1 || err != nil {
+	if n, err := w.q.Delete(t.Context(), Filter{IDs: []mail.ID{a}}); n.All() != 1 || err != nil {
 		t.Fatalf("deleted %d, %v", n, err)
 	}
 	settle := func(ids ...mail.ID) error {
@@ -255,7 +255,7 @@ func TestDryRelease(t *testing.T) {
 	w.must(w.q.claim(t.Context(), []int64{int64(m.Recipients[0].ID), int64(m.Recipients[1].ID)}))
 	release := func(dry bool, want int) {
 		t.Helper()
-		if n, err := w.q.Release(t.Context(), Filter{All: true, DryRun: dry}); n != want || err != nil {
+		if n, err := w.q.Release(t.Context(), Filter{All: true, DryRun: dry}); n.All() != want || err != nil {
 			t.Errorf("dry %v: %d released, %v; want %d", dry, n, err, want)
 		}
 	}
@@ -283,7 +283,7 @@ func TestWishOfALaterLease(t *testing.T) {
 	}
 	hold := func(want int) {
 		t.Helper()
-		if n, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{id}}); n != 1 || err != nil || len(w.q.wished) != want {
+		if n, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{id}}); n.All() != 1 || err != nil || len(w.q.wished) != want {
 			t.Fatalf("held %d, %v, wishes %v", n, err, w.q.wished)
 		}
 	}
@@ -514,13 +514,13 @@ func TestAnAccountIsReleased(t *testing.T) {
 		return m
 	}
 	plain := func(*Message) {}
-	verb := func(name string, n int, act func(context.Context, Filter) (int, error), locals ...string) {
+	verb := func(name string, n int, act func(context.Context, Filter) (Touched, error), locals ...string) {
 		t.Helper()
 		var f Filter
 		for _, l := range locals {
 			f.IDs = append(f.IDs, ids[l])
 		}
-		if got, err := act(t.Context(), f); got != n || err != nil {
+		if got, err := act(t.Context(), f); got.All() != n || err != nil {
 			t.Errorf("%s %v: %d, %v", name, locals, got, err)
 		}
 	}
@@ -536,7 +536,7 @@ func TestAnAccountIsReleased(t *testing.T) {
 	}
 	verb("hold", 2, w.q.Hold, "before", "underbefore")
 	verb("delete", 1, w.q.Delete, "underdelete")
-	if n, err := w.q.HoldAccount(t.Context(), 7); n != 5 || err != nil {
+	if n, err := w.q.HoldAccount(t.Context(), 7); n.All() != 5 || err != nil {
 		t.Errorf("%d held with the account, %v", n, err)
 	}
 	verb("hold", 2, w.q.Hold, "after", "underafter")
@@ -545,7 +545,7 @@ func TestAnAccountIsReleased(t *testing.T) {
 		t.Errorf("held by %v", got)
 	}
 	verb("release", 1, w.q.Release, "again")
-	if n, err := w.q.ReleaseAccount(t.Context(), 7); n != 2 || err != nil {
+	if n, err := w.q.ReleaseAccount(t.Context(), 7); n.All() != 2 || err != nil {
 		t.Errorf("%d released, %v", n, err)
 	}
 	close(goOn)
@@ -570,7 +570,7 @@ func TestAnAccountIsHeld(t *testing.T) {
 	m.Account = 7
 	w.insert(m)
 	<-under
-	if n, err := w.q.HoldAccount(t.Context(), 7); n != 1 || err != nil {
+	if n, err := w.q.HoldAccount(t.Context(), 7); n.All() != 1 || err != nil {
 		t.Errorf("%d held with the account, %v", n, err)
 	}
 	close(goOn)
@@ -578,7 +578,7 @@ func TestAnAccountIsHeld(t *testing.T) {
 	if got := w.holders(); got["a"] != HeldWithAccount || w.obs.count("a@x.test held held") != 1 {
 		t.Errorf("held by %v; %v", got, w.obs.seen())
 	}
-	if n, err := w.q.ReleaseAccount(t.Context(), 7); n != 1 || err != nil {
+	if n, err := w.q.ReleaseAccount(t.Context(), 7); n.All() != 1 || err != nil {
 		t.Errorf("%d released, %v", n, err)
 	}
 }

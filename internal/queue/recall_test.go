@@ -36,7 +36,7 @@ func TestRecall(t *testing.T) {
 		w.message("a@x.test"), w.message("a@slow.test"), w.later(time.Hour, "a@x.test", "b@x.test")
 	mine.Account = 7
 	w.insert(mine, held, tried, running, mixed)
-	if n, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{held.ID}}); n != 1 || err != nil {
+	if n, err := w.q.Hold(t.Context(), Filter{IDs: []mail.ID{held.ID}}); n.All() != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	w.exec("UPDATE queue_recipient SET attempts = 1 WHERE id = ?", int64(mixed.Recipients[1].ID))
@@ -67,7 +67,7 @@ func TestReleasedBeforeItsTime(t *testing.T) {
 	m := w.later(time.Hour, "a@x.test")
 	m.Recipients[0].State = Held // as the rules may have it
 	w.insert(m)
-	if n, err := w.q.Release(t.Context(), Filter{All: true}); n != 1 || err != nil {
+	if n, err := w.q.Release(t.Context(), Filter{All: true}); n.All() != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	got, err := w.q.Show(t.Context(), m.ID)

@@ -14,6 +14,9 @@ type Touched struct {
 	Untold   int // of both: no sender wants to hear if they fail; not counted by Reroute
 }
 
+// All is how many were chosen.
+func (t Touched) All() int { return t.Moved + t.UnderWay }
+
 func (t *Touched) add(part Touched) {
 	t.Moved += part.Moved
 	t.UnderWay += part.UnderWay
@@ -42,7 +45,7 @@ func (q *Queue) Reroute(ctx context.Context, f Filter, site string) (Touched, er
 			return err
 		})
 		total.add(part)
-		return part.Moved + part.UnderWay, err
+		return part.All(), err
 	})
 	return total, err
 }

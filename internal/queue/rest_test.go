@@ -57,7 +57,7 @@ func (s *shaped) retry(want int) {
 	s.w.t.Helper()
 	for _, dry := range []bool{true, false} {
 		n, err := s.w.q.Retry(s.w.t.Context(), Filter{All: true, DryRun: dry})
-		if s.w.must(err); n != want {
+		if s.w.must(err); n.All() != want {
 			s.w.t.Errorf("retry (dry run %v) touched %d, want %d", dry, n, want)
 		}
 	}
@@ -165,11 +165,11 @@ func TestRetryBeforeItsTime(t *testing.T) {
 	m.Release = micros() + time.Hour.Microseconds()
 	w.set.Memory = 0
 	w.insert(m, due)
-	for _, verb := range []func(context.Context) (int, error){
-		func(ctx context.Context) (int, error) { return w.q.Retry(ctx, Filter{All: true}) },
-		func(ctx context.Context) (int, error) { return 0, w.q.Reshaped(ctx) },
+	for _, verb := range []func(context.Context) (Touched, error){
+		func(ctx context.Context) (Touched, error) { return w.q.Retry(ctx, Filter{All: true}) },
+		func(ctx context.Context) (Touched, error) { return Touched{}, w.q.Reshaped(ctx) },
 	} {
-		if n, err := verb(t.Context()); err != nil || n != 0 {
+		if n, err := verb(t.Context()); err != nil || n.All() != 0 {
 			t.Errorf("%d touched, %v", n, err)
 		}
 	}

@@ -48,7 +48,7 @@ func TestArrows(t *testing.T) {
 		}
 		seen[arrow{from, to, by}] = true
 	}
-	type verbFunc = func(context.Context, Filter) (int, error)
+	type verbFunc = func(context.Context, Filter) (Touched, error)
 	for from := Queued; from <= Served; from++ {
 		for name, verb := range map[string]verbFunc{"retry": w.q.Retry, "hold": w.q.Hold, "release": w.q.Release, "bounce": w.q.Bounce, "delete": w.q.Delete} {
 			move(from, byAdmin, name, func(id mail.ID) {

@@ -64,8 +64,8 @@ func TestAccessRules(t *testing.T) {
 	if got := r.Inbox("alice@hayauma.test"); len(got) != 1 || !strings.Contains(got[0], "Subject: a") {
 		t.Errorf("INBOX: %q", got)
 	}
-	if n, err := r.Queue.Release(t.Context(), queue.Filter{All: true}); err != nil || n != 2 {
-		t.Fatalf("released %d, %v", n, err)
+	if n, err := r.Queue.Release(t.Context(), queue.Filter{All: true}); err != nil || n.All() != 2 {
+		t.Fatalf("released %+v, %v", n, err)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestRoutes(t *testing.T) {
 	for _, c := range []struct{ from, rule, by string }{
 		{"alice@a.test", "mail of the account alice@a.test", "route other"},
 		{"bob@a.test", "all other mail", "route relay"},
-		{"", "all other mail", "route relay"},
+		{"<>", "all other mail", "route relay"},
 	} {
 		got := n.Run("", "outbound", "explain", "x@elsewhere.test", "--from", c.from)
 		for _, part := range []string{"by      " + c.by + "\n", "rule    " + c.rule + "\n", "with    route:"} {

@@ -282,7 +282,7 @@ func (m *model) administered(r *rcpt, kind string) {
 // verb is what somebody does to recipients by hand.
 type verb struct {
 	name string
-	do   func(*queue.Queue, context.Context, queue.Filter) (int, error)
+	do   func(*queue.Queue, context.Context, queue.Filter) (queue.Touched, error)
 	from []queue.State
 	wish wish
 	kind string // of the event
@@ -324,7 +324,7 @@ func (g *generator) administer() operation {
 			if err != nil {
 				return kind(err)
 			}
-			return fmt.Sprint(n)
+			return fmt.Sprint(n.All())
 		},
 	}
 }

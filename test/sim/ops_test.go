@@ -156,19 +156,23 @@ func (w *world) administer() {
 }
 
 func verbOf(ctx context.Context, q *queue.Queue, verb string, f queue.Filter, message mail.ID) (int, error) {
+	var t queue.Touched
+	var err error
 	switch verb {
 	case "hold":
-		return q.Hold(ctx, f)
+		t, err = q.Hold(ctx, f)
 	case "release":
-		return q.Release(ctx, f)
+		t, err = q.Release(ctx, f)
 	case "retry":
-		return q.Retry(ctx, f)
+		t, err = q.Retry(ctx, f)
 	case "bounce":
-		return q.Bounce(ctx, f)
+		t, err = q.Bounce(ctx, f)
 	case "delete":
-		return q.Delete(ctx, f)
+		t, err = q.Delete(ctx, f)
+	default:
+		return q.Recall(ctx, message, 0)
 	}
-	return q.Recall(ctx, message, 0)
+	return t.All(), err
 }
 
 func (w *world) releaseAll() {
