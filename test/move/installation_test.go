@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,7 @@ pop3s = []
 http = []
 https = []
 [dns]
-resolver = "127.0.0.1:1"
+resolver = %q
 [auth]
 allow_cleartext = true
 [relay]
@@ -40,6 +41,8 @@ networks = ["127.0.0.0/8"]
 [limits]
 connections_per_address = 0
 login_failures_per_address = 0
+[outbound]
+port = %s
 [queue]
 hold = true
 retry = ["8h"]
@@ -55,12 +58,21 @@ const longest = time.Hour
 
 // ports are those of one server. Installations share them: no two run at the
 // same time.
-type ports struct{ smtp, imap, pop3 string }
+type ports struct {
+	smtp, imap, pop3 string
+
+	dns, mx string // the resolver, and the port of the host for lateDomain, whose mailboxes are full
+}
 
 func newPorts(t *testing.T) ports {
 	t.Helper()
 	p := testkit.FreePorts(t, 3)
-	return ports{p[0], p[1], p[2]}
+	mx := testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Reply: "452 4.2.2 The mailbox is full"})
+	_, port, err := net.SplitHostPort(mx.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ports{p[0], p[1], p[2], testkit.StartDNS(t, lateDomain+". 60 A 127.0.0.1").Addr, port}
 }
 
 // installation is a data folder with its settings, served or not.
@@ -74,7 +86,7 @@ type installation struct {
 func install(t *testing.T, p ports, name, engines string) *installation {
 	t.Helper()
 	in := &installation{ports: p, name: name, dir: filepath.Join(t.TempDir(), name)}
-	text := fmt.Sprintf(config, filepath.Join(in.dir, "data"), p.smtp, p.imap, p.pop3, engines)
+	text := fmt.Sprintf(config, filepath.Join(in.dir, "data"), p.smtp, p.imap, p.pop3, p.dns, p.mx, engines)
 	if err := os.Mkdir(in.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
