@@ -183,7 +183,7 @@ func (g *generator) thin() operation {
 			if err != nil {
 				return kind(err)
 			}
-			return fmt.Sprint(n)
+			return fmt.Sprint(n.All())
 		},
 	}
 }
