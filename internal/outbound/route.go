@@ -129,14 +129,14 @@ type resolved struct {
 }
 
 // resolve returns the addresses of a host in the order in which they are tried.
-func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved {
+func (o *Outbound) resolve(ctx context.Context, e exchanger, set terms) resolved {
 	if e.socket != "" {
 		return resolved{exchanger: e, targets: []target{e.target(netip.AddrPort{})}}
 	}
 	addrs := e.addrs
 	if len(addrs) == 0 {
 		var err error
-		addrs, err = o.addresses(ctx, e.name)
+		addrs, err = o.addresses(ctx, e.name, set)
 		switch {
 		case errors.Is(err, errIPv6Only):
 			return resolved{exchanger: e, fault: mail.Temporary(mail.NoRoute, "The mail exchanger "+e.name+" has IPv6 addresses alone, to which this server sends no mail (outbound.ipv6)")}
@@ -148,11 +148,11 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, port int) resolved 
 	}
 	r := resolved{exchanger: e}
 	addrs, r.order = o.families.order(e.name, addrs)
-	if o.o.Settings().IPv4Only && len(e.addrs) == 0 {
+	if set.IPv4Only && len(e.addrs) == 0 {
 		r.order = "IPv4 alone, by outbound.ipv6"
 	}
 	for _, addr := range addrs {
-		at := netip.AddrPortFrom(addr, uint16(cmp.Or(e.port, port)))
+		at := netip.AddrPortFrom(addr, uint16(cmp.Or(e.port, set.Port)))
 		r.ours = r.ours || o.o.IsOurs(at)
 		r.targets = append(r.targets, e.target(at))
 	}
@@ -163,8 +163,8 @@ var errIPv6Only = errors.New("the host has IPv6 addresses alone")
 
 // addresses asks DNS for the addresses of a host. Where mail goes out by IPv4 alone, a
 // host is asked for IPv6 ones only to tell it from one that has none at all.
-func (o *Outbound) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	if !o.o.Settings().IPv4Only {
+func (o *Outbound) addresses(ctx context.Context, host string, set terms) ([]netip.Addr, error) {
+	if !set.IPv4Only {
 		return o.o.Resolver.Addrs(ctx, host)
 	}
 	four, err := o.o.Resolver.IPv4(ctx, host)
@@ -243,7 +243,7 @@ func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolv
 			}
 			break
 		}
-		r := o.resolve(ctx, e, set.Port)
+		r := o.resolve(ctx, e, set)
 		if len(r.targets) > 0 {
 			found++
 		}
