@@ -171,7 +171,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 			return err
 		}
 		var c changes
-		var reports []Report
+		reports := make([]Report, 0, len(items))
 		granted := map[wish][]Report{}
 		for _, it := range items {
 			row, ours := leased[it.r.ID]

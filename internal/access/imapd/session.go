@@ -19,7 +19,7 @@ import (
 
 // readBuffer is small, because thousands of sessions do nothing most of the
 // time; a message of APPEND is read past it.
-const readBuffer = 1 << 10
+const readBuffer = 512
 
 // session is the life of one connection. Its loop is the only reader and the
 // only writer.

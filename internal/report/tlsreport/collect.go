@@ -24,19 +24,19 @@ func (r *Reports) Add(t outbound.TLSResult) {
 	}
 	day := key{dayOf(r.o.Now()), t.Domain}
 	id, body := mark(policyOf(t))
-	count := row{body: body, succeeded: 1}
+	count := row{id: rowKey{policy: id}, body: body, succeeded: 1}
 	if t.Failure != "" {
 		count.succeeded, count.failed = 0, 1
 	}
 	failures := failuresOf(t)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.mem.add(day, rowKey{policy: id}, count) {
+	if !r.mem.add(day, count) {
 		r.o.Metrics.drop(1)
 		return
 	}
 	for _, f := range failures {
-		if !r.mem.add(day, rowKey{id, f.id}, row{body: f.body, failed: 1}) {
+		if !r.mem.add(day, row{id: rowKey{id, f.id}, body: f.body, failed: 1}) {
 			r.o.Metrics.drop(1)
 		}
 	}

@@ -1,9 +1,11 @@
 package tlsreport
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 )
 
 // Bounds of what is kept: of one domain on one day, in memory and in the table; and
@@ -25,6 +27,7 @@ type key struct {
 // row counts what is alike: all connections under a policy, or those that failed in
 // one way.
 type row struct {
+	id                rowKey
 	body              string // the policy or the failure, as JSON
 	succeeded, failed int64
 }
@@ -32,6 +35,11 @@ type row struct {
 // rowKey names a row of a domain by fingerprints: what is counted under a policy as a
 // whole has no failure.
 type rowKey struct{ policy, failure string }
+
+// compare gives the order of the table's key: each policy comes before its failures.
+func (k rowKey) compare(other rowKey) int {
+	return cmp.Or(cmp.Compare(k.policy, other.policy), cmp.Compare(k.failure, other.failure))
+}
 
 // mark is a fingerprint.
 func mark(v any) (id, body string) {
@@ -42,8 +50,13 @@ func mark(v any) (id, body string) {
 
 // results are those of one domain and day.
 type results struct {
-	rows               map[rowKey]row
+	rows               []row // in the order of their ids; of most domains one or two
 	policies, failures int
+}
+
+// find tells where a row is, or belongs.
+func (of *results) find(id rowKey) (at int, known bool) {
+	return slices.BinarySearchFunc(of.rows, id, func(r row, id rowKey) int { return r.id.compare(id) })
 }
 
 // memory holds what is not in the table yet.
@@ -55,23 +68,23 @@ type memory struct {
 func newMemory() memory { return memory{days: map[key]*results{}} }
 
 // add counts, and tells whether there was room for that.
-func (m *memory) add(k key, id rowKey, more row) bool {
+func (m *memory) add(k key, more row) bool {
 	of, ok := m.days[k]
 	if !ok {
-		of = &results{rows: map[rowKey]row{}}
+		of = &results{}
 	}
-	have, known := of.rows[id]
-	if !known {
-		size := len(more.body) + len(k.domain) + 200
-		if m.rows >= maxRows || m.octets+size > maxOctets || !of.take(id) {
-			return false
-		}
-		m.rows, m.octets, m.days[k] = m.rows+1, m.octets+size, of
-		have.body = more.body
+	at, known := of.find(more.id)
+	if known {
+		of.rows[at].succeeded += more.succeeded
+		of.rows[at].failed += more.failed
+		return true
 	}
-	have.succeeded += more.succeeded
-	have.failed += more.failed
-	of.rows[id] = have
+	size := len(more.body) + len(k.domain) + 200
+	if m.rows >= maxRows || m.octets+size > maxOctets || !of.take(more.id) {
+		return false
+	}
+	of.rows = slices.Insert(of.rows, at, more)
+	m.rows, m.octets, m.days[k] = m.rows+1, m.octets+size, of
 	return true
 }
 

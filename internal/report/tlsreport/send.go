@@ -195,12 +195,11 @@ func (r *Reports) compose(ctx context.Context, k key) ([]byte, error) {
 			return err
 		}
 		return db.Each(rows, func(rows db.Rows) error {
-			var id rowKey
 			var of row
-			if err := rows.Scan(&id.policy, &id.failure, &of.body, &of.succeeded, &of.failed); err != nil {
+			if err := rows.Scan(&of.id.policy, &of.id.failure, &of.body, &of.succeeded, &of.failed); err != nil {
 				return err
 			}
-			return into(&report, id, of)
+			return into(&report, of)
 		})
 	})
 	if err != nil {
@@ -210,8 +209,8 @@ func (r *Reports) compose(ctx context.Context, k key) ([]byte, error) {
 }
 
 // into adds a row to a report. Each policy comes before its failures.
-func into(report *tlsrpt.Report, id rowKey, of row) error {
-	if id.failure == "" {
+func into(report *tlsrpt.Report, of row) error {
+	if of.id.failure == "" {
 		p := tlsrpt.PolicyCount{Summary: tlsrpt.Summary{Succeeded: of.succeeded, Failed: of.failed}}
 		report.Policies = append(report.Policies, p)
 		return json.Unmarshal([]byte(of.body), &report.Policies[len(report.Policies)-1].Policy)

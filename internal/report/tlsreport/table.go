@@ -100,19 +100,12 @@ func (r *Reports) takeBack(part []entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range part {
-		for _, id := range e.of.order() {
-			if !r.mem.add(e.key, id, e.of.rows[id]) {
+		for _, of := range e.of.rows {
+			if !r.mem.add(e.key, of) {
 				r.o.Metrics.drop(1)
 			}
 		}
 	}
-}
-
-// order is that of the table's key: each policy comes before its failures.
-func (of *results) order() []rowKey {
-	return slices.SortedFunc(maps.Keys(of.rows), func(a, b rowKey) int {
-		return cmp.Or(cmp.Compare(a.policy, b.policy), cmp.Compare(a.failure, b.failure))
-	})
 }
 
 func (r *Reports) storePart(ctx context.Context, part []entry) error {
@@ -175,21 +168,22 @@ func (s *storing) add(e entry) error {
 		s.dropped += len(e.of.rows)
 		return nil
 	}
-	have := results{rows: map[rowKey]row{}}
+	var have results
 	if !fresh {
 		if err := have.read(s.tx, e.key); err != nil {
 			return err
 		}
 	}
-	for _, id := range e.of.order() {
-		_, known := have.rows[id]
-		_, under := have.rows[rowKey{policy: id.policy}]
-		if !known && (id.failure != "" && !under || !have.take(id)) {
+	for _, of := range e.of.rows {
+		id := of.id
+		at, known := have.find(id)
+		if _, under := have.find(rowKey{policy: id.policy}); !known && (id.failure != "" && !under || !have.take(id)) {
 			s.dropped++
 			continue
 		}
-		have.rows[id] = row{}
-		of := e.of.rows[id]
+		if !known {
+			have.rows = slices.Insert(have.rows, at, row{id: id})
+		}
 		s.results = append(s.results, []any{e.day, e.domain, id.policy, id.failure, of.body, of.succeeded, of.failed})
 	}
 	return nil
@@ -214,7 +208,8 @@ func (of *results) read(tx *db.Tx, k key) error {
 		if err := rows.Scan(&id.policy, &id.failure); err != nil {
 			return err
 		}
-		of.rows[id] = row{}
+		at, _ := of.find(id)
+		of.rows = slices.Insert(of.rows, at, row{id: id})
 		of.take(id)
 		return nil
 	})

@@ -23,12 +23,13 @@ var (
 )
 
 const (
-	lineBuffer    = 2 << 10  // between transactions: idle sessions are many
+	firstBuffer   = 512      // of who says little: idle sessions are many
+	lineBuffer    = 2 << 10  // of who filled that once: he pipelines
 	contentBuffer = 16 << 10 // while content is read
 )
 
 // Reader splits what a peer sends into lines and contents. It holds one small
-// buffer while it reads lines and a larger one while it reads content.
+// buffer while it reads lines, which grows, and a larger one while it reads content.
 type Reader struct {
 	src     io.Reader
 	buf     []byte
@@ -38,7 +39,7 @@ type Reader struct {
 
 // NewReader reads from src.
 func NewReader(src io.Reader) *Reader {
-	return &Reader{src: src, buf: make([]byte, lineBuffer)}
+	return &Reader{src: src, buf: make([]byte, firstBuffer)}
 }
 
 // Reset goes on with another source and forgets what was read ahead; it
@@ -96,8 +97,8 @@ func (r *Reader) ReadLine() ([]byte, error) {
 			begins := bytes.Clone(r.buf[r.r : r.r+beginning])
 			return begins, r.skipLine()
 		}
-		if r.r == 0 && r.w == len(r.buf) {
-			r.grow(min(2*len(r.buf), MaxLine))
+		if r.w == len(r.buf) && (r.r == 0 || len(r.buf) < lineBuffer) {
+			r.grow(min(max(2*len(r.buf), lineBuffer), MaxLine))
 		}
 		if err := r.fill(); err != nil {
 			return nil, err

@@ -114,3 +114,30 @@ func FuzzReadLine(f *testing.F) {
 		compareLines(t, in, int(a), int(b))
 	})
 }
+
+// room notes how much was asked for at a time, and always gives as much.
+type room struct {
+	line  string
+	asked []int
+}
+
+func (r *room) Read(p []byte) (int, error) {
+	r.asked = append(r.asked, len(p))
+	return copy(p, strings.Repeat(r.line, len(p)/len(r.line)+1)), nil
+}
+
+// Who says little costs little memory; who pipelines gets more room, and less often a
+// read for a few lines.
+func TestReaderGivesRoomToWhoPipelines(t *testing.T) {
+	t.Parallel()
+	few := &room{line: "NOOP\r\n"}
+	r := smtp.NewReader(few)
+	for range 10 * 2048 / len(few.line) {
+		if _, err := r.ReadLine(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(few.asked); few.asked[0] != 512 || few.asked[n-1] < 2048-len(few.line) || n > 12 {
+		t.Errorf("was asked for %d", few.asked)
+	}
+}

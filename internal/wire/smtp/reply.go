@@ -59,7 +59,7 @@ func (r Reply) String() string {
 type ReplyReader struct{ in *bufio.Reader }
 
 // replyBuffer is for the replies that come at once: that to EHLO is the longest.
-const replyBuffer = 1 << 10
+const replyBuffer = 512
 
 // NewReplyReader reads from src.
 func NewReplyReader(src io.Reader) *ReplyReader {
