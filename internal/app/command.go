@@ -157,6 +157,7 @@ func Check(ctx context.Context, cfg *config.Config) (warnings []string, err erro
 	if warnings, err = checkEngines(ctx, cfg); err != nil {
 		return warnings, err
 	}
+	warnings = append(warnings, tooFewFiles(cfg, openFiles())...)
 	warning, err := checkResolver(ctx, cfg.DNS, dnsx.New(resolverOf(cfg.DNS)))
 	if warning != "" {
 		warnings = append(warnings, warning)

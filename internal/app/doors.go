@@ -23,7 +23,7 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 	if a.certs, err = certs.New(certOptions(cfg), a.log); err != nil {
 		return nil, err
 	}
-	a.limits = ratelimit.NewConnections(connectionLimits(cfg))
+	a.limits = ratelimit.NewConnections(connectionLimits(cfg, openFiles()))
 	a.doors = listen.New(listen.Options{
 		Limits: a.limits, Trusted: a.trusted, Proxies: a.proxies, Metrics: listen.NewMetrics(a.metrics), Logger: a.log,
 	})

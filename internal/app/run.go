@@ -11,7 +11,6 @@ import (
 	"github.com/hayauma/hayauma/internal/certs"
 	"github.com/hayauma/hayauma/internal/config"
 	"github.com/hayauma/hayauma/internal/listen"
-	"github.com/hayauma/hayauma/internal/ratelimit"
 )
 
 // Run serves until ctx ends, then lets sessions and attempts finish within the
@@ -111,7 +110,7 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 	a.clientCAs.Store(authorities)
 	a.resolver.Use(cfg.DNS.Resolver)
 	a.cfg.Store(cfg)
-	a.limits.SetLimits(connectionLimits(cfg))
+	a.limits.SetLimits(connectionLimits(cfg, openFiles()))
 	a.bans.SetLimit(cfg.Limits.InForce().LoginFailuresPerAddress)
 	a.store.use(cfg)
 	if a.o.Level != nil {
@@ -124,7 +123,7 @@ func (a *app) reload(ctx context.Context, services func(*config.Config) []listen
 
 // warn tells of settings that are allowed but rarely meant.
 func (a *app) warn(cfg *config.Config) {
-	for _, w := range cfg.Warnings() {
+	for _, w := range append(cfg.Warnings(), tooFewFiles(cfg, openFiles())...) {
 		a.log.Warn("check the settings", "warning", w)
 	}
 }
@@ -152,14 +151,6 @@ func (a *app) trusted(host netip.Addr) bool {
 
 func among(networks []netip.Prefix, host netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(host) })
-}
-
-func connectionLimits(c *config.Config) ratelimit.Limits {
-	l := c.Limits.InForce()
-	return ratelimit.Limits{
-		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork,
-		Rate: l.ConnectionRate, RatePerAddress: l.ConnectionRatePerAddress, RatePerNetwork: l.ConnectionRatePerNetwork,
-	}
 }
 
 func certOptions(c *config.Config) certs.Options {

@@ -344,7 +344,8 @@ type Reports struct {
 
 // Limits holds what peers can make us hold.
 type Limits struct {
-	// Connections at once in all, every service together.
+	// Connections at once in all, every service together. A process that may open too
+	// few files for them (ulimit -n) takes fewer, and says so at its start.
 	Connections int `toml:"connections" min:"1" max:"1000000"`
 	// Connections at once from one address (IPv6: one /64); 0 = no limit.
 	ConnectionsPerAddress int `toml:"connections_per_address" min:"0" max:"1000000"`

@@ -77,6 +77,10 @@ type Place struct {
 	address, network uint64 // by their numbers; 0 = it does not count there
 }
 
+// Spare is how many of who is trusted get in beyond the limit in all: what watches this
+// server shall see that it lives while strangers crowd it.
+const Spare = 32
+
 // Acquire counts a connection from addr. If a limit is reached nothing is counted.
 // An invalid addr (a unix socket has none) counts in all at once only. One that is
 // trusted does so and per address: it may speak for many.
@@ -89,7 +93,11 @@ func (c *Connections) Acquire(addr netip.Addr, trusted bool) (Place, Refusal) {
 	now := time.Since(c.start)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.crowded(p); r != "" {
+	room := c.limits.Total
+	if trusted && room > 0 {
+		room += Spare
+	}
+	if r := c.crowded(p, room); r != "" {
 		return Place{}, r
 	}
 	if p.network != 0 {
@@ -105,11 +113,12 @@ func (c *Connections) Acquire(addr netip.Addr, trusted bool) (Place, Refusal) {
 	return p, ""
 }
 
-// crowded names the limit that leaves no room for a place. c.mu is held.
-func (c *Connections) crowded(p Place) Refusal {
+// crowded names the limit that leaves no room for a place among so many in all; 0 = any
+// number. c.mu is held.
+func (c *Connections) crowded(p Place, room int) Refusal {
 	l := &c.limits
 	switch {
-	case l.Total > 0 && c.held >= l.Total:
+	case room > 0 && c.held >= room:
 		return Total
 	case l.PerAddress > 0 && p.address != 0 && c.fromAddress[p.address] >= l.PerAddress:
 		return PerAddress

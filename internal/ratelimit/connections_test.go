@@ -138,7 +138,8 @@ func TestConnectionsInAMinute(t *testing.T) {
 }
 
 // Who is trusted takes nothing from others: neither of the rates nor of what the
-// network has. The limits in all and per address hold for him as well.
+// network has. The limit per address holds for him as well, and that in all, beyond
+// which some places are his.
 func TestTrusted(t *testing.T) {
 	t.Parallel()
 	g := &gate{NewConnections(Limits{Total: 50, PerAddress: 20, PerNetwork: 5, Rate: 5, RatePerAddress: 5, RatePerNetwork: 5}), t}
@@ -161,7 +162,13 @@ func TestTrusted(t *testing.T) {
 			t.Fatal(r)
 		}
 	}
-	if _, r := g.Acquire(netip.MustParseAddr("192.0.2.3"), true); r != Total {
+	g.want(Total, 1, "192.0.2.4")
+	for range Spare {
+		if _, r := g.Acquire(netip.Addr{}, true); r != "" {
+			t.Fatal(r)
+		}
+	}
+	if _, r := g.Acquire(netip.MustParseAddr("192.0.2.4"), true); r != Total {
 		t.Errorf("refused by %q, want %q", r, Total)
 	}
 }
