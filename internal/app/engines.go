@@ -44,10 +44,20 @@ func (s *storage) openDatabase(ctx context.Context, cfg *config.Config, m *store
 		s.folder = folder
 		return d, nil
 	}
-	return sqlite.Open(ctx, sqlite.Options{
+	o := sqlite.Options{
 		Path: path, Logger: log,
 		MinFree: s.minFree.Load, Observe: m.committed,
-	})
+	}
+	spare := spareIn(cfg)
+	d, err := sqlite.Open(ctx, o)
+	switch {
+	case err == nil:
+		spare.hold(log)
+	case errors.Is(err, db.ErrFull) && spare.release():
+		log.Warn("the disk is full: the room that was held for a start is given back; let mail go or delete some, or make room", "file", spare.path)
+		return sqlite.Open(ctx, o)
+	}
+	return d, err
 }
 
 // openBodies opens the store that storage.bodies names.

@@ -450,7 +450,8 @@ type Storage struct {
 	// Free space below which mail is refused for the moment. Deleting still
 	// works, and so do the commands with which mail in the queue gets out: those
 	// of the queue, limits and routes. Empty: 1 % of the disk, but at least
-	// 512 MiB. Small disks and shared disks want a figure of their own.
+	// 512 MiB. Small disks and shared disks want a figure of their own. Where nothing
+	// at all is left, the file "spare" in data_dir (2 MiB) lets the server start.
 	MinFree FreeSpace `toml:"min_free"`
 }
 

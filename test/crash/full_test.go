@@ -136,6 +136,38 @@ func TestDiskFull(t *testing.T) {
 	w.backToNormal(t, ballast)
 }
 
+// A server that was stopped while there was room starts with not one octet left: mail
+// has to be read and deleted to make some.
+func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t)
+	w := newWorld(t, dir, "16MB")
+	w.serve(t)
+	for range 10 {
+		w.mustSend(t, 8000)
+	}
+	w.stop(t)
+	if err := os.Remove(w.data("spare")); err != nil {
+		t.Fatal(err)
+	}
+	w.serve(t) // holds the room anew
+	w.stop(t)
+	ballast := fill(t, dir, 0)
+	w.serve(t)
+	s := w.login(t)
+	for _, c := range []string{"SELECT INBOX", `STORE 1:5 +FLAGS.SILENT (\Deleted)`, "EXPUNGE"} {
+		if _, _, err := s.Do(c); err != nil {
+			t.Errorf("%s on a full disk: %v", c, err)
+		}
+	}
+	w.sent = w.sent[5:]
+	w.holds(t, w.sent)
+	w.backToNormal(t, ballast)
+	if info, err := os.Stat(w.data("spare")); err != nil || info.Size() == 0 {
+		t.Errorf("no room is held for the next time: %v", err)
+	}
+}
+
 // backToNormal frees the space, and everything works without a restart.
 func (w *world) backToNormal(t *testing.T, ballast string) {
 	t.Helper()

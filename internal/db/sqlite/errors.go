@@ -55,6 +55,8 @@ func kind(code int32, errno syscall.Errno) error {
 		return db.ErrConflict
 	case lib.SQLITE_IOERR_FSYNC, lib.SQLITE_IOERR_DIR_FSYNC:
 		return nil
+	case lib.SQLITE_IOERR_SHMSIZE: // the index of the log cannot grow; SQLite keeps no errno of that
+		return db.ErrFull
 	}
 	switch code & 0xff {
 	case lib.SQLITE_FULL:
