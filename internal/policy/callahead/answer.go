@@ -42,7 +42,10 @@ type Answer struct {
 // Judge reads the reply to RCPT. A refusal for reasons of security, or of a command
 // that the host does not want, may be about us, and is no word on whether the recipient
 // is there. One without an enhanced code may be either: "550 unknown user" is as frequent
-// as "550 relay not permitted", in all languages. A full mailbox is one that exists.
+// as "550 relay not permitted", in all languages; so may one that names no detail, and
+// 5.4.1, which is Exchange Online's for whom its directory has not. What else is wrong with
+// the host's system or its ways (RFC 3463 §3.4, §3.5) is no word on a mailbox, and will be
+// mended. A full mailbox is one that exists.
 func Judge(code int, enhanced string) Verdict {
 	subject, detail := digits(enhanced)
 	switch {
@@ -58,8 +61,10 @@ func Judge(code int, enhanced string) Verdict {
 		return Barred
 	case code == 552, subject == '2' && detail == '2':
 		return Later
-	case subject == 0, subject == '0':
+	case subject == 0, subject == '0', subject == '3' && detail == '0', subject == '4' && (detail == '0' || detail == '1'):
 		return Vague
+	case subject == '3', subject == '4':
+		return Later
 	}
 	return Refused
 }

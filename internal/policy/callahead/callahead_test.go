@@ -326,6 +326,46 @@ func TestAHostWithoutEnhancedCodes(t *testing.T) {
 	})
 }
 
+// TestAHostInTrouble: a host that speaks of its own system says nothing of a mailbox, neither
+// of one that is new nor of one that it took, and does not rest.
+func TestAHostInTrouble(t *testing.T) {
+	t.Parallel()
+	for _, reply := range []string{"554 5.3.2", "554 5.3.5", "550 5.4.6"} {
+		t.Run(reply, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+				for _, local := range []string{"a", "b"} {
+					w.answers(local, callahead.Taken)
+					w.want("somebody", local, "ok", local)
+				}
+				<-time.After(25 * time.Hour)
+				w.answers("a", judge(t, reply)) // at one of the machines behind its address
+				w.want("a day later, behind the back", "a", "ok", "a")
+				w.want("who is known stays so", "a", "ok", "a")
+				w.answers("n", judge(t, reply))
+				w.want("others wait", "n", later, "n")
+				w.answers("n", callahead.Taken)
+				w.want("and no longer than it lasts", "n", "ok", "n")
+			})
+		})
+	}
+}
+
+// TestExchangeOnline: 550 5.4.1 is there what 5.1.1 is elsewhere, and says so beside one who
+// is there.
+func TestExchangeOnline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.otherwise(judge(t, "550 5.4.1"))
+		w.answers("a", callahead.Taken)
+		w.want("somebody", "a", "ok", "a")
+		w.want("nobody", "n", unknown, "n a")
+		w.want("it is remembered", "n", unknown, "")
+	})
+}
+
 func TestQuestionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -491,7 +531,9 @@ func TestJudge(t *testing.T) {
 	for reply, want := range map[string]callahead.Verdict{
 		"250 2.1.5": callahead.Taken, "251 ": callahead.Taken,
 		"550 5.1.1": callahead.Refused, "550 5.1.10": callahead.Refused, "553 5.1.3": callahead.Refused,
-		"550 5.4.1": callahead.Refused, // Exchange Online of a recipient that its directory has not
+		"550 5.4.1": callahead.Vague, // Exchange Online of a recipient that its directory has not
+		"553 5.3.0": callahead.Vague, "554 5.4.0": callahead.Vague,
+		"554 5.3.2": callahead.Later, "554 5.3.5": callahead.Later, "550 5.4.4": callahead.Later, "550 5.4.6": callahead.Later, "554 5.4.14": callahead.Later,
 		"550 5.2.1": callahead.Refused, // disabled
 		"552 5.2.2": callahead.Later, "550 5.2.2": callahead.Later,
 		"550 ": callahead.Vague, "551 ": callahead.Vague, "553 ": callahead.Vague, "554 ": callahead.Vague, "521 ": callahead.Vague, "550 5.0.0": callahead.Vague, // Exim, qmail
@@ -499,13 +541,19 @@ func TestJudge(t *testing.T) {
 		"421 4.3.2": callahead.Silent, "530 5.7.0": callahead.Silent, "354 ": callahead.Silent,
 		"550 5.7.1": callahead.Barred, "554 5.7.1": callahead.Barred, "503 5.5.1": callahead.Barred, "501 ": callahead.Barred, "555 5.5.4": callahead.Barred,
 	} {
-		var code int
-		text, enhanced, _ := strings.Cut(reply, " ")
-		if _, err := fmt.Sscan(text, &code); err != nil {
-			t.Fatal(err)
-		}
-		if got := callahead.Judge(code, enhanced); got != want {
+		if got := judge(t, reply); got != want {
 			t.Errorf("%s: %d, want %d", reply, got, want)
 		}
 	}
+}
+
+// judge is the verdict on a reply "code c.s.d".
+func judge(t *testing.T, reply string) callahead.Verdict {
+	t.Helper()
+	var code int
+	text, enhanced, _ := strings.Cut(reply, " ")
+	if _, err := fmt.Sscan(text, &code); err != nil {
+		t.Fatal(err)
+	}
+	return callahead.Judge(code, enhanced)
 }
