@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -12,7 +13,8 @@ import (
 )
 
 // AskRecipient asks the hosts of a site, to which mail for an address goes, whether they
-// would take it, and sends none. It ends with its context.
+// would take it, and sends none. It ends with its context. One that puts us off for reasons
+// of its own is followed by the next, as mail would be.
 func (o *Outbound) AskRecipient(ctx context.Context, site string, a mail.Address) callahead.Answer {
 	w := &worker{o: o, ctx: ctx, site: site}
 	w.refresh()
@@ -26,17 +28,53 @@ func (o *Outbound) AskRecipient(ctx context.Context, site string, a mail.Address
 		part := time.Until(end) / 3
 		w.set.ConnectTimeout, w.set.Timeouts.Greeting = min(w.set.ConnectTimeout, part), min(w.set.Timeouts.Greeting, part)
 	}
+	first := w.question(a)
+	answer, further := first.Answer, first.further
+	for shunned := []string(nil); further && len(shunned) < hostsTried-1 && ctx.Err() == nil; {
+		shunned = append(shunned, w.c.host)
+		if !w.next(shunned) {
+			break
+		}
+		next := w.question(a)
+		if further = next.further; next.Verdict != callahead.Silent {
+			answer = next.Answer // of one that cannot be asked what the first one said holds
+		}
+	}
+	return answer
+}
+
+// told is what a host says to a question.
+type told struct {
+	callahead.Answer
+	further bool // the next host may say otherwise
+}
+
+// next goes on to a host that was not asked yet, as in elsewhere.
+func (w *worker) next(shunned []string) bool {
+	p := w.o.plan(w.ctx, w.site, w.set)
+	p.fault, p.targets = nil, slices.DeleteFunc(p.targets, func(a target) bool { return slices.Contains(shunned, a.host) })
+	if len(p.targets) == 0 {
+		return false
+	}
+	w.leave()
+	w.c, _ = w.connect(p, mail.Envelope{})
+	return w.c != nil
+}
+
+// question puts one to the host of w.c, or to the first one of the site.
+func (w *worker) question(a mail.Address) told {
 	for {
 		if p := w.connected(mail.Envelope{}); p != nil {
-			return callahead.Answer{Reply: cmp.Or(p.text, "no host can be reached")}
+			return told{Answer: callahead.Answer{Reply: cmp.Or(p.text, "no host can be reached")}}
 		}
 		reused := w.c.served > 0
-		answer, err := w.askRecipient(a)
+		said, err := w.askRecipient(a)
 		if err == nil {
-			return answer
+			return said
 		}
-		if !reused || ctx.Err() != nil {
-			return callahead.Answer{Reply: trouble(w.c.target(), "question to", err).text}
+		if !reused || w.ctx.Err() != nil {
+			said.Reply, said.further = trouble(w.c.target(), "question to", err).text, true
+			return said
 		}
 		// One that was kept was found dead, as in serve.
 		w.c.close()
@@ -46,7 +84,7 @@ func (o *Outbound) AskRecipient(ctx context.Context, site string, a mail.Address
 
 // askRecipient begins a transaction that is left open: who uses the connection next
 // takes it back.
-func (w *worker) askRecipient(a mail.Address) (callahead.Answer, error) {
+func (w *worker) askRecipient(a mail.Address) (told, error) {
 	c := w.c
 	stop := c.watch(w.ctx, 0)
 	defer stop()
@@ -60,24 +98,24 @@ func (w *worker) askRecipient(a mail.Address) (callahead.Answer, error) {
 	mailFrom := "MAIL FROM:<>"
 	if !a.IsASCII() {
 		if !c.ext.utf8 {
-			return callahead.Answer{Verdict: callahead.Refused, Reply: c.host + " takes no addresses beyond ASCII"}, nil
+			return told{Answer: callahead.Answer{Verdict: callahead.Refused, Reply: c.host + " takes no addresses beyond ASCII"}}, nil
 		}
 		mailFrom += " SMTPUTF8"
 	}
 	if reply, err := c.ask(w.set.Timeouts.Command, mailFrom); err != nil || reply.Class() != 2 {
-		// RFC 5321 §4.2.4.2: it is about us or about reports, and not about the recipient.
+		// RFC 5321 §4.2.4.2: it is about the host, us or reports, and not about the recipient.
 		return w.unasked("MAIL", reply), err
 	}
 	c.dirty = true
 	reply, err := c.ask(w.set.Timeouts.Command, "RCPT TO:<"+a.ASCII()+">")
 	if err != nil {
-		return callahead.Answer{}, err
+		return told{}, err
 	}
-	return callahead.Answer{Verdict: callahead.Judge(reply.Code, reply.Enhanced), Reply: w.quoted(reply)}, nil
+	return told{Answer: callahead.Answer{Verdict: callahead.Judge(reply.Code, reply.Enhanced), Reply: w.quoted(reply)}, further: passing(reply)}, nil
 }
 
-func (w *worker) unasked(command string, r smtp.Reply) callahead.Answer {
-	return callahead.Answer{Reply: command + " was answered: " + w.quoted(r)}
+func (w *worker) unasked(command string, r smtp.Reply) told {
+	return told{Answer: callahead.Answer{Reply: command + " was answered: " + w.quoted(r)}, further: true}
 }
 
 func (w *worker) quoted(r smtp.Reply) string {

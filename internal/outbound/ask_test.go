@@ -2,6 +2,7 @@ package outbound_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,51 @@ func TestAskTheSecondHost(t *testing.T) {
 	defer cancel()
 	if got := w.o.AskRecipient(ctx, "x.test", w.address("u@x.test")); got.Verdict != callahead.Taken {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestAskTheNextHost: where mail would be offered to the next host, that one is asked; what
+// the first says of the mailbox, of a rule or of us is not asked of others.
+func TestAskTheNextHost(t *testing.T) {
+	t.Parallel()
+	at := func(command, reply string) []testkit.MXRule {
+		return []testkit.MXRule{{Command: command, Reply: reply}}
+	}
+	nobody := at("RCPT", "550 5.1.1 who?")
+	for _, c := range []struct {
+		name          string
+		first, second []testkit.MXRule
+		want          callahead.Verdict
+		asked         bool // the second host
+	}{
+		{"no room at MAIL", at("MAIL", "452 4.3.1 Insufficient system resources"), nobody, callahead.Refused, true},
+		{"and the second takes it", at("MAIL", "452 4.3.1 Insufficient system resources"), nil, callahead.Taken, true},
+		{"too much mail from us", at("MAIL", "421 4.7.28 unusual rate"), nobody, callahead.Refused, true},
+		{"no reports", at("MAIL", "550 5.7.1 no null sender"), nobody, callahead.Refused, true},
+		{"lost at MAIL", []testkit.MXRule{{Command: "MAIL", Drop: true}}, nobody, callahead.Refused, true},
+		{"lost at RCPT", []testkit.MXRule{{Command: "RCPT", Drop: true}}, nobody, callahead.Refused, true},
+		{"its look-up fails", at("RCPT", "451 4.3.5 lookup failure"), nobody, callahead.Refused, true},
+		{"it closes", []testkit.MXRule{{Command: "RCPT", Reply: "421 4.3.2 closing", Hangup: true}}, nobody, callahead.Refused, true},
+		{"both put off", at("RCPT", "451 4.3.5 lookup failure"), at("RCPT", "451 4.3.5 lookup failure"), callahead.Later, true},
+		{"the second cannot be asked", at("RCPT", "451 4.3.5 lookup failure"), at("MAIL", "550 5.7.1 no null sender"), callahead.Later, true},
+		{"the second does not let us in", at("RCPT", "451 4.3.5 lookup failure"), at("CONNECT", "554 5.7.1 go away"), callahead.Later, false},
+		{"greylisting", at("RCPT", "451 4.7.1 Greylisted, come back later"), nil, callahead.Later, false},
+		{"a busy mailbox", at("RCPT", "450 busy"), nil, callahead.Later, false},
+		{"nobody", nobody, nil, callahead.Refused, false},
+		{"a rule", at("RCPT", "554 5.7.1 members only"), nil, callahead.Barred, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			hosts := w.exchangers(2, c.first, c.second)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			got := w.o.AskRecipient(ctx, "x.test", w.address("u@x.test"))
+			asked := slices.ContainsFunc(hosts[1].Commands(), func(c testkit.MXCommand) bool { return strings.HasPrefix(c.Line, "MAIL") })
+			if got.Verdict != c.want || asked != c.asked {
+				t.Errorf("%+v, want %s; the second host was asked: %v", got, c.want, asked)
+			}
+		})
 	}
 }
 
