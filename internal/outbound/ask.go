@@ -69,16 +69,17 @@ func (w *worker) question(a mail.Address) told {
 		}
 		reused := w.c.served > 0
 		said, err := w.askRecipient(a)
-		if err == nil {
-			return said
+		if w.c.broken && reused && w.ctx.Err() == nil {
+			// One that was kept was found dead, as in serve, or the host bears no more of
+			// us on it: that is no word on whether it can be asked.
+			w.c.close()
+			w.c = nil
+			continue
 		}
-		if !reused || w.ctx.Err() != nil {
+		if err != nil {
 			said.Reply, said.further = trouble(w.c.target(), "question to", err).text, true
-			return said
 		}
-		// One that was kept was found dead, as in serve.
-		w.c.close()
-		w.c = nil
+		return said
 	}
 }
 
@@ -91,6 +92,7 @@ func (w *worker) askRecipient(a mail.Address) (told, error) {
 	c.served++
 	if c.dirty {
 		if reply, err := c.ask(w.set.Timeouts.Command, "RSET"); err != nil || reply.Class() != 2 {
+			c.broken = true // RFC 5321 §4.1.1.5: the answer is 250
 			return w.unasked("RSET", reply), err
 		}
 		c.dirty = false

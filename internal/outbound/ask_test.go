@@ -165,3 +165,38 @@ func TestAskKeepsItsConnection(t *testing.T) {
 		t.Errorf("%d connections", mx.Connections())
 	}
 }
+
+// TestAskOnAKeptConnection: that the host ends one, which it may do to who names too many that
+// are not there, has the question put on a new one.
+func TestAskOnAKeptConnection(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		rule        testkit.MXRule
+		want        callahead.Verdict
+		connections int
+	}{
+		{"421 at RSET", testkit.MXRule{Command: "RSET", Times: 1, Reply: "421 4.7.0 Too many nonmail commands", Hangup: true}, callahead.Taken, 2},
+		{"554 at RSET", testkit.MXRule{Command: "RSET", Times: 1, Reply: "554 Too many nonmail commands", Hangup: true}, callahead.Taken, 2},
+		{"554 at RSET, and it stays", testkit.MXRule{Command: "RSET", Times: 1, Reply: "554 no more of that"}, callahead.Taken, 2},
+		{"421 at MAIL", testkit.MXRule{Command: "MAIL", Times: 1, Reply: "421 too many messages on this connection", Hangup: true}, callahead.Taken, 2},
+		{"421 at RCPT", testkit.MXRule{Command: "RCPT", Times: 1, Reply: "421 4.7.0 Too many errors", Hangup: true}, callahead.Taken, 2},
+		{"421 on the new one as well", testkit.MXRule{Command: "RCPT", Reply: "421 4.7.0 Too many errors", Hangup: true}, callahead.Silent, 2},
+		{"a refusal of MAIL", testkit.MXRule{Command: "MAIL", Reply: "550 5.7.1 no null sender"}, callahead.Silent, 1},
+		{"nobody", testkit.MXRule{Command: "RCPT", Reply: "550 5.1.1 who?"}, callahead.Refused, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.set.IdleTimeout = time.Minute
+			mx := w.exchangers(1)[0]
+			if got := w.o.AskRecipient(t.Context(), "x.test", w.address("a@x.test")); got.Verdict != callahead.Taken {
+				t.Fatalf("%+v", got)
+			}
+			mx.SetRules(c.rule)
+			if got := w.o.AskRecipient(t.Context(), "x.test", w.address("u@x.test")); got.Verdict != c.want || mx.Connections() != c.connections {
+				t.Errorf("%+v by %d connections, want %s by %d", got, mx.Connections(), c.want, c.connections)
+			}
+		})
+	}
+}
