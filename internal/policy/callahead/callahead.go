@@ -42,13 +42,19 @@ const (
 	maxOpen      = 200     // questions at once
 	maxAnswers   = 200_000 // remembered; beyond them refusals are not
 	compared     = 3       // whom a refusal is compared with: some of them may have left
+
+	// maxWait is how long a question waits for one of maxPerDomain.
+	maxWait = 30 * time.Second
+	// maxTime is how long it takes in all, those it is compared with included: who asks for
+	// a recipient waits for five minutes (RFC 5321 §4.5.3.2.3).
+	maxTime = 4*time.Minute + maxWait
 )
 
 // Options are what a Book is made of.
 type Options struct {
 	DB      db.DB
 	Ask     func(context.Context, mail.Address) Answer // asks the host of the domain; ends with its context
-	Timeout func() time.Duration                       // for one question
+	Timeout func() time.Duration                       // for one question, once it is its turn; at most four minutes
 	Logger  *slog.Logger
 	Metrics *Metrics // nil = none
 }
@@ -213,9 +219,9 @@ func (b *Book) begin(a mail.Address, needed bool) *question {
 
 // run gets the answer and remembers it.
 func (b *Book) run(q *question, a mail.Address, slots chan struct{}) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.o.Timeout())
+	ctx, cancel := context.WithTimeout(b.ctx, maxTime)
 	defer cancel()
-	q.answer = b.put(ctx, a, slots)
+	q.answer = b.turn(ctx, a, slots)
 	if v := q.answer.Verdict; v == Taken || v == Refused || v == Closed {
 		// Also if who asked has no patience any more: it is known now.
 		if err := b.keep(context.WithoutCancel(ctx), a, q.answer); err != nil {
@@ -228,36 +234,56 @@ func (b *Book) run(q *question, a mail.Address, slots chan struct{}) {
 	close(q.done)
 }
 
-// put puts a question to the host, unless it rests.
-func (b *Book) put(ctx context.Context, a mail.Address, slots chan struct{}) Answer {
+// turn waits until it is a question's turn, and puts it, unless the host rests.
+func (b *Book) turn(ctx context.Context, a mail.Address, slots chan struct{}) Answer {
+	wait := time.NewTimer(maxWait)
+	defer wait.Stop()
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
-	case <-ctx.Done():
+	case <-wait.C:
 		return Answer{Reply: "there are others to ask for"}
+	case <-ctx.Done():
+		return Answer{Reply: "the server stops"}
 	}
 	d := a.Domain.ASCII
 	if b.rests(d) {
 		return Answer{Reply: "the host could not be asked a moment ago"}
 	}
-	to := a
-	if a.Local == "*" {
-		to.Local = "hayauma-" + strings.ToLower(rand.Text())
-	}
-	answer := b.o.Ask(ctx, to)
-	b.o.Metrics.asked(answer.Verdict)
-	switch v := answer.Verdict; {
-	case v == Vague && to != a:
-		answer.Verdict = Refused // whomever it means, it does not take every address
-	case (v == Barred || v == Vague) && to == a:
-		answer = b.compare(ctx, a, answer)
-	}
-	if answer.Verdict == Silent && b.ctx.Err() == nil {
+	answer := b.put(ctx, a)
+	// One that was cut short says nothing of the host.
+	if answer.Verdict == Silent && ctx.Err() == nil {
 		b.o.Logger.Warn("the host of a relay domain cannot be asked for a recipient", "domain", d, "reason", answer.Reply)
 		b.mu.Lock()
 		b.rest[d] = time.Now().Add(resting)
 		b.mu.Unlock()
 	}
+	return answer
+}
+
+// put puts a question to the host, and what else it takes to know whom the answer means.
+func (b *Book) put(ctx context.Context, a mail.Address) Answer {
+	if a.Local == "*" {
+		a.Local = "hayauma-" + strings.ToLower(rand.Text())
+		answer := b.asked(ctx, a)
+		if answer.Verdict == Vague {
+			answer.Verdict = Refused // whomever it means, it does not take every address
+		}
+		return answer
+	}
+	answer := b.asked(ctx, a)
+	if answer.Verdict == Barred || answer.Verdict == Vague {
+		return b.compare(ctx, a, answer)
+	}
+	return answer
+}
+
+// asked is what the host answers within the time for one question.
+func (b *Book) asked(ctx context.Context, a mail.Address) Answer {
+	ctx, cancel := context.WithTimeout(ctx, b.o.Timeout())
+	defer cancel()
+	answer := b.o.Ask(ctx, a)
+	b.o.Metrics.asked(answer.Verdict)
 	return answer
 }
 
@@ -273,8 +299,7 @@ func (b *Book) compare(ctx context.Context, a mail.Address, refusal Answer) Answ
 	}
 	var doubted []mail.Address // refused as vaguely
 	for _, other := range others {
-		answer := b.o.Ask(ctx, other)
-		b.o.Metrics.asked(answer.Verdict)
+		answer := b.asked(ctx, other)
 		switch answer.Verdict {
 		case Taken:
 			b.left(ctx, doubted...)

@@ -27,21 +27,22 @@ type world struct {
 	t  *testing.T
 	db db.DB
 
-	mu     sync.Mutex
-	says   map[string]callahead.Verdict // by local part; of others def
-	def    callahead.Verdict
-	takes  time.Duration // until it answers
-	asked  []string      // local parts, without those that are made up
-	probes int
-	now    int // questions under way
-	most   int
+	mu       sync.Mutex
+	says     map[string]callahead.Verdict // by local part; of others def
+	def      callahead.Verdict
+	takes    time.Duration // until it answers
+	patience time.Duration // for one question
+	asked    []string      // local parts, without those that are made up
+	probes   int
+	now      int // questions under way
+	most     int
 
 	metrics *prometheus.Registry
 }
 
 func newWorld(t *testing.T, d db.DB) *world {
 	t.Helper()
-	w := &world{t: t, db: d, says: map[string]callahead.Verdict{}, def: callahead.Refused}
+	w := &world{t: t, db: d, says: map[string]callahead.Verdict{}, def: callahead.Refused, patience: 10 * time.Second}
 	w.restart()
 	t.Cleanup(func() { w.Close() })
 	return w
@@ -55,7 +56,7 @@ func (w *world) restart() {
 	w.metrics = prometheus.NewRegistry()
 	w.Book = callahead.New(callahead.Options{
 		Metrics: callahead.NewMetrics(w.metrics),
-		DB:      w.db, Ask: w.ask, Timeout: func() time.Duration { return 10 * time.Second }, Logger: slog.New(slog.DiscardHandler),
+		DB:      w.db, Ask: w.ask, Timeout: func() time.Duration { return w.patience }, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -386,6 +387,93 @@ func TestQuestionsAreBounded(t *testing.T) {
 		if n := len(strings.Fields(asked)); n != 10 || w.most != 4 {
 			t.Errorf("%d questions, %d at once: %s", n, w.most, asked)
 		}
+	})
+}
+
+// TestASlowHost: the time for a question begins with its turn, so that a host that takes its
+// time over each refusal, and has many names guessed at, does not pass for one that is silent.
+func TestASlowHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.answers("real", callahead.Taken)
+		w.want("nobody, and a look whether it takes everybody", "n", unknown, "n")
+		w.takes = 3 * time.Second // of 10
+		var all sync.WaitGroup
+		for i := range 32 {
+			all.Go(func() {
+				if got := w.check(fmt.Sprintf("guess%d", i)); got != unknown {
+					t.Errorf("guess%d: %s", i, got)
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		w.questions()
+		w.want("it is not left alone", "real", "ok", "real")
+		if w.most != 4 {
+			t.Errorf("%d at once", w.most)
+		}
+	})
+}
+
+// TestALongLine: one who waits too long for his turn is put off, and the host is not blamed.
+func TestALongLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.answers("real", callahead.Taken)
+		w.want("nobody, and a look whether it takes everybody", "n", unknown, "n")
+		w.takes = 9 * time.Second // of 10
+		start := time.Now()
+		late := 0
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for i := range 32 {
+			all.Go(func() {
+				if w.check(fmt.Sprintf("guess%d", i)) == later {
+					mu.Lock()
+					defer mu.Unlock()
+					late++
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		if took := time.Since(start); late != 16 || took > 40*time.Second {
+			t.Errorf("%d put off, in %v", late, took)
+		}
+		w.questions()
+		w.want("it is not left alone", "real", "ok", "real")
+	})
+}
+
+// TestComparisonsAreBounded: each whom a refusal is compared with is asked for in a time of
+// his own, and all end before the client loses patience (RFC 5321 §4.5.3.2.3).
+func TestComparisonsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		for _, local := range []string{"a", "b", "c"} {
+			w.answers(local, callahead.Taken)
+			w.want("somebody", local, "ok", local)
+			<-time.After(time.Second)
+		}
+		w.answers("b", callahead.Refused)
+		w.answers("c", callahead.Refused)
+		w.answers("n", callahead.Vague)
+		w.takes = 9 * time.Second // of 10
+		w.want("the third tells", "n", unknown, "n c b a")
+		w.answers("d", callahead.Taken)
+		w.answers("m", callahead.Vague)
+		w.patience, w.takes = 4*time.Minute, 3*time.Minute
+		start := time.Now()
+		w.want("there is no time left", "m", later, "m a")
+		if took := time.Since(start); took > 5*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		w.takes = 0
+		w.want("which is not the host's fault", "d", "ok", "d")
 	})
 }
 
