@@ -3,6 +3,7 @@
 package callahead
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -72,6 +73,7 @@ type Book struct {
 	slots  map[string]chan struct{} // by domain: one for each question under way
 	rest   map[string]time.Time     // by domain: it is not asked before
 	looked map[string]time.Time     // by domain: when it was last asked whether it takes everybody
+	made   map[string]string        // by domain: the local part that it was asked for then, until it tells
 	rows   int64                    // answers in the table, about; -1 = not counted yet
 }
 
@@ -83,7 +85,7 @@ type question struct {
 
 // New returns a Book over tables that Schema describes. Close ends its questions.
 func New(o Options) *Book {
-	b := &Book{o: o, open: map[string]*question{}, slots: map[string]chan struct{}{}, rest: map[string]time.Time{}, looked: map[string]time.Time{}, rows: -1}
+	b := &Book{o: o, open: map[string]*question{}, slots: map[string]chan struct{}{}, rest: map[string]time.Time{}, looked: map[string]time.Time{}, made: map[string]string{}, rows: -1}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -264,16 +266,30 @@ func (b *Book) turn(ctx context.Context, a mail.Address, slots chan struct{}) An
 // put puts a question to the host, and what else it takes to know whom the answer means.
 func (b *Book) put(ctx context.Context, a mail.Address) Answer {
 	if a.Local == "*" {
-		a.Local = "hayauma-" + strings.ToLower(rand.Text())
-		answer := b.asked(ctx, a)
-		if answer.Verdict == Vague {
-			answer.Verdict = Refused // whomever it means, it does not take every address
-		}
-		return answer
+		return b.look(ctx, a.Domain)
 	}
 	answer := b.asked(ctx, a)
 	if answer.Verdict == Barred || answer.Verdict == Vague {
 		return b.compare(ctx, a, answer)
+	}
+	return answer
+}
+
+// look asks for one that nobody can have, in a domain. It is the same one until the host
+// tells: one that greylists puts off whomever it has not heard of before.
+func (b *Book) look(ctx context.Context, d mail.Domain) Answer {
+	b.mu.Lock()
+	local := cmp.Or(b.made[d.ASCII], "hayauma-"+strings.ToLower(rand.Text()))
+	b.made[d.ASCII] = local
+	b.mu.Unlock()
+	answer := b.asked(ctx, mail.Address{Local: local, Domain: d})
+	if answer.Verdict == Vague {
+		answer.Verdict = Refused // whomever it means, it does not take every address
+	}
+	if answer.Verdict != Later && answer.Verdict != Silent {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.made, d.ASCII)
 	}
 	return answer
 }

@@ -30,9 +30,10 @@ type world struct {
 	mu       sync.Mutex
 	says     map[string]callahead.Verdict // by local part; of others def
 	def      callahead.Verdict
-	takes    time.Duration // until it answers
-	patience time.Duration // for one question
-	asked    []string      // local parts, without those that are made up
+	hears    func(local string) callahead.Verdict // nil = by says and def
+	takes    time.Duration                        // until it answers
+	patience time.Duration                        // for one question
+	asked    []string                             // local parts, without those that are made up
 	probes   int
 	now      int // questions under way
 	most     int
@@ -65,6 +66,9 @@ func (w *world) ask(ctx context.Context, a mail.Address) callahead.Answer {
 	v, known := w.says[a.Local]
 	if !known {
 		v = w.def
+	}
+	if w.hears != nil {
+		v = w.hears(a.Local)
 	}
 	if strings.HasPrefix(a.Local, "hayauma-") {
 		w.probes++
@@ -522,6 +526,49 @@ func TestAHostThatTellsNothingOfNobody(t *testing.T) {
 		}
 		if asked, probes := w.questions(); asked != "a a a a a" || probes != 1 {
 			t.Errorf("asked for %q, %d probes", asked, probes)
+		}
+	})
+}
+
+// TestAGreylisterThatTakesEveryAddress: it is found out by one whom it has put off before.
+func TestAGreylisterThatTakesEveryAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		var heard sync.Map // of whom, and when
+		w.hears = func(local string) callahead.Verdict {
+			first, before := heard.LoadOrStore(local, time.Now())
+			if !before || time.Since(first.(time.Time)) < 5*time.Minute {
+				return callahead.Later
+			}
+			return callahead.Taken
+		}
+		all := func(when string, want bool) {
+			t.Helper()
+			if got, err := w.TakesAll(t.Context(), address("").Domain); err != nil || got != want {
+				t.Errorf("%s: takes all %v, %v", when, got, err)
+			}
+		}
+		w.want("one who is made up", "n", later, "n")
+		all("at first", false)
+		<-time.After(11 * time.Minute)
+		w.want("comes again", "n", "ok", "n")
+		all("when it is asked again", true)
+		<-time.After(25 * time.Hour)
+		w.want("a day later", "m", "ok", "")
+		<-time.After(11 * time.Minute)
+		w.want("and again", "m", "ok", "")
+		<-time.After(24*time.Hour - 12*time.Minute)
+		all("it was put off in between", true)
+		names := 0
+		heard.Range(func(local, _ any) bool {
+			if strings.HasPrefix(local.(string), "hayauma-") {
+				names++
+			}
+			return true
+		})
+		if names != 2 {
+			t.Errorf("%d names were made up, one for each day is enough", names)
 		}
 	})
 }

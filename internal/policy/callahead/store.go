@@ -152,6 +152,7 @@ func (b *Book) Forget(ctx context.Context, d mail.Domain) error {
 	defer b.mu.Unlock()
 	delete(b.rest, d.ASCII)
 	delete(b.looked, d.ASCII)
+	delete(b.made, d.ASCII)
 	return err
 }
 
