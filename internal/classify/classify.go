@@ -44,6 +44,11 @@ func (r *Reply) class() int {
 	return 0
 }
 
+func (r *Reply) tidy() {
+	r.Text = r.Text[:min(len(r.Text), maxText)]
+	r.Host = strings.ToLower(strings.TrimSuffix(r.Host, "."))
+}
+
 // Classifier holds the data. It is never changed, so that many may ask it at once.
 type Classifier struct {
 	words, hints *patterns
@@ -85,10 +90,19 @@ func (c *Classifier) Of(r Reply) Class {
 	return class
 }
 
+// Words tells what the clear words of a reply say; empty if it has none. They outweigh
+// its codes.
+func (c *Classifier) Words(r Reply) Class {
+	r.tidy()
+	if p := c.words.first(&r, split(r.Text)); p != nil {
+		return p.class
+	}
+	return ""
+}
+
 // decide also names the row that decided, for the tests; empty for Other.
 func (c *Classifier) decide(r Reply) (Class, string) {
-	r.Text = r.Text[:min(len(r.Text), maxText)]
-	r.Host = strings.ToLower(strings.TrimSuffix(r.Host, "."))
+	r.tidy()
 	exact, isExact := c.codes.enhanced(&r, true)
 	if r.Ours && isExact && !exact.shared {
 		return exact.class, exact.name

@@ -11,13 +11,14 @@ const gap = 12
 
 // pattern is a row of words.txt or hints.txt: words in a row, and who says them when.
 type pattern struct {
-	class Class
-	name  string     // the row as it stands in the file
-	order int        // its place there: the first counts
-	parts [][]string // what stands between the "*"
-	code  int        // 4, 5 or a whole code: only in such a reply; 0 = in any
-	host  string     // only from hosts below this
-	ours  bool       // only in a finding of our own
+	class    Class
+	name     string     // the row as it stands in the file
+	order    int        // its place there: the first counts
+	parts    [][]string // what stands between the "*"
+	code     int        // 4, 5 or a whole code: only in such a reply; 0 = in any
+	enhanced string     // only with this enhanced code; empty = with any, or none
+	host     string     // only from hosts below this
+	ours     bool       // only in a finding of our own
 }
 
 // patterns finds a pattern by its first word.
@@ -31,10 +32,10 @@ type patterns struct {
 //	# for the reader
 //	[class]
 //	words in a row * and some later
-//	words | 4 @example.net ours
+//	words | 451 4.7.1 @example.net ours
 //
-// The conditions behind the bar must all hold: the code, or its first digit; who said
-// it; that it is a finding of our own. A class may come again: what stands
+// The conditions behind the bar must all hold: the code, or its first digit; the enhanced
+// code; who said it; that it is a finding of our own. A class may come again: what stands
 // above outweighs what stands below.
 func parsePatterns(file string) (*patterns, error) {
 	p := &patterns{begin: map[string][]*pattern{}}
@@ -93,6 +94,8 @@ func parsePattern(line string) (*pattern, error) {
 			p.host = host
 		case p.code == 0 && (word == "4" || word == "5" || basicKey(word)):
 			p.code, _ = strconv.Atoi(word)
+		case p.enhanced == "" && word[0] != 'x' && strings.Contains(word, ".") && enhancedKey(word):
+			p.enhanced = word
 		case word == "ours" && !p.ours:
 			p.ours = true
 		default:
@@ -137,7 +140,7 @@ func better(best *pattern, list []*pattern, r *Reply, t text, at int) *pattern {
 
 func (p *pattern) allowed(r *Reply) bool {
 	return (p.code == 0 || p.code == r.Code || p.code == r.class() || p.code < 10 && r.class() == 0) &&
-		(p.host == "" || below(r.Host, p.host)) && (!p.ours || r.Ours)
+		(p.enhanced == "" || p.enhanced == r.Enhanced) && (p.host == "" || below(r.Host, p.host)) && (!p.ours || r.Ours)
 }
 
 // matches says whether the pattern begins at a word.

@@ -33,7 +33,7 @@ func keys(file string) []string {
 	case "enhanced", "basic":
 		return []string{"name", "class", "classes", "meaning", "meaning.ja", "fix", "fix.ja", "advice", "source", "date"}
 	}
-	return []string{"name", "provider", "class", "pattern", "example", "meaning", "meaning.ja", "fix", "fix.ja", "advice", "source", "date"}
+	return []string{"name", "provider", "class", "classes", "pattern", "example", "meaning", "meaning.ja", "fix", "fix.ja", "advice", "source", "date"}
 }
 
 func TestRecordsHaveOnlyKnownKeys(t *testing.T) {

@@ -10,7 +10,8 @@
 // In which class of failures a reply belongs is decided by package classify, from the
 // reply and not from the row: one that no row knows has its class all the same, and an
 // explanation agrees with the events and the list of the queue. What each row's example
-// is taken for stands there, in testdata/explained.txt.
+// is taken for stands there, in testdata/explained.txt. A row is about that class, or about
+// those that it names, and explains no reply whose words clearly say another.
 package explain
 
 import (
@@ -67,11 +68,12 @@ type Book struct {
 func (b *Book) Reply(text string) Explanation {
 	r := parse(text)
 	at := stage(text)
-	var failure classify.Class
+	var failure, said classify.Class
 	if k := kindOf(r.class()); k != Success && k != Continue {
-		failure = b.classes.Of(classify.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text, Stage: at})
+		asked := classify.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text, Stage: at}
+		failure, said = b.classes.Of(asked), b.classes.Words(asked)
 	}
-	e, found := b.match(r)
+	e, found := b.match(r, said)
 	if !found {
 		e = b.byCode(r, failure, at)
 	}
@@ -100,11 +102,16 @@ func stage(text string) classify.Stage {
 }
 
 // match finds the first rule for the words. A rule for temporary failures does
-// not explain a permanent one, and the other way round.
-func (b *Book) match(r reply) (entry, bool) {
+// not explain a permanent one, and the other way round; one about something else than
+// the class that clear words say does not explain them ("Connection refused, too many
+// sessions").
+func (b *Book) match(r reply, said classify.Class) (entry, bool) {
 	line := r.String()
 	for _, e := range b.rules {
 		if c := r.class(); c != 0 && e.class != 0 && c != e.class {
+			continue
+		}
+		if said != "" && len(e.classes) > 0 && !slices.Contains(e.classes, said) {
 			continue
 		}
 		if e.pattern.MatchString(line) {

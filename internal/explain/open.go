@@ -28,7 +28,7 @@ type entry struct {
 	pattern         *regexp.Regexp // of a rule: matches the reply in one line
 	example         string         // of a rule: a reply that it is for
 	meaning         Text
-	classes         []classify.Class // of a code: what it is about; none = what it is classed as alone
+	classes         []classify.Class // what it is about; none = what the code alone, or the example, is classed as
 	remedy, refused remedy           // what to do; refused: where nobody tries again
 	source          Source
 }
@@ -55,7 +55,9 @@ func Open() (*Book, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.rules = append(b.rules, rows...)
+		for _, e := range rows {
+			b.rules = append(b.rules, b.withClass(e))
+		}
 	}
 	for _, f := range []struct {
 		name string
@@ -73,6 +75,17 @@ func Open() (*Book, error) {
 		return nil, fmt.Errorf("the row %q is missing", unknownRow)
 	}
 	return b, nil
+}
+
+// withClass is a rule with what it is about, where it does not say so itself. One whose
+// example does not tell may be about anything.
+func (b *Book) withClass(e entry) entry {
+	r := parse(e.example)
+	class := b.classes.Of(classify.Reply{Code: r.code, Enhanced: r.enhanced, Text: r.text})
+	if len(e.classes) == 0 && class != classify.Other {
+		e.classes = []classify.Class{class}
+	}
+	return e
 }
 
 func readFile(name string) ([]record, error) {
