@@ -26,7 +26,7 @@ func (c *cli) explainCommand() *cobra.Command {
 		Long: "Tell what an SMTP reply means, who must act and what to do, for replies of this\n" +
 			"server and of others: hayauma explain \"550 5.7.26 ...\". A code alone will do, and\n" +
 			"so will the words alone. Without REPLY, a bounce or a log is read from standard\n" +
-			"input, and each reply in it is explained. No server has to run.",
+			"input, and each reply in it is explained, up to a hundred. No server has to run.",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error { return c.explain(args, lang) },
 	}
@@ -41,11 +41,9 @@ func (c *cli) explain(args []string, lang string) error {
 	}
 	replies := []string{strings.Join(args, " ")}
 	if len(args) == 0 {
-		text, err := io.ReadAll(io.LimitReader(c.stdin, maxBounce))
-		if err != nil {
+		if replies, err = c.repliesIn(c.stdin); err != nil {
 			return err
 		}
-		replies = explain.Replies(string(text))
 	}
 	if len(replies) == 0 || strings.TrimSpace(replies[0]) == "" {
 		return usagef("say which reply, like 'hayauma explain \"550 5.7.26 ...\"', or give a bounce on standard input")
@@ -68,6 +66,23 @@ func (c *cli) explain(args []string, lang string) error {
 		printExplanation(c.stdout, e, in)
 	}
 	return nil
+}
+
+// repliesIn finds the replies in a bounce or a log, and says if that is not all of them.
+func (c *cli) repliesIn(in io.Reader) ([]string, error) {
+	text, err := io.ReadAll(io.LimitReader(in, maxBounce+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxBounce {
+		text = text[:maxBounce]
+		c.warn("only the first %d MiB are read; give the rest by itself, for example with 'tail'", maxBounce>>20)
+	}
+	replies, more := explain.Replies(string(text))
+	if more > 0 {
+		c.warn("%d replies are explained, and %d more are not; give a smaller part of the text, for example with 'grep' or 'tail'", len(replies), more)
+	}
+	return replies, nil
 }
 
 // language is what the flag says, or else the environment, as POSIX orders it.

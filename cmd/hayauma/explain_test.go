@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,26 @@ func TestExplainReadsABounce(t *testing.T) {
 	}
 	if text := commandLine(t, bounce, "explain", "--lang", "en").stdout; strings.Count(text, "\n\nreply ") != 1 {
 		t.Errorf("the explanations are not set apart: %s", text)
+	}
+}
+
+// TestExplainSaysWhatItLeavesOut: of a long text, not all of which is explained.
+func TestExplainSaysWhatItLeavesOut(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	for i := range 201 {
+		fmt.Fprintf(&log, "550 5.1.1 user%d is unknown\n", i)
+	}
+	got := commandLine(t, log.String(), "explain", "--json")
+	var explained []explain.Explanation
+	if err := json.Unmarshal([]byte(got.stdout), &explained); err != nil || len(explained) != 100 {
+		t.Fatalf("%v, %d replies", err, len(explained))
+	}
+	if got.code != exitDone || !strings.Contains(got.stderr, "100 replies are explained, and 101 more are not") {
+		t.Errorf("exit %d, %q", got.code, got.stderr)
+	}
+	if got := commandLine(t, "550 5.1.1 a\n"+strings.Repeat("x\n", maxBounce/2), "explain", "--json"); !strings.Contains(got.stderr, "only the first 1 MiB are read") {
+		t.Errorf("a text that is cut: %q", got.stderr)
 	}
 }
 

@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -123,12 +124,58 @@ func TestReplies(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"a report", report, "smtp; 550 5.1.1 <a@x.test>:\nnobody here|smtp; 552 full"},
 		{"lines of a log", "so it said\n550-one\n550 two\nthen\n421 later\n421 later\n", "550-one\n550 two|421 later"},
+		{"a report that is quoted", "> x\n  Diagnostic-Code: smtp; 550 5.1.1 a\n      b\n  Last-Attempt-Date: x\n", "smtp; 550 5.1.1 a\nb"},
+		{
+			"Postfix's log", "Dec  1 12:00:01 mx postfix/smtp[123]: A: to=<a@b>, relay=mx.b[192.0.2.1]:587, delay=1, dsn=5.1.1, status=bounced (host mx.b[192.0.2.1] said: 550 5.1.1 User unknown (in reply to RCPT TO command))\n" +
+				"Dec  1 12:00:02 mx postfix/smtp[124]: B: to=<c@d>, relay=mx.d[192.0.2.2]:25, delay=1, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued)\n" +
+				"Dec  1 12:00:03 mx postfix/smtp[125]: C: to=<e@f>, relay=none, delay=1, dsn=4.4.1, status=deferred (connect to mx.f[192.0.2.3]:25: Connection timed out)\n" +
+				"Dec  1 12:00:04 mx postfix/smtp[126]: D: host mx.g[192.0.2.4] refused to talk to me: 421 4.7.0 Too many connections\n" +
+				"Dec  1 12:00:05 mx postfix/smtpd[127]: NOQUEUE: reject: RCPT from unknown[192.0.2.5]: 554 5.7.1 <x@y>: Relay access denied; from=<a@b> to=<x@y> proto=ESMTP helo=<h>\n",
+			"550 5.1.1 User unknown (in reply to RCPT TO command))|4.4.1 connect to mx.f[192.0.2.3]:25: Connection timed out|421 4.7.0 Too many connections|554 5.7.1 <x@y>: Relay access denied",
+		},
+		{
+			"logs of Exim, qmail and Hayauma", "2026-12-01 12:00:00 1abc-0-2x ** a@b R=dnslookup T=remote_smtp H=mx.b [192.0.2.1]: SMTP error from remote mail server after RCPT TO:<a@b>: 550 5.1.1 unknown\n" +
+				"@4000 delivery 7: failure: 192.0.2.1_does_not_like_recipient./Remote_host_said:_552_5.2.2_Mailbox_full/Giving_up_on_192.0.2.1./\n" +
+				"time=2026-12-01T12:00:00Z level=INFO msg=\"a site cannot be reached\" reply=\"451 4.3.0 later\" site=x\n",
+			"550 5.1.1 unknown|552 5.2.2 Mailbox full|451 4.3.0 later",
+		},
+		{"a reply in folded lines", "<a@b>: host mx.b[192.0.2.1] said: 550 5.1.1 <a@b>:\n    User unknown (in reply to RCPT TO\n    command)\n\nnothing\n", "550 5.1.1 <a@b>:\nUser unknown (in reply to RCPT TO\ncommand)"},
+		{"lines beside it, as hayauma trace has them", "   reply  550 5.1.1 unknown\n   class  bad-mailbox\n", "550 5.1.1 unknown"},
+		{
+			"a bounce of qmail", strings.Repeat("~", 30) + "From: MAILER-DAEMON@x.test\nSubject: failure notice\n\nHi. This is the qmail-send program at x.test.\n" +
+				"I'm afraid I wasn't able to deliver your message to the following addresses.\n\n<bob@x.test>:\n192.0.2.9 does not like recipient.\n" +
+				"Remote host said: 550 5.1.1 User unknown\nGiving up on 192.0.2.9.\n\n--- Below this line is a copy of the message.\n", "550 5.1.1 User unknown",
+		},
+		{
+			"a bounce that is encoded", "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/global-delivery-status\nContent-Transfer-Encoding: quoted-printable\n\n" +
+				"Reporting-MTA: dns; x.test\n\nFinal-Recipient: utf-8; a@x.test\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 =E5=AE=9B=E5=85=88=E3=81=AA=\n=E3=81=97\n" +
+				"\nFinal-Recipient: rfc822; b@x.test\nAction: failed\nStatus: 4.4.1\nDiagnostic-Code: X-Postfix; connect to mx.x.test[192.0.2.1]:25: Connection refused\n" +
+				"\nFinal-Recipient: rfc822; c@x.test\nAction: failed\nStatus: 5.2.2\n--b--\n",
+			"550 5.1.1 宛先なし|4.4.1 connect to mx.x.test[192.0.2.1]:25: Connection refused|5.2.2",
+		},
+		{
+			"a bounce of nobody's form, encoded", "From: a@x.test\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nU29ycnk6IDU1MCA1LjEuMSB1bmtub3duCg==\n", "Sorry: 550 5.1.1 unknown",
+		},
 		{"one reply in words", " The mailbox is full.\n", "The mailbox is full."},
 		{"nothing", " \n", ""},
 	} {
-		if got := strings.Join(explain.Replies(row.text), "|"); got != row.want {
-			t.Errorf("%s: %q", row.name, got)
+		found, more := explain.Replies(strings.ReplaceAll(row.text, "~", "Received: from a.test ([192.0.2.1]) by mx.test with esmtps id a for <alice@x.test>; Tue, 01 Dec 2026 12:00:00 +0000\n"))
+		if got := strings.Join(found, "|"); got != row.want || more != 0 {
+			t.Errorf("%s: %q and %d more", row.name, got, more)
 		}
+	}
+}
+
+// TestRepliesAreCounted: what is left out is known.
+func TestRepliesAreCounted(t *testing.T) {
+	t.Parallel()
+	var lines strings.Builder
+	for i := range 201 {
+		fmt.Fprintf(&lines, "550 5.1.1 <user%d@x.test>: no such user\n", i)
+	}
+	lines.WriteString("550 5.1.1 <user7@x.test>: no such user\n550 5.1.1 <user190@x.test>: no such user\n")
+	if found, more := explain.Replies(lines.String()); len(found) != 100 || more != 101 {
+		t.Errorf("%d replies and %d more", len(found), more)
 	}
 }
 
@@ -154,7 +201,8 @@ func FuzzReply(f *testing.F) {
 	}
 	b := open(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, part := range append(explain.Replies(text), text) {
+		found, _ := explain.Replies(text)
+		for _, part := range append(found, text) {
 			got := b.Reply(part)
 			if got.Meaning.EN == "" || got.Meaning.JA == "" || got.Fix.EN == "" || got.Fix.JA == "" || got.Source.Where == "" || got.Rule == "" {
 				t.Errorf("%q: %+v", part, got)

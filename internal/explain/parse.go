@@ -86,10 +86,11 @@ func trim(text string) string {
 }
 
 // findCode returns where a basic code stands: at the beginning, or behind a mark
-// that comes before a quoted reply. Other numbers of three digits are left.
+// that comes before a quoted reply. Other numbers of three digits are left, and so are
+// ports ("mx.example:587"): no code has a second digit over 5 (RFC 5321 §4.2).
 func findCode(text string) int {
 	for at := 0; at+3 <= len(text); at++ {
-		if !codeAt(text, at) {
+		if !codeAt(text, at) || at > 0 && text[at+1] > '5' {
 			continue
 		}
 		before := strings.TrimRight(text[:at], " ")
