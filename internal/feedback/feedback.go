@@ -37,7 +37,7 @@ const (
 	maxItems = 100
 	// maxTold bounds what is noted of one message.
 	maxTold = 1000
-	// maxPassed bounds the reports on one message that its sender gets.
+	// maxPassed bounds the reports of one sort on one message that its sender gets.
 	maxPassed = 20
 )
 
@@ -154,25 +154,22 @@ func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, repor
 		return intake.Heard{}, err
 	}
 	m.only(token)
-	heard := intake.Heard{Enough: m.passed >= maxPassed}
 	if !n.form {
 		// An answer of a robot, or a report in words alone: each may say something
 		// else, so that only their number is bounded.
-		n.items = []item{{kind: event.Reported, detail: event.Detail{Reply: n.reply, Reason: "mail of another kind came to its return path"}}}
-		if heard.Enough {
-			return heard, nil
+		n.items = []item{{kind: event.Reported, detail: event.Detail{Reply: n.reply, Reason: otherMail}}}
+		if m.spent(sortOf(event.Reported, otherMail)) {
+			return intake.Heard{Enough: true}, nil
 		}
 	}
+	heard := intake.Heard{Enough: true}
 	for _, i := range n.items {
 		to := cmp.Or(m.recipient(i.names), named(token, i.names))
-		if to == "" && len(i.names) > 0 {
-			i.detail.Reason += " (of " + i.names[0] + ")"
-		}
 		if e, fresh := m.note(i, to, source, report); fresh || !n.form {
 			heard.Events = append(heard.Events, e)
+			heard.Enough = heard.Enough && m.spent(sortOf(e.Kind, e.Detail.Reason))
 		}
 	}
-	heard.Enough = heard.Enough || n.form && len(heard.Events) == 0
 	more(heard.Events, n.more)
 	return heard, nil
 }

@@ -184,9 +184,10 @@ func TestVERP(t *testing.T) {
 	w := newWorld(t, returnpath.Settings{Mode: returnpath.VERP})
 	id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
 	w.comes("", w.path(id, "alice@hayauma.test", "y@elsewhere.test"), report(1, "moved@new.test"))
-	w.want(id, 1, failedY)
+	moved := `returned y@elsewhere.test 550 5.1.1 "failed (of moved@new.test)" report`
+	w.want(id, 1, moved)
 	w.comes("", w.path(id, "alice@hayauma.test", "x@elsewhere.test"), "Subject: no\r\n\r\nYour mail failed.\r\n550 5.1.1 unknown\r\n")
-	w.want(id, 2, failedY, `reported x@elsewhere.test 0 "mail of another kind came to its return path" report`)
+	w.want(id, 2, moved, `reported x@elsewhere.test 0 "mail of another kind came to its return path" report`)
 }
 
 // TestByENVID: the ENVID of a message proves what a report to its sender is about,
@@ -270,7 +271,8 @@ func TestComplaintToLoop(t *testing.T) {
 		{"below that of a forwarder", returnpath.VERP, "Original-Mail-From: <f@far.test>\r\n", "Return-Path: <f@far.test>\r\nReturn-Path: <PATH>\r\n", []string{x}},
 		{"one path of the message", returnpath.Unique, "Original-Mail-From: <PATH>\r\nOriginal-Rcpt-To: <x@elsewhere.test>\r\n", "", []string{x}},
 		{"nobody is named", returnpath.Unique, "Original-Mail-From: <PATH>\r\n", "", []string{`complained 0 "abuse" report, by return path`}},
-		{"another than the path is for", returnpath.VERP, "Original-Mail-From: <PATH>\r\n" + of, "", []string{x}},
+		{"another than the path is for", returnpath.VERP, "Original-Mail-From: <PATH>\r\n" + of, "",
+			[]string{`complained x@elsewhere.test 0 "abuse (of y@elsewhere.test)" report, by return path`}},
 		{"forged: the mark", returnpath.VERP, "Original-Mail-From: <MARK>\r\n", "Return-Path: <MARK>\r\n", nil},
 		{"forged: the proof", returnpath.VERP, "Original-Mail-From: <BAD>\r\n" + of, "Return-Path: <BAD>\r\n", nil},
 		{"another domain", returnpath.VERP, "Original-Mail-From: <LOCAL@far.test>\r\n", "", nil},
@@ -455,11 +457,45 @@ func TestStorm(t *testing.T) {
 	if got := len(w.Inbox("alice@hayauma.test")); got != 20 {
 		t.Errorf("alice got %d", got)
 	}
-	// What it says is still noted.
+	// What fails is another matter, and has its own bound: the rest is noted.
 	w.comes("", path, report(1, "x@elsewhere.test"))
-	if told := w.told(id); len(told) != 21 || told[20] != failedX || len(w.Inbox("alice@hayauma.test")) != 20 {
+	if told := w.told(id); len(told) != 21 || told[20] != failedX || len(w.Inbox("alice@hayauma.test")) != 21 {
 		t.Errorf("%q", told)
 	}
+	for i := range 30 {
+		w.comes("", path, report(i, fmt.Sprintf("z%d@inner.test", i)))
+	}
+	if told := w.told(id); len(told) != 51 || len(w.Inbox("alice@hayauma.test")) != 40 {
+		t.Errorf("alice got %d, told %q", len(w.Inbox("alice@hayauma.test")), told)
+	}
+	// So have the others, whatever they call themselves.
+	for i := range 30 {
+		w.comes("", path, complaint("mail of another kind came to its return path", fmt.Sprintf("z%d@inner.test", i)))
+	}
+	w.comes("", path, complaint("abuse", "x@elsewhere.test"))
+	if got := len(w.Inbox("alice@hayauma.test")); got != 61 {
+		t.Errorf("alice got %d", got)
+	}
+}
+
+// TestBehindOne: a list's host tells of each dead member by himself; only what says the
+// same of the same is a repeat.
+func TestBehindOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	id := w.send("alice@hayauma.test", "list@elsewhere.test")
+	path := w.path(id, "alice@hayauma.test", "list@elsewhere.test")
+	var want []string
+	for i, member := range []string{"a@inner.test", "b@inner.test", "c@inner.test"} {
+		w.comes("", path, report(i, member))
+		want = append(want, `returned list@elsewhere.test 550 5.1.1 "failed (of `+member+`)" report`)
+		w.want(id, i+1, want...)
+	}
+	w.comes("", path, report(3, "B@INNER.test"))
+	w.want(id, 3, want...)
+	// The first recipient may be named as well (RFC 3464 §2.3.1).
+	w.comes("", path, strings.Replace(report(4, "d@inner.test"), "Final-Recipient:", "Original-Recipient: rfc822;list@elsewhere.test\r\nFinal-Recipient:", 1))
+	w.want(id, 4, append(want, `returned list@elsewhere.test 550 5.1.1 "failed (of d@inner.test)" report`)...)
 }
 
 // TestAtOnce: reports that come at the same moment know of each other.

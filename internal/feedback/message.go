@@ -16,15 +16,31 @@ type message struct {
 	first      event.Event
 	recipients map[string]mail.Address // by key: those of its transaction, and those who took it
 	told       map[saying]bool
-	passed     int // reports on it that its sender got
+	passed     map[sort]map[string]bool // the reports on it that its sender got, by their ids
 }
 
 // saying is what a report can say only once.
 type saying struct {
 	kind      event.Kind
 	recipient string
-	reason    string
+	reason    string // and of whom behind the recipient
 }
+
+// sort is what reports share a bound with: automatic answers must not use up that of failures.
+type sort string
+
+// otherMail is the reason of what has no form.
+const otherMail = "mail of another kind came to its return path"
+
+func sortOf(kind event.Kind, reason string) sort {
+	if reason == otherMail {
+		return "answer"
+	}
+	return sort(kind)
+}
+
+// spent tells whether the sender got all that he gets of a sort.
+func (m *message) spent(s sort) bool { return len(m.passed[s]) >= maxPassed }
 
 // about reads what is known of a message; event.ErrNoMessage if nothing is.
 func (d *Desk) about(ctx context.Context, id mail.ID) (*message, error) {
@@ -36,11 +52,10 @@ func (d *Desk) about(ctx context.Context, id mail.ID) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &message{first: first, recipients: map[string]mail.Address{}, told: map[saying]bool{}}
+	m := &message{first: first, recipients: map[string]mail.Address{}, told: map[saying]bool{}, passed: map[sort]map[string]bool{}}
 	for _, r := range first.Detail.Recipients {
 		m.add(r)
 	}
-	reports := map[string]bool{}
 	for _, e := range told {
 		if e.Kind == event.Delivered {
 			m.add(e.Recipient)
@@ -48,10 +63,9 @@ func (d *Desk) about(ctx context.Context, id mail.ID) (*message, error) {
 		}
 		m.told[saying{e.Kind, e.Recipient, e.Detail.Reason}] = true
 		if e.Detail.Source == byPath {
-			reports[e.Detail.Other] = true
+			m.pass(sortOf(e.Kind, e.Detail.Reason), e.Detail.Other)
 		}
 	}
-	m.passed = len(reports)
 	return m, nil
 }
 
@@ -59,6 +73,13 @@ func (m *message) add(recipient string) {
 	if a, err := mail.ParseAddress(recipient); err == nil {
 		m.recipients[a.Key()] = a
 	}
+}
+
+func (m *message) pass(s sort, report string) {
+	if m.passed[s] == nil {
+		m.passed[s] = map[string]bool{}
+	}
+	m.passed[s][report] = true
 }
 
 // only leaves those recipients that a return path is for.
@@ -90,8 +111,12 @@ func (m *message) recipient(names []string) string {
 	return ""
 }
 
-// note makes an event of what a report says; fresh = it was not said before.
+// note makes an event of what a report says; fresh = it was not said before. Whom it
+// calls something else may be one of many behind the recipient, such as a list's.
 func (m *message) note(i item, recipient, source string, report mail.ID) (e event.Event, fresh bool) {
+	if name := i.final(); name != "" && name != keyOf(recipient) {
+		i.detail.Reason += " (of " + name + ")"
+	}
 	said := saying{i.kind, recipient, i.detail.Reason}
 	if fresh = !m.told[said] && len(m.told) < maxTold; fresh {
 		m.told[said] = true
@@ -101,6 +126,14 @@ func (m *message) note(i item, recipient, source string, report mail.ID) (e even
 		Message: m.first.Message, Tenant: m.first.Tenant, Account: m.first.Account, Stream: m.first.Stream,
 		Kind: i.kind, Recipient: recipient, Detail: i.detail,
 	}, fresh
+}
+
+// keyOf is an address as it is compared; what is none stays as it is.
+func keyOf(text string) string {
+	if a, err := mail.ParseAddress(text); err == nil {
+		return a.Key()
+	}
+	return text
 }
 
 // choose finds the message of a sender among those with one Message-ID: the only

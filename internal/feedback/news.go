@@ -30,6 +30,14 @@ type item struct {
 	detail event.Detail
 }
 
+// final is whom the host that has the last word named; empty = nobody.
+func (i item) final() string {
+	if len(i.names) == 0 {
+		return ""
+	}
+	return keyOf(i.names[len(i.names)-1])
+}
+
 // read takes a message apart.
 func read(content *io.SectionReader) (news, error) {
 	complaint, err := arf.Read(content, content.Size())
