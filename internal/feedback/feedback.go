@@ -154,6 +154,9 @@ func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, repor
 		return intake.Heard{}, err
 	}
 	m.only(token)
+	if n.exact {
+		n.keep(func(i item) bool { return m.named(i.names) != "" || named(token, i.names) != "" })
+	}
 	if !n.form {
 		// An answer of a robot, or a report in words alone: each may say something
 		// else, so that only their number is bounded.
@@ -213,6 +216,9 @@ func (d *Desk) noted(ctx context.Context, message mail.ID, n news, report mail.I
 	m, err := d.about(ctx, message)
 	if err != nil {
 		return intake.Heard{}, err
+	}
+	if n.exact {
+		n.keep(func(i item) bool { return m.named(i.names) != "" })
 	}
 	var heard intake.Heard
 	for _, i := range n.items {

@@ -498,6 +498,46 @@ func TestBehindOne(t *testing.T) {
 	w.want(id, 4, append(want, `returned list@elsewhere.test 550 5.1.1 "failed (of d@inner.test)" report`)...)
 }
 
+// TestWords: a report in words is believed where it begins with them and calls a
+// recipient what we called it. What an answer quotes of other mail is no report.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	const (
+		answer   = "Subject: [4711] received\r\nAuto-Submitted: auto-replied\r\nPrecedence: auto_reply\r\n\r\nYour ticket was opened. You wrote:\r\n\r\n"
+		exchange = "What is this?\r\n\r\nDiagnostic information for administrators:\r\n\r\nGenerating server: mx.third.test\r\n\r\ncarol@third.test\r\n550 5.1.1 not found\r\n"
+		sendmail = "   ----- The following addresses had permanent fatal errors -----\r\n<x@elsewhere.test>\r\n    (reason: 550 5.1.1 User unknown)\r\n"
+		qmail    = "Subject: failure notice\r\n\r\nHi. This is the qmail-send program at elsewhere.test.\r\n\r\n"
+	)
+	other := `reported x@elsewhere.test 0 "mail of another kind came to its return path" report`
+	for name, c := range map[string]struct{ content, want string }{
+		"quoted Exchange":          {answer + exchange, other},
+		"quoted sendmail":          {answer + sendmail, other},
+		"quoted by a person":       {"Subject: Re: lunch\r\n\r\nI got this:\r\n\r\n" + sendmail, other},
+		"of a recipient":           {qmail + "<X@elsewhere.test>:\r\n550 5.1.1 no\r\n", failedX},
+		"of somebody else":         {qmail + "<carol@third.test>:\r\n550 5.1.1 no\r\n", other},
+		"of him and somebody else": {qmail + "<carol@third.test>:\r\nno\r\n\r\n<x@elsewhere.test>:\r\n550 5.1.1 no\r\n", failedX},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, returnpath.Settings{Mode: returnpath.VERP})
+			id := w.send("alice@hayauma.test", "x@elsewhere.test")
+			w.comes("", w.path(id, "alice@hayauma.test", "x@elsewhere.test"), c.content)
+			w.want(id, 1, c.want)
+			if events := w.Timeline(id.String()); c.want == other && !strings.Contains(events[len(events)-1].Detail.Reply, "550 5.1.1") {
+				t.Errorf("its reply is lost: %+v", events[len(events)-1])
+			}
+		})
+	}
+	// Nor is it where it comes to the sender, as long as nobody is called by his name.
+	w := newWorld(t, returnpath.Settings{})
+	id := w.send("alice@hayauma.test", "x@elsewhere.test")
+	copied := "\r\n--- Below this line is a copy of the message.\r\n\r\nMessage-ID: <lunch@hayauma.test>\r\n\r\nHello\r\n"
+	w.comes("", w.Address("alice@hayauma.test"), qmail+"<carol@third.test>:\r\n550 5.1.1 no\r\n"+copied)
+	w.want(id, 1)
+	w.comes("", w.Address("alice@hayauma.test"), qmail+"<x@elsewhere.test>:\r\n550 5.1.1 no\r\n"+copied)
+	w.want(id, 2, failedX+", by Message-ID")
+}
+
 // TestAtOnce: reports that come at the same moment know of each other.
 func TestAtOnce(t *testing.T) {
 	t.Parallel()

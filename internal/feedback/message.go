@@ -94,17 +94,19 @@ func (m *message) only(token returnpath.Token) {
 // recipient is the one that a report calls by some names; empty = none of them. If
 // the message has only one it is that one, whatever the host behind it calls it.
 func (m *message) recipient(names []string) string {
-	for _, name := range names {
-		a, err := mail.ParseAddress(name)
-		if err != nil {
-			continue
-		}
-		if r, ok := m.recipients[a.Key()]; ok {
-			return r.String()
-		}
+	if to := m.named(names); to != "" || len(m.recipients) != 1 {
+		return to
 	}
-	if len(m.recipients) == 1 {
-		for _, r := range m.recipients {
+	for _, r := range m.recipients {
+		return r.String()
+	}
+	return ""
+}
+
+// named is the recipient that has one of some names; empty = none.
+func (m *message) named(names []string) string {
+	for _, name := range names {
+		if r, ok := m.recipients[keyOf(name)]; ok {
 			return r.String()
 		}
 	}

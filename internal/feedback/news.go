@@ -3,6 +3,7 @@ package feedback
 import (
 	"cmp"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -15,6 +16,7 @@ import (
 // news is what a message from another host says of one of ours.
 type news struct {
 	form     bool // it has a form that is understood
+	exact    bool // it is to call the recipients what we called them, to be believed
 	items    []item
 	more     int    // beyond items
 	reply    string // of a message without a form
@@ -95,9 +97,10 @@ func pathsOf(r *arf.Report) []mail.Address {
 	return out
 }
 
-// returned is what a delivery report says.
+// returned is what a delivery report says. One in words alone may be somebody's quotation.
 func returned(r *dsn.Notice) news {
 	n := news{form: r.Form != dsn.Unknown, more: r.More, reply: r.Reply, original: r.Original, envelope: r.EnvelopeID}
+	n.exact = n.form && r.Form != dsn.Fields
 	for _, rcpt := range r.Recipients {
 		i := item{kind: event.Reported, names: namesOf(rcpt), detail: event.Detail{
 			Host: cmp.Or(rcpt.RemoteMTA, r.Hostname), Reply: rcpt.Diagnostic, Reason: string(rcpt.Action),
@@ -131,4 +134,13 @@ func (n *news) cut() {
 	if beyond := len(n.items) - maxItems; beyond > 0 {
 		n.items, n.more = n.items[:maxItems], n.more+beyond
 	}
+}
+
+// keep leaves some items; without any it is mail like any other.
+func (n *news) keep(which func(item) bool) {
+	if len(n.items) > 0 {
+		n.reply = cmp.Or(n.reply, n.items[0].detail.Reply)
+	}
+	n.items = slices.DeleteFunc(n.items, func(i item) bool { return !which(i) })
+	n.form = len(n.items) > 0
 }

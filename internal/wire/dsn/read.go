@@ -12,8 +12,8 @@ import (
 // Form is how a report that came in is written.
 type Form string
 
-// The forms that are understood. All but the first are known by fixed sentences
-// of the program that writes them.
+// The forms that are understood. All but the first two are known by what the
+// program that writes them always begins with.
 const (
 	Unknown  Form = ""
 	Fields   Form = "delivery-status" // RFC 3464, RFC 6533
@@ -113,6 +113,11 @@ func (d *Document) Header() (mime.Header, error) {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
 	return b, nil
+}
+
+// isReport tells whether the message says that it is a report (RFC 6522).
+func (d *Document) isReport() bool {
+	return d.root.Type == "multipart" && d.root.Subtype == "report"
 }
 
 // Body is the decoded body of the first part of a type, up to limit octets; nil if

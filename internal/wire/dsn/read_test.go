@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,38 @@ func TestReadForms(t *testing.T) {
 				t.Errorf("with bare LF:\n%s", gocmp.Diff(got, lf))
 			}
 		})
+	}
+}
+
+// TestReadWords: a report in words begins with them, and is no answer, unless its
+// program marks it as one.
+func TestReadWords(t *testing.T) {
+	t.Parallel()
+	answers := []dsn.Form{dsn.Exim, dsn.Postfix}
+	for path, msg := range incoming(t) {
+		form := read(t, msg).Form
+		if form == dsn.Unknown || form == dsn.Fields {
+			continue
+		}
+		answer := dsn.Unknown
+		if slices.Contains(answers, form) {
+			answer = form
+		}
+		header, body, _ := strings.Cut(string(msg), "\r\n\r\n")
+		for _, c := range []struct {
+			name, msg string
+			want      dsn.Form
+		}{
+			{"sent by a program", "Auto-Submitted: auto-generated\r\nPrecedence: bulk\r\n" + string(msg), form},
+			{"an answer", "Auto-Submitted: Auto-Replied; owner-email=x\r\n" + string(msg), answer},
+			{"the answer of a helpdesk", "Precedence: auto_reply\r\n" + string(msg), dsn.Unknown},
+			{"quoted", header + "\r\n\r\nYou wrote:\r\n\r\n" + body, dsn.Unknown},
+			{"in a report", header + "\r\nAuto-Submitted: auto-replied\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\n" + body + "\r\n--b--\r\n", form},
+		} {
+			if n := read(t, []byte(c.msg)); n.Form != c.want || c.want == dsn.Unknown && len(n.Recipients) > 0 {
+				t.Errorf("%s, %s: %q, want %q", filepath.Base(path), c.name, n.Form, c.want)
+			}
+		}
 	}
 }
 

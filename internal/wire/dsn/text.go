@@ -15,7 +15,8 @@ type script struct {
 }
 
 // readText understands the reports of programs that write no fields. Each is known
-// by a sentence that it always begins with, so that nothing is guessed.
+// by what it always begins with, so that nothing is guessed, and what somebody quotes
+// is not taken for a report.
 func (n *Notice) readText(d *Document) error {
 	text, err := d.text()
 	if err != nil {
@@ -30,23 +31,68 @@ func (n *Notice) readText(d *Document) error {
 		n.Original = header([]byte(original))
 	}
 	s := &script{n: n, head: head, lines: strings.Split(text, "\n")}
-	switch {
-	case strings.HasPrefix(text, "Hi. This is the"):
-		s.qmail()
-	case strings.HasPrefix(text, "This message was created automatically by mail delivery software"):
-		s.exim()
-	case strings.HasPrefix(text, "This is the mail system at host ") || strings.HasPrefix(text, "This is the Postfix program at host "):
-		s.postfix(text)
-	case strings.Contains(text, "----- The following addresses had "):
-		s.sendmail()
-	case strings.Contains(text, "The following recipient(s) could not be reached:") || strings.Contains(text, "\nDiagnostic information for administrators:"):
-		s.exchange()
+	if form := formOf(text); d.isReport() || mayWrite(form, head) {
+		s.read(form, text)
 	}
 	if len(n.Recipients) == 0 {
 		n.Form = Unknown
 		n.Reply = firstReply(s.lines)
 	}
 	return nil
+}
+
+// formOf tells whose report begins as a text does.
+func formOf(text string) Form {
+	for _, f := range []struct {
+		begins string
+		form   Form
+	}{
+		{"Hi. This is the", Qmail},
+		{"This message was created automatically by mail delivery software", Exim},
+		{"This is the mail system at host ", Postfix},
+		{"This is the Postfix program at host ", Postfix},
+		{"The original message was received at ", Sendmail},
+		{"**********************************************\n    **      THIS IS A WARNING MESSAGE ONLY", Sendmail},
+		{"----- The following addresses had ", Sendmail}, // a gateway may take off what stands before
+		{"Your message did not reach some or all of the intended recipients.", Exchange},
+		{"Delivery has failed to these recipients or ", Exchange}, // "groups:", in 2007 "distribution lists:"
+	} {
+		if strings.HasPrefix(text, f.begins) {
+			return f.form
+		}
+	}
+	return Unknown
+}
+
+// mayWrite tells whether a header can be that of a program's report. An answer to a
+// message (RFC 3834 §5) is none; but Exim and Postfix mark their reports as answers.
+func mayWrite(form Form, h mime.Header) bool {
+	precedence, _ := h.Get("Precedence")
+	submitted, _ := h.Get("Auto-Submitted")
+	submitted, _, _ = strings.Cut(submitted, ";")
+	switch {
+	case strings.EqualFold(strings.TrimSpace(precedence), "auto_reply"):
+		return false
+	case strings.EqualFold(strings.TrimSpace(submitted), "auto-replied"):
+		return form == Exim || form == Postfix
+	}
+	return true
+}
+
+func (s *script) read(form Form, text string) {
+	s.n.Form = form
+	switch form {
+	case Qmail:
+		s.qmail()
+	case Exim:
+		s.exim()
+	case Postfix:
+		s.postfix(text)
+	case Sendmail:
+		s.sendmail()
+	case Exchange:
+		s.exchange()
+	}
 }
 
 // cutOriginal takes off the message, or its header, that stands behind the words.
@@ -116,7 +162,6 @@ func bracketed(line string) (addr, rest string, ok bool) {
 // qmail reads QSBMF: after the first paragraph one for each recipient, which begins
 // with its address in angle brackets and a colon.
 func (s *script) qmail() {
-	s.n.Form = Qmail
 	if _, host, ok := strings.Cut(s.lines[0], " at "); ok {
 		s.n.Hostname = strings.TrimSuffix(host, ".")
 	}
@@ -138,7 +183,6 @@ func (s *script) qmail() {
 // exim reads addresses, two columns in, with the reason further in. The header
 // names those that failed.
 func (s *script) exim() {
-	s.n.Form = Exim
 	failed, _ := s.head.Get("X-Failed-Recipients")
 	a := Failed
 	if failed == "" {
@@ -180,7 +224,6 @@ func (s *script) postfix(text string) {
 	default:
 		return
 	}
-	s.n.Form = Postfix
 	host := strings.TrimSuffix(s.lines[0][strings.Index(s.lines[0], " host ")+len(" host "):], ".")
 	s.n.Hostname = clip(host)
 	var r *Recipient
@@ -201,7 +244,6 @@ func (s *script) postfix(text string) {
 
 // sendmail reads the list of addresses under its rule, each with a reason.
 func (s *script) sendmail() {
-	s.n.Form = Sendmail
 	var a Action
 	var r *Recipient
 	for _, l := range s.lines {
@@ -227,7 +269,6 @@ func (s *script) sendmail() {
 // exchange reads the list of old versions, an address with a date, and the lines
 // for administrators of newer ones, an address alone.
 func (s *script) exchange() {
-	s.n.Form = Exchange
 	listed := false
 	var r *Recipient
 	for _, l := range s.lines {
