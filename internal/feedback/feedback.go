@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/intake"
@@ -45,7 +46,7 @@ const (
 const (
 	byPath      = "report"                 // its return path proves it
 	byNamedPath = "report, by return path" // a complaint holds the return path, which only those know who got the message
-	byEnvID     = "report, by ENVID"       // the ENVID that we gave the message proves it, and it came to its sender
+	byEnvID     = "report, by ENVID"       // the ENVID that we gave the message proves it
 	byMessageID = "report, by Message-ID"  // who got the message could have made it up
 )
 
@@ -123,8 +124,9 @@ func (d *Desk) path(ctx context.Context, n news, a intake.Arrival) (token return
 }
 
 // enveloped finds the message whose ENVID a report repeats. Only hosts that took the
-// message know it: it stands nowhere in what their users get. It must come to the
-// sender all the same, so that nobody has to do with the messages of others.
+// message know it: it stands nowhere in what their users get. A delivery report must come
+// to the sender all the same, so that nobody has to do with the messages of others; a
+// complaint comes to the mailbox that the feedback loop was given.
 func (d *Desk) enveloped(ctx context.Context, n news, a intake.Arrival) (mail.ID, bool, error) {
 	if !n.form || n.envelope == "" {
 		return 0, false, nil
@@ -141,7 +143,7 @@ func (d *Desk) enveloped(ctx context.Context, n news, a intake.Arrival) (mail.ID
 		return 0, false, err
 	}
 	_, ok = choose([]event.Event{first}, a.To, nil)
-	return id, ok, nil
+	return id, ok || n.complaint, nil
 }
 
 // proven notes what came to a return path, or names one.
@@ -179,7 +181,9 @@ func (d *Desk) proven(ctx context.Context, token returnpath.Token, n news, repor
 
 // likely notes what came to the sender of a message, and holds its Message-ID. It
 // is certain where the sender is the one to whom it came, the recipient one of the
-// message's, and no other message has that Message-ID, or our trace tells which.
+// message's, and no other message has that Message-ID, or our trace tells which. A
+// complaint may come to another mailbox; then it must name the sender, our trace and a
+// recipient. Whoever got the message knows all of that, so that it stays a hint.
 func (d *Desk) likely(ctx context.Context, n news, a intake.Arrival) (intake.Heard, error) {
 	id, ok := n.original.Get("Message-ID")
 	if !n.form || !ok {
@@ -189,7 +193,13 @@ func (d *Desk) likely(ctx context.Context, n news, a intake.Arrival) (intake.Hea
 	if err != nil {
 		return intake.Heard{}, err
 	}
-	first, ok := choose(list, a.To, traceOf(n.original))
+	trace := traceOf(n.original)
+	first, ok := choose(slices.Clone(list), a.To, trace)
+	if !ok && n.complaint {
+		first, ok = choose(list, []mail.Address{n.from}, trace)
+		ok = ok && slices.Contains(trace, first.Message)
+		n.exact = true
+	}
 	if !ok {
 		return intake.Heard{}, nil
 	}

@@ -301,6 +301,66 @@ func TestComplaintToLoop(t *testing.T) {
 	}
 }
 
+// TestComplaintOfSenders: where mail leaves under its sender's address, a complaint to the
+// mailbox of a feedback loop is matched by our ENVID, or is a hint if all that it says fits.
+func TestComplaintOfSenders(t *testing.T) {
+	t.Parallel()
+	const (
+		from  = "Original-Mail-From: <Alice@hayauma.test>\r\n"
+		ofX   = "Original-Rcpt-To: <X@elsewhere.test>\r\n"
+		ofZ   = "Original-Rcpt-To: <z@elsewhere.test>\r\n"
+		ours  = "Message-ID: <lunch@hayauma.test>\r\n"
+		trace = "Received: from [192.0.2.7] by mx.hayauma.test with ESMTPSA id TRACE for <x@elsewhere.test>;\r\n\tSun, 01 Mar 2026 12:00:00 +0000\r\n"
+		proof = `complained x@elsewhere.test 0 "abuse" report, by ENVID`
+		hint  = `complained x@elsewhere.test 0 "abuse" report, by Message-ID`
+	)
+	for name, c := range map[string]struct {
+		fields, original string // ENVID and TRACE are those of the message
+		want             []string
+	}{
+		"ENVID":                      {"Original-Envelope-Id: ENVID\r\n" + ofX, "", []string{proof}},
+		"ENVID, and nobody is named": {"Original-Envelope-Id: ENVID\r\n", "", []string{`complained 0 "abuse" report, by ENVID`}},
+		"forged ENVID":               {"Original-Envelope-Id: ENVID0\r\n" + from + ofX, ours, nil},
+		"all fits":                   {from + ofX, trace + ours, []string{hint}},
+		"all fits of one":            {from + ofZ + ofX, trace + ours, []string{hint}},
+		"no trace":                   {from + ofX, ours, nil},
+		"trace of another":           {from + ofX, strings.Replace(trace, "TRACE", "OTHER", 1) + ours, nil},
+		"no Message-ID":              {from + ofX, trace, nil},
+		"another sender":             {"Original-Mail-From: <bob@hayauma.test>\r\n" + ofX, "Return-Path: <alice@hayauma.test>\r\n" + trace + ours, nil},
+		"the null sender":            {"Original-Mail-From: <>\r\n" + ofX, trace + ours, nil},
+		"no sender":                  {ofX, trace + ours, nil},
+		"another recipient":          {from + ofZ, trace + ours, nil},
+		"no recipient":               {from, trace + ours, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, returnpath.Settings{})
+			w.Account("loop@hayauma.test", 0)
+			id := w.send("alice@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+			envid, err := w.Paths.EnvID(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill := strings.NewReplacer("ENVID", envid, "TRACE", id.String(), "OTHER", w.IDs.Next().String()).Replace
+			for range 2 {
+				w.comes("fbl@far.test", w.Address("loop@hayauma.test"), loop(fill(c.fields), fill(c.original)))
+			}
+			w.want(id, 0, c.want...)
+			if got := w.Inbox("loop@hayauma.test"); len(got) != 2 {
+				t.Errorf("the mailbox of the loop has %d", len(got))
+			}
+		})
+	}
+	// The only recipient does not take every name either, and no other report is a complaint.
+	w := newWorld(t, returnpath.Settings{})
+	w.Account("loop@hayauma.test", 0)
+	id := w.send("alice@hayauma.test", "x@elsewhere.test")
+	fill := strings.NewReplacer("TRACE", id.String()).Replace
+	w.comes("fbl@far.test", w.Address("loop@hayauma.test"), loop(from+ofZ, fill(trace+ours)))
+	w.comes("", w.Address("loop@hayauma.test"), strings.Replace(report(1, "x@elsewhere.test"), ours, fill(trace+ours), 1))
+	w.want(id, 0)
+}
+
 // TestToTheSender: where mail leaves under its sender's address, reports are
 // delivered like other mail, and noted if it is certain what they are about.
 func TestToTheSender(t *testing.T) {

@@ -21,8 +21,11 @@ type news struct {
 	more     int    // beyond items
 	reply    string // of a message without a form
 	original mime.Header
-	envelope string         // the ENVID that it repeats
-	paths    []mail.Address // a complaint's words on the reverse-path under which the message came
+	envelope string // the ENVID that it repeats
+
+	complaint bool
+	from      mail.Address   // a complaint's own word on the reverse-path under which the message came
+	paths     []mail.Address // that, and what else it holds on it
 }
 
 // item is what it says of one recipient.
@@ -62,7 +65,8 @@ func complained(r *arf.Report) news {
 	if r.Complains() {
 		i.kind = event.Complained
 	}
-	n := news{form: true, original: r.Original, envelope: r.EnvelopeID, paths: pathsOf(r)}
+	n := news{form: true, complaint: true, original: r.Original, envelope: r.EnvelopeID, paths: pathsOf(r)}
+	n.from, _ = mail.ParseAddress(r.MailFrom) // null fits nobody
 	for _, to := range r.RcptTo {
 		one := i
 		one.names = []string{to}
