@@ -22,6 +22,10 @@ const (
 	Postfix  Form = "postfix" // its text, where the fields are lost
 	Sendmail Form = "sendmail"
 	Exchange Form = "exchange"
+	// The mail systems of providers in Japan.
+	InterMail Form = "intermail" // au's, and that of others elsewhere
+	KDDI      Form = "kddi"      // au one net
+	Biglobe   Form = "biglobe"
 )
 
 // Notice is a report as it was read. What it says is the claim of whoever sent it.

@@ -89,6 +89,25 @@ func TestReadForms(t *testing.T) {
 	}
 }
 
+// apart are the fields of a report, those about its text, and its text.
+func apart(msg string) (fields, kind, text string) {
+	header, text, _ := strings.Cut(msg, "\r\n\r\n")
+	if _, part, ok := strings.Cut(text, "--b\r\n"); ok {
+		kind, text, _ = strings.Cut(part, "\r\n\r\n")
+		kind += "\r\n"
+		text, _, _ = strings.Cut(text, "\r\n--b")
+	}
+	for line := range strings.SplitSeq(header, "\r\n") {
+		switch {
+		case !strings.HasPrefix(line, "Content-"):
+			fields += line + "\r\n"
+		case kind == "":
+			kind = line + "\r\n"
+		}
+	}
+	return fields, kind, text
+}
+
 // TestReadWords: a report in words begins with them, and is no answer, unless its
 // program marks it as one.
 func TestReadWords(t *testing.T) {
@@ -103,7 +122,7 @@ func TestReadWords(t *testing.T) {
 		if slices.Contains(answers, form) {
 			answer = form
 		}
-		header, body, _ := strings.Cut(string(msg), "\r\n\r\n")
+		fields, kind, text := apart(string(msg))
 		for _, c := range []struct {
 			name, msg string
 			want      dsn.Form
@@ -111,8 +130,9 @@ func TestReadWords(t *testing.T) {
 			{"sent by a program", "Auto-Submitted: auto-generated\r\nPrecedence: bulk\r\n" + string(msg), form},
 			{"an answer", "Auto-Submitted: Auto-Replied; owner-email=x\r\n" + string(msg), answer},
 			{"the answer of a helpdesk", "Precedence: auto_reply\r\n" + string(msg), dsn.Unknown},
-			{"quoted", header + "\r\n\r\nYou wrote:\r\n\r\n" + body, dsn.Unknown},
-			{"in a report", header + "\r\nAuto-Submitted: auto-replied\r\nContent-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\n" + body + "\r\n--b--\r\n", form},
+			{"its words alone", fields + kind + "\r\n" + text, form},
+			{"quoted", fields + kind + "\r\nYou wrote:\r\n\r\n" + text, dsn.Unknown},
+			{"in a report", "Auto-Submitted: auto-replied\r\nContent-Type: multipart/report; boundary=c\r\n" + fields + "\r\n--c\r\n" + kind + "\r\n" + text + "\r\n--c--\r\n", form},
 		} {
 			if n := read(t, []byte(c.msg)); n.Form != c.want || c.want == dsn.Unknown && len(n.Recipients) > 0 {
 				t.Errorf("%s, %s: %q, want %q", filepath.Base(path), c.name, n.Form, c.want)
@@ -182,6 +202,14 @@ func TestReadBounds(t *testing.T) {
 	n = read(t, []byte("Subject: failure\n\nHi. This is the qmail-send program at x.\n\n"+long))
 	if len(n.Recipients) == 0 || len(n.Recipients) > 1000 || len(n.Recipients[0].Diagnostic) > 2000 {
 		t.Errorf("%d recipients, %d octets of words", len(n.Recipients), len(n.Recipients[0].Diagnostic))
+	}
+	listed := strings.Repeat("x@elsewhere.test\n", 2000)
+	n = read(t, []byte("\n   ----- The following addresses had delivery problems -----\n"+listed+"   ----- Non-delivered information -----\n"+strings.Repeat("no\n", 10000)))
+	if len(n.Recipients) != 1000 || n.More != 1000 {
+		t.Fatalf("%d recipients and %d more", len(n.Recipients), n.More)
+	}
+	if words := n.Recipients[999].Diagnostic; words == "" || len(words) > 2000 {
+		t.Errorf("%d octets of words", len(words))
 	}
 	many := "X-Failed-Recipients: " + strings.Repeat("a@b.test, ", 100000) + "\n\nThis message was created automatically by mail delivery software.\n"
 	if n = read(t, []byte(many)); len(n.Recipients) > 1000 {

@@ -53,13 +53,25 @@ func formOf(text string) Form {
 		{"This is the Postfix program at host ", Postfix},
 		{"The original message was received at ", Sendmail},
 		{"**********************************************\n    **      THIS IS A WARNING MESSAGE ONLY", Sendmail},
+		{"----- The following addresses had delivery problems -----", Biglobe},
 		{"----- The following addresses had ", Sendmail}, // a gateway may take off what stands before
 		{"Your message did not reach some or all of the intended recipients.", Exchange},
 		{"Delivery has failed to these recipients or ", Exchange}, // "groups:", in 2007 "distribution lists:"
+		{"次のあて先へのメッセージはエラーのため送信できませんでした。", InterMail},
+		{"This Message was undeliverable due to the following reason:", InterMail},
+		{"The user(s) account is ", InterMail},
+		{"Each of the following recipients was rejected by a remote", InterMail},
+		{"送信先のメールボックスが一杯のため、送信できませんでした。", KDDI},
+		{"Your mail sent on: ", KDDI},
+		{"Your mail attempted to be delivered on: ", KDDI},
 	} {
 		if strings.HasPrefix(text, f.begins) {
 			return f.form
 		}
+	}
+	// au's filter writes the address first.
+	if _, rest, ok := bracketed(text); ok && strings.HasPrefix(rest, "\n\nEach of the following recipients was rejected by a remote mail server.\n") {
+		return InterMail
 	}
 	return Unknown
 }
@@ -92,6 +104,12 @@ func (s *script) read(form Form, text string) {
 		s.sendmail()
 	case Exchange:
 		s.exchange()
+	case InterMail:
+		s.intermail()
+	case KDDI:
+		s.kddi()
+	case Biglobe:
+		s.biglobe()
 	}
 }
 
@@ -290,5 +308,93 @@ func (s *script) exchange() {
 		default:
 			r.say(word)
 		}
+	}
+}
+
+// intermail reads an address in angle brackets, with its reply or the paragraph before
+// it as the reason; or one behind "Recipient:", with what another host said.
+func (s *script) intermail() {
+	var r *Recipient
+	var why Recipient // the paragraph
+	next := true
+	for i, l := range s.lines {
+		word := strings.TrimSpace(l)
+		name, listed := strings.CutPrefix(word, "Recipient: ")
+		addr, rest, ok := bracketed(name)
+		switch {
+		case strings.HasPrefix(word, strings.Repeat("-", 50)): // the filter's; the message follows
+			if len(s.n.Original) == 0 {
+				s.n.Original = header([]byte(strings.Join(s.lines[i+1:], "\n")))
+			}
+			return
+		case ok:
+			r = s.begin(addr, Failed)
+			r.say(strings.TrimPrefix(rest, ":"))
+			if !listed {
+				r.say(why.Diagnostic)
+			}
+		case word == "":
+			next = true
+			if r != nil && r.Diagnostic != "" {
+				r = nil
+			}
+			continue
+		case r != nil:
+			r.say(answered(word))
+		case word == "The following recipients did not receive this message:":
+		case next:
+			why = Recipient{}
+			why.say(word)
+		default:
+			why.say(word)
+		}
+		next = false
+	}
+}
+
+// answered is what a host said, of a line of a dialog with it.
+func answered(line string) string {
+	if strings.HasPrefix(line, ">>> ") {
+		return ""
+	}
+	line = strings.TrimPrefix(line, "<<< ")
+	return strings.TrimPrefix(line, "Reason:")
+}
+
+// kddi reads an address in a sentence of its own, and the lines after it.
+func (s *script) kddi() {
+	var r *Recipient
+	for _, l := range s.lines {
+		word := strings.TrimSpace(l)
+		name, listed := strings.CutPrefix(word, "Could not be delivered to: ")
+		addr, _, ok := bracketed(name)
+		switch {
+		case listed && ok:
+			r = s.begin(addr, Failed)
+		case word == "":
+			r = nil
+		default:
+			r.say(word)
+		}
+	}
+}
+
+// biglobe reads a list of addresses, and one reason for all of them.
+func (s *script) biglobe() {
+	var why Recipient
+	told := false
+	for _, l := range s.lines {
+		word := strings.TrimSpace(l)
+		switch addr := strings.Trim(word, "<>"); {
+		case strings.HasPrefix(word, "-----"):
+			told = word == "----- Non-delivered information -----"
+		case told:
+			why.say(word)
+		case address(addr):
+			s.begin(addr, Failed)
+		}
+	}
+	for i := range s.n.Recipients {
+		s.n.Recipients[i].say(why.Diagnostic)
 	}
 }
