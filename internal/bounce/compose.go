@@ -7,6 +7,7 @@ import (
 	mimewords "mime"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -21,6 +22,8 @@ const (
 	maxReturnedHeader = 64 << 10
 	// maxWords bounds a remote's reply in a report.
 	maxWords = 2000
+	// maxValue bounds a field of the message in what people read, in characters.
+	maxValue = 500
 )
 
 // composing is one report to write.
@@ -158,7 +161,7 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 	w := phrasesIn(c.language)
 	b.WriteString(fmt.Sprintf(w.From, host) + "\n\n" + w.opening(c.occasion.kind).Intro)
 	for i, rcpt := range recipients {
-		b.WriteString("\n<" + rcpt.Final + ">: " + rcpt.Explained)
+		b.WriteString("\n<" + rcpt.Final + ">: " + oneLine(rcpt.Explained))
 		if rcpt.Diagnostic != "" {
 			b.WriteString(":\n    " + indented(rcpt.Diagnostic))
 		}
@@ -173,7 +176,7 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 	b.WriteString("\n" + w.Original + "\n")
 	for _, name := range []string{"From", "To", "Subject", "Date", "Message-ID"} {
 		if v, ok := mime.Header(original).Get(name); ok {
-			b.WriteString("    " + name + ": " + mime.DecodeWords(v) + "\n")
+			b.WriteString("    " + name + ": " + oneLine(mime.DecodeWords(v)) + "\n")
 		}
 	}
 	b.WriteString("    " + w.ID + c.message.ID.String() + "\n")
@@ -199,6 +202,20 @@ func (r *Reporter) meaning(rcpt queue.Recipient, said, language string) string {
 
 func indented(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\n    ")
+}
+
+// oneLine is a value from outside as it may stand among our words: encoded words hold
+// line ends as well as anything else (RFC 2047 §2).
+func oneLine(s string) string {
+	words := strings.FieldsFunc(s, func(c rune) bool { return c == ' ' || unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp) })
+	s = strings.Join(words, " ")
+	n := 0
+	for i := range s {
+		if n++; n > maxValue {
+			return s[:i] + "..."
+		}
+	}
+	return s
 }
 
 // headerOf cuts a message after its header, without the blank line.

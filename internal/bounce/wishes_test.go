@@ -13,6 +13,12 @@ import (
 // sendWith is send with an envelope.
 func sendWith(t *testing.T, s *stack.Stack, env mail.Envelope, to ...mail.Recipient) mail.ID {
 	t.Helper()
+	return sendContent(t, s, env, hello, to...)
+}
+
+// sendContent is sendWith with a content.
+func sendContent(t *testing.T, s *stack.Stack, env mail.Envelope, content string, to ...mail.Recipient) mail.ID {
+	t.Helper()
 	tx := s.Intake.Begin(mail.Origin{Door: mail.DoorCommand}, env)
 	for _, r := range to {
 		target, fault := tx.Resolve(t.Context(), r.Address)
@@ -23,7 +29,7 @@ func sendWith(t *testing.T, s *stack.Stack, env mail.Envelope, to ...mail.Recipi
 			t.Fatal(fault)
 		}
 	}
-	_, _ = tx.Write([]byte(hello)) // its fault is that of Commit
+	_, _ = tx.Write([]byte(content)) // its fault is that of Commit
 	r := tx.Commit(t.Context())
 	if r.Fault != nil {
 		t.Fatal(r.Fault)

@@ -7,6 +7,7 @@ import (
 	"mime/quotedprintable"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -51,8 +52,12 @@ type Report struct {
 	HeadersOnly bool   // Original is only the header
 }
 
-// maxLine is where report fields are folded; RFC 5322 §2.1.1 allows 998.
-const maxLine = 900
+const (
+	// maxLine is where report fields are folded; RFC 5322 §2.1.1 allows 998.
+	maxLine = 900
+	// maxIndent is how far in a broken line goes on.
+	maxIndent = 8
+)
 
 // Bytes writes the message with CRLF line ends. It is pure ASCII, so that any
 // host takes it, unless the sender's own address is not.
@@ -179,7 +184,7 @@ func diagnosticKind(r Recipient) string {
 }
 
 // field writes a header field whose value can break neither the line nor the
-// field: line ends become folds, other controls go.
+// field: line ends become folds, what is not seen goes.
 func field(b *bytes.Buffer, name, value string) {
 	value = strings.ReplaceAll(value, "\r\n", "\n")
 	var out strings.Builder
@@ -192,7 +197,7 @@ func field(b *bytes.Buffer, name, value string) {
 		case c == '\t':
 			out.WriteByte(' ')
 			col++
-		case c < ' ' || c == 0x7f:
+		case unseen(c):
 		default:
 			if col > maxLine {
 				out.WriteString("\r\n\t")
@@ -217,25 +222,36 @@ func foldTrim(s string) string {
 	return strings.Join(kept, "\r\n\t")
 }
 
-// lines writes text with CRLF line ends, none of its lines too long, and
-// without what a mail must not hold: a CR alone, NUL and other controls.
+// lines writes text with CRLF line ends, none of its lines too long, and without
+// what is not seen. A line that is broken goes on where it began: words of others,
+// which stand further in, never get to where ours begin.
 func lines(text string) string {
 	var out strings.Builder
-	col := 0
-	for _, c := range text {
-		if c != '\n' && c != '\t' && c < ' ' || c == 0x7f {
-			continue
-		}
-		if c == '\n' || col > maxLine {
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
 			out.WriteString("\r\n")
-			col = 0
 		}
-		if c != '\n' {
+		in := line[:min(maxIndent, len(line)-len(strings.TrimLeft(line, " ")))]
+		col := 0
+		for _, c := range line {
+			if c != '\t' && unseen(c) {
+				continue
+			}
+			if col > maxLine {
+				out.WriteString("\r\n" + in)
+				col = len(in)
+			}
 			out.WriteRune(c)
 			col += utf8.RuneLen(c)
 		}
 	}
 	return out.String()
+}
+
+// unseen tells of characters that a report does without: controls, line ends that are
+// none in mail, and those that turn the direction of what stands around them.
+func unseen(c rune) bool {
+	return unicode.In(c, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 func isASCII(s string) bool {
