@@ -114,7 +114,11 @@ func facts(e event.Event) []fact {
 		add("next try", next.Local().Format(time.DateTime))
 	}
 	if d.Other != "" {
-		add("report", fmt.Sprintf("message %s ('hayauma trace %s' tells its story)", d.Other, d.Other))
+		name := "report"
+		if brought {
+			name = "about"
+		}
+		add(name, fmt.Sprintf("message %s ('hayauma trace %s' tells its story)", d.Other, d.Other))
 	}
 	return out
 }

@@ -29,6 +29,8 @@ func TestTimeline(t *testing.T) {
 			Before: []string{time.Date(2026, 1, 2, 3, 4, 6, 0, time.Local).Format(time.RFC3339) + " mx.two.test[127.0.0.3]: 554 no \x07"},
 		}},
 		{At: at(9), Kind: event.Bounced, Recipient: "b@two.test", Detail: event.Detail{From: "a@one.test", Other: "0abc"}},
+		{At: at(10), Kind: event.Bounced, Recipient: "a@one.test", Detail: event.Detail{Code: 550, Reply: "no", Reason: "he could not be told", Other: "0abc"}},
+		{At: at(11), Kind: event.Accepted, Detail: event.Detail{Door: "bounce", Other: "0abb"}},
 	}
 	var out strings.Builder
 	printTimeline(&out, event.Timeline{Message: 1, Events: events})
@@ -60,6 +62,14 @@ func TestTimeline(t *testing.T) {
 2026-01-02 03:04:09.000  bounced b@two.test
     told        a@one.test
     report      message 0abc ('hayauma trace 0abc' tells its story)
+2026-01-02 03:04:10.000  bounced a@one.test
+    reply       550 no
+    reason      he could not be told
+    report      message 0abc ('hayauma trace 0abc' tells its story)
+2026-01-02 03:04:11.000  accepted
+    sender      <>
+    peer        by bounce
+    about       message 0abb ('hayauma trace 0abb' tells its story)
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

@@ -38,11 +38,14 @@ type Options struct {
 // Reporter writes the reports that the queue asks for.
 type Reporter struct {
 	o     Options
+	log   *event.Log
 	again chan struct{} // more delay notices are due than one round writes
 }
 
 // New returns a Reporter; Run makes it work.
-func New(o Options) *Reporter { return &Reporter{o: o, again: make(chan struct{}, 1)} }
+func New(o Options) *Reporter {
+	return &Reporter{o: o, log: event.NewLog(o.DB, o.IDs), again: make(chan struct{}, 1)}
+}
 
 const (
 	// batch bounds the messages looked at in one round.
@@ -145,11 +148,13 @@ func (r *Reporter) write(ctx context.Context, m *queue.Message, o occasion) erro
 		}
 	}
 	settle := func(tx *db.Tx) error { return r.settle(tx, o, ids) }
-	// RFC 5321 §4.5.5: never a report about a report.
+	if m.From.IsNull() && o.kind == event.Bounced {
+		return r.lost(ctx, m, settle, told)
+	}
 	if m.From.IsNull() || len(told) == 0 {
 		return r.silent(ctx, m, settle, told)
 	}
-	t := r.o.Intake.Begin(mail.Origin{Door: mail.DoorBounce, Tenant: m.Tenant}, mail.Envelope{
+	t := r.o.Intake.Begin(mail.Origin{Door: mail.DoorBounce, Tenant: m.Tenant, About: m.ID}, mail.Envelope{
 		UTF8: !m.From.IsASCII(), EightBit: !m.From.IsASCII(),
 		// RFC 6710 §4.6, RFC 8689 §5.
 		Priority: m.Priority, RequireTLS: m.RequireTLS,
@@ -209,17 +214,23 @@ func (r *Reporter) silent(ctx context.Context, m *queue.Message, settle func(*db
 		if err := settle(tx); err != nil {
 			return err
 		}
-		events := make([]event.Event, 0, len(told))
-		for _, rcpt := range told {
-			if rcpt.State != queue.Failed {
-				continue
-			}
-			e := r.event(m, rcpt, event.Bounced)
-			e.Detail.Reason = "no report was sent: there is no sender who could read it"
-			events = append(events, e)
-		}
-		return event.Append(tx, r.o.IDs, events)
+		return event.Append(tx, r.o.IDs, r.untold(m, told))
 	})
+}
+
+// untold are the events of failures of which nobody is to hear.
+func (r *Reporter) untold(m *queue.Message, told []queue.Recipient) []event.Event {
+	events := make([]event.Event, 0, len(told))
+	for _, rcpt := range told {
+		if rcpt.State != queue.Failed {
+			continue
+		}
+		e := r.event(m, rcpt, event.Bounced)
+		e.Detail.From = "" // who would be told
+		e.Detail.Reason = "no report was sent: there is no sender who could read it"
+		events = append(events, e)
+	}
+	return events
 }
 
 func (r *Reporter) events(m *queue.Message, told []queue.Recipient, o occasion, id mail.ID) []event.Event {

@@ -136,6 +136,9 @@ func (t *Transaction) acceptedEvent() event.Event {
 	if t.origin.Session != 0 {
 		d.Session = t.origin.Session.String()
 	}
+	if t.origin.About != 0 {
+		d.Other = t.origin.About.String()
+	}
 	if t.origin.Peer.IsValid() {
 		d.Peer = t.origin.Peer.String()
 	}

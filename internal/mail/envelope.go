@@ -46,6 +46,7 @@ type Origin struct {
 	// Forwarded is whom a filter in front of us said the client to be, for the
 	// history alone; empty = nobody said.
 	Forwarded string
+	About     ID // of DoorBounce: the message that the report tells of
 }
 
 // Envelope is what MAIL said.

@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -68,6 +69,8 @@ type Options struct {
 	DB    func(db.DB) db.DB
 	Blobs func(blob.Store) blob.Store
 
+	Logger *slog.Logger // nil: nobody reads it
+
 	// Asleep leaves the queue and the reporter stopped: see Wake.
 	Asleep bool
 }
@@ -108,7 +111,7 @@ func Schemas(bodies ...db.Schema) []db.Schema {
 // reporter run until the test ends.
 func New(t testing.TB, o Options) *Stack {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
+	log := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
 	s.DB = dbtest.New(t, Schemas(pack.Schema())...)
 	blobs, err := pack.Open(t.Context(), pack.Options{

@@ -28,7 +28,7 @@ const (
 	Deferred  Kind = "deferred"  // an attempt failed for now
 	Failed    Kind = "failed"    // an attempt failed for good
 	Expired   Kind = "expired"   // given up: its lifetime is over
-	Bounced   Kind = "bounced"   // the sender was told of a failure
+	Bounced   Kind = "bounced"   // the sender was told of a failure, or could not be: then there is a reason
 	Delayed   Kind = "delayed"   // the sender was told of a delay
 	Relayed   Kind = "relayed"   // the sender was told of a success
 	Held      Kind = "held"      // somebody put it on hold
@@ -92,7 +92,7 @@ type Detail struct {
 	Attempt    int      `json:"attempt,omitempty"`
 	Next       string   `json:"next,omitempty"`   // when the next attempt is due, or is allowed after a failed login, RFC 3339
 	Millis     int64    `json:"millis,omitempty"` // how long the attempt took
-	Other      string   `json:"other,omitempty"`  // id of the message that this event made: a bounce
+	Other      string   `json:"other,omitempty"`  // id of the message that this event made, a bounce; of one Accepted: that it tells of
 	Reason     string   `json:"reason,omitempty"`
 	Source     string   `json:"source,omitempty"`    // how it is known what others told later
 	Mechanism  string   `json:"mechanism,omitempty"` // of a login
