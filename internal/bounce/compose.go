@@ -40,6 +40,10 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	tried, err := r.log.Tried(ctx, c.message.ID)
+	if err != nil {
+		return nil, err
+	}
 	m, host, now, w := c.message, r.o.Hostname(), time.Now(), phrasesIn(c.language)
 	report := dsn.Report{
 		From: "MAILER-DAEMON@" + host, To: m.From.Header(), Subject: mimewords.BEncoding.Encode("utf-8", w.opening(c.occasion.kind).Subject),
@@ -51,7 +55,9 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 		report.DeliverBy = mail.FromMicros(m.By.At)
 	}
 	for _, rcpt := range c.recipients {
-		report.Recipients = append(report.Recipients, r.describe(m, rcpt, now, w))
+		d := r.describe(m, rcpt, now, w)
+		d.LastTry = tried[rcpt.Address.String()] // RFC 3464 §2.3.7: of the attempt; the field may be missing
+		report.Recipients = append(report.Recipients, d)
 	}
 	report.Text = r.text(c, original, report.Recipients, host)
 	return report.Bytes(), nil
@@ -60,7 +66,7 @@ func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
 func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Time, w phrases) dsn.Recipient {
 	d := dsn.Recipient{
 		Final: rcpt.Address.Header(), Original: rcpt.ORCPT, Action: dsn.Failed,
-		Status: status(rcpt), LastTry: now, Diagnostic: words(rcpt),
+		Status: status(rcpt), Diagnostic: words(rcpt),
 	}
 	if !rcpt.Ours {
 		d.RemoteMTA = rcpt.Host
@@ -78,9 +84,6 @@ func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Tim
 		if m.By.At != 0 && m.By.At <= mail.Micros(now) {
 			// RFC 2852 §4.1.3
 			d.Status, d.Explained = mail.DeliveryExpired.Enhanced(mail.Transient), w.Late
-		}
-		if rcpt.Attempts == 0 {
-			d.LastTry = time.Time{} // it waits for its first
 		}
 		return d
 	}

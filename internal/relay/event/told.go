@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -17,6 +18,9 @@ var (
 		AND kind IN ('delivered', 'returned', 'reported', 'complained') ORDER BY id LIMIT ?`)
 	sqlLatest = db.SQL(`SELECT detail FROM (SELECT id, kind, recipient, detail FROM event WHERE message = ? ORDER BY id DESC LIMIT ?) AS latest
 		WHERE kind = 'deferred' AND recipient = ? ORDER BY id DESC LIMIT 1`)
+	// What somebody gave up by hand has failed without an attempt.
+	sqlTried = db.SQL(`SELECT recipient, MAX(at) FROM (SELECT id, kind, recipient, at, detail FROM event WHERE message = ? ORDER BY id DESC LIMIT ?) AS latest
+		WHERE kind IN ('deferred', 'expired', 'delivered', 'filed') OR kind = 'failed' AND detail LIKE '%"attempt":%' GROUP BY recipient`)
 )
 
 // Accepted returns the event with which we took responsibility for a message;
@@ -106,4 +110,27 @@ func (l *Log) LastSource(ctx context.Context, id mail.ID, to mail.Address) (neti
 	}
 	from, _ := netip.ParseAddr(d.Local) // empty where there was no connection
 	return from, nil
+}
+
+// Tried returns when each recipient of a message was tried last, with success or without.
+// Who is not there was not, or it lies too far back.
+func (l *Log) Tried(ctx context.Context, id mail.ID) (map[string]time.Time, error) {
+	out := map[string]time.Time{}
+	err := l.db.Read(ctx, func(tx *db.Tx) error {
+		rows, err := tx.Query(sqlTried, int64(id), maxTimeline)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var recipient string
+			var at int64
+			err := r.Scan(&recipient, &at)
+			out[recipient] = mail.FromMicros(at)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("when message %s was tried: %w", id, err)
+	}
+	return out, nil
 }
