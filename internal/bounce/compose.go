@@ -164,7 +164,7 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 	w := phrasesIn(c.language)
 	b.WriteString(fmt.Sprintf(w.From, host) + "\n\n" + w.opening(c.occasion.kind).Intro)
 	for i, rcpt := range recipients {
-		b.WriteString("\n<" + rcpt.Final + ">: " + oneLine(rcpt.Explained))
+		b.WriteString("\n<" + rcpt.Final + ">" + through(c.recipients[i], w) + ": " + oneLine(rcpt.Explained))
 		if rcpt.Diagnostic != "" {
 			b.WriteString(":\n    " + indented(rcpt.Diagnostic))
 		}
@@ -184,6 +184,18 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 	}
 	b.WriteString("    " + w.ID + c.message.ID.String() + "\n")
 	return b.String()
+}
+
+// through names the address that led to a recipient; empty if it is that one, or is not known.
+func through(r queue.Recipient, w phrases) string {
+	kind, address, _ := strings.Cut(r.ORCPT, ";")
+	if !strings.EqualFold(kind, "rfc822") && !strings.EqualFold(kind, "utf-8") {
+		return ""
+	}
+	if a, err := mail.ParseAddress(address); err == nil && !a.IsNull() && a.Key() != r.Address.Key() {
+		return fmt.Sprintf(w.Through, a.Header())
+	}
+	return ""
 }
 
 // meaning explains why a host refused a recipient; empty where nothing is known of it.

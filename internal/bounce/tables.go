@@ -31,8 +31,8 @@ var (
 	delay   = occasion{notify: mail.NotifyDelay, kind: event.Delayed}
 )
 
-// phrases are what people read of a report. %s stands for the name of a host, or for
-// a time.
+// phrases are what people read of a report. %s stands for the name of a host, for a
+// time, or for an address.
 type phrases struct {
 	From     string // whose report it is
 	Failure  opening
@@ -43,6 +43,7 @@ type phrases struct {
 	GivenUp  string
 	Cannot   string // our own finding
 	Refused  string
+	Through  string // behind a recipient: the address of the sender that led there
 	Filed    string
 	Expanded string // a group
 	Unheard  string // a group whose failures the sender does not want to hear of
@@ -89,6 +90,7 @@ var english = phrases{
 	GivenUp:  "given up: the time for delivery is over",
 	Cannot:   "cannot be delivered",
 	Refused:  "refused by %s",
+	Through:  " (expanded from <%s>)",
 	Filed:    "delivered to the mailbox",
 	Expanded: "passed on to the members of this group, of whom you will hear no more unless it fails",
 	Unheard:  "passed on to the members of this group; you did not ask to hear of failures, so that you will not be told of members who cannot be reached",
@@ -113,6 +115,7 @@ var japanese = phrases{
 	GivenUp:  "再送の期限が過ぎたため、配送を取りやめました",
 	Cannot:   "配送できません",
 	Refused:  "%s が受け取りを拒否しました",
+	Through:  "（<%s> 宛の転送先）",
 	Filed:    "メールボックスに届きました",
 	Expanded: "グループのメンバーに送りました。この先は失敗した場合にだけお知らせします",
 	Unheard:  "グループのメンバーに送りました。失敗の通知は希望されていないため、届かないメンバーがいてもお知らせしません",

@@ -55,7 +55,7 @@ func (w *world) send(from string, to ...string) mail.ID {
 	if r.Fault != nil {
 		w.t.Fatal(r.Fault)
 	}
-	testkit.Eventually(w.t, patience, "delivery", func() bool { return strings.Count(w.Events(r.ID.String()), "delivered") == len(to) })
+	testkit.Eventually(w.t, patience, "delivery", func() bool { return strings.Count(w.Events(r.ID.String()), "delivered") >= len(to) })
 	return r.ID
 }
 
@@ -228,6 +228,22 @@ func TestByENVID(t *testing.T) {
 	if _, ok, err := w.Paths.ReadEnvID(t.Context(), path.Local[2:15]+"."+path.Local[15:]); ok || err != nil {
 		t.Errorf("a return path makes an ENVID: %v", err)
 	}
+}
+
+// TestBehindAnAlias: reports on the members of a group, which name it as the original
+// recipient, are told apart.
+func TestBehindAnAlias(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, returnpath.Settings{Mode: returnpath.Unique})
+	w.Alias("sales@hayauma.test", "x@elsewhere.test", "y@elsewhere.test")
+	id := w.send("alice@hayauma.test", "sales@hayauma.test")
+	testkit.Eventually(t, patience, "both deliveries", func() bool { return strings.Count(w.Events(id.String()), "delivered") == 2 })
+	path := w.path(id, "alice@hayauma.test", "x@elsewhere.test")
+	named := strings.NewReplacer("Final-Recipient:", "Original-Recipient: rfc822;sales@hayauma.test\r\nFinal-Recipient:")
+	for i, to := range []string{"x@elsewhere.test", "y@elsewhere.test", "inner@store.test"} {
+		w.comes("", path, named.Replace(report(i, to)))
+	}
+	w.want(id, 3, failedX, failedY, `returned sales@hayauma.test 550 5.1.1 "failed (of inner@store.test)" report`)
 }
 
 // TestComplaint: one to the return path, and one to the sender, as feedback loops

@@ -15,6 +15,7 @@ import (
 type message struct {
 	first      event.Event
 	recipients map[string]mail.Address // by key: those of its transaction, and those who took it
+	took       map[string]bool         // of them, by key
 	told       map[saying]bool
 	passed     map[sort]map[string]bool // the reports on it that its sender got, by their ids
 }
@@ -52,13 +53,16 @@ func (d *Desk) about(ctx context.Context, id mail.ID) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &message{first: first, recipients: map[string]mail.Address{}, told: map[saying]bool{}, passed: map[sort]map[string]bool{}}
+	m := &message{
+		first: first, recipients: map[string]mail.Address{}, took: map[string]bool{},
+		told: map[saying]bool{}, passed: map[sort]map[string]bool{},
+	}
 	for _, r := range first.Detail.Recipients {
 		m.add(r)
 	}
 	for _, e := range told {
 		if e.Kind == event.Delivered {
-			m.add(e.Recipient)
+			m.took[m.add(e.Recipient)] = true
 			continue
 		}
 		m.told[saying{e.Kind, e.Recipient, e.Detail.Reason}] = true
@@ -69,10 +73,14 @@ func (d *Desk) about(ctx context.Context, id mail.ID) (*message, error) {
 	return m, nil
 }
 
-func (m *message) add(recipient string) {
-	if a, err := mail.ParseAddress(recipient); err == nil {
-		m.recipients[a.Key()] = a
+// add returns the key of a recipient.
+func (m *message) add(recipient string) string {
+	a, err := mail.ParseAddress(recipient)
+	if err != nil {
+		return ""
 	}
+	m.recipients[a.Key()] = a
+	return a.Key()
 }
 
 func (m *message) pass(s sort, report string) {
@@ -91,8 +99,8 @@ func (m *message) only(token returnpath.Token) {
 	}
 }
 
-// recipient is the one that a report calls by some names; empty = none of them. If
-// the message has only one it is that one, whatever the host behind it calls it.
+// recipient is the one that a report calls by some names; empty = none of them. If the
+// message has only one it is that one, whatever the host behind it calls it.
 func (m *message) recipient(names []string) string {
 	if to := m.named(names); to != "" || len(m.recipients) != 1 {
 		return to
@@ -103,14 +111,21 @@ func (m *message) recipient(names []string) string {
 	return ""
 }
 
-// named is the recipient that has one of some names; empty = none.
+// named is the recipient that has one of some names; empty = none. One who took the
+// message goes before the alias that led to him, which the report may name as well.
 func (m *message) named(names []string) string {
+	alias := ""
 	for _, name := range names {
-		if r, ok := m.recipients[keyOf(name)]; ok {
+		key := keyOf(name)
+		r, ok := m.recipients[key]
+		switch {
+		case ok && m.took[key]:
 			return r.String()
+		case ok && alias == "":
+			alias = r.String()
 		}
 	}
-	return ""
+	return alias
 }
 
 // note makes an event of what a report says; fresh = it was not said before. Whom it

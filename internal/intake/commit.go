@@ -112,8 +112,7 @@ func (t *Transaction) forQueue(recipients int) *queue.Message {
 // atHome is a copy that is left to the queue. It has its own address, not the one of
 // the envelope: a group must not be expanded a second time.
 func (t *Transaction) atHome(c copyFor) queue.Recipient {
-	r := mail.Recipient{Address: c.account.Address, Notify: c.recipient.Notify, ORCPT: c.recipient.ORCPT}
-	return queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: r, Site: queue.SiteLocal}
+	return queue.Recipient{ID: t.in.o.IDs.Next(), Recipient: t.member(c.recipient, c.account.Address), Site: queue.SiteLocal}
 }
 
 // StreamMain is the stream of mail that named none.

@@ -172,14 +172,28 @@ func (t *Transaction) Add(ctx context.Context, r mail.Recipient, target account.
 	if fault := t.addAccounts(ctx, each, target); fault != nil {
 		return fault
 	}
+	t.returned = target.ReturnPath
 	for _, f := range target.Forwards {
-		t.addRemote(mail.Recipient{Address: f, Notify: each.Notify, ORCPT: r.ORCPT})
+		t.addRemote(t.member(each, f))
 	}
 	t.addNowhere(each, target.Nowhere)
 	t.wantsToKnow(r, each, target)
-	t.returned = target.ReturnPath
 	t.took(r, target)
 	return nil
+}
+
+// member is who is reached through a recipient. The sender, who may not know of him, is
+// told of the address that he gave (RFC 3461 §5.2.1 (d)); a return path is nobody's.
+func (t *Transaction) member(of mail.Recipient, a mail.Address) mail.Recipient {
+	m := mail.Recipient{Address: a, Notify: of.Notify, ORCPT: of.ORCPT}
+	switch {
+	case m.ORCPT != "" || t.returned || a.Key() == of.Address.Key():
+	case of.Address.IsASCII():
+		m.ORCPT = "rfc822;" + of.Address.Header()
+	default:
+		m.ORCPT = "utf-8;" + of.Address.Header() // RFC 6533 §3
+	}
+	return m
 }
 
 func (t *Transaction) addRemote(r mail.Recipient) {
