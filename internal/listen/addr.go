@@ -29,6 +29,12 @@ func (g *Group) Addrs() []Bound {
 // our own sockets.
 func (g *Group) IsOurs(ap netip.AddrPort) bool {
 	addr := ap.Addr().Unmap().WithZone("")
+	switch addr { // a connection to either ends at the loopback
+	case netip.IPv4Unspecified():
+		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case netip.IPv6Unspecified():
+		addr = netip.IPv6Loopback()
+	}
 	g.mu.Lock()
 	sockets := g.sockets
 	g.mu.Unlock()
@@ -42,7 +48,7 @@ func (g *Group) IsOurs(ap netip.AddrPort) bool {
 		case bound == addr:
 			return true
 		case !bound.IsUnspecified(), s.network == "tcp4" && !addr.Is4(), s.network == "tcp6" && addr.Is4():
-		case addr.IsUnspecified() || addr.IsLoopback() || g.locals.has(addr):
+		case addr.IsLoopback() || g.locals.has(addr):
 			return true
 		}
 	}

@@ -550,6 +550,12 @@ func TestIsOurs(t *testing.T) {
 		{"::1", port(3), true},
 		{"127.0.0.1", port(3), false},
 		{"127.0.0.1", 1, false},
+		{"0.0.0.0", port(0), true},
+		{"::", port(0), false},
+		{"0.0.0.0", port(1), true},
+		{"::", port(1), true},
+		{"::", port(2), false},
+		{"0.0.0.0", port(3), false},
 	} {
 		if got := g.IsOurs(netip.AddrPortFrom(netip.MustParseAddr(c.addr), c.port)); got != c.want {
 			t.Errorf("%s port %d: %v", c.addr, c.port, got)

@@ -124,11 +124,18 @@ func TestAskTheNextHost(t *testing.T) {
 
 func TestAskWhereNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "m.test. 60 A 10.0.0.1", "us.test. 60 A 10.0.0.9")
-	w.relays = map[string]*outbound.Relay{"down.test": hops(route.Host{Name: "m.test"}), "loop.test": hops(route.Host{Name: "us.test"})}
-	for to, want := range map[string]string{"u@down.test": "connection refused", "u@loop.test": "leads back", "u@nowhere.test": "does not exist"} {
+	w := newWorld(t, "m.test. 60 A 10.0.0.1", "us.test. 60 A 10.0.0.9", "nat.test. 60 MX 10 mx.nat.test.", "mx.nat.test. 60 A 10.0.0.2")
+	us := testkit.StartMX(t, testkit.MXOptions{Hostname: "us.test"})
+	w.route("10.0.0.2:25", us)
+	w.relays = map[string]*outbound.Relay{"down.test": hops(route.Host{Name: "m.test"}), "loop.test": hops(route.Host{Name: "us.test"}), "nat.test": hops()}
+	for to, want := range map[string]string{"u@down.test": "connection refused", "u@loop.test": "leads back", "u@nowhere.test": "does not exist", "u@nat.test": "leads back"} {
 		if got := w.o.AskRecipient(t.Context(), w.address(to).Domain.ASCII, w.address(to)); got.Verdict != callahead.Silent || !strings.Contains(got.Reply, want) {
 			t.Errorf("%s: %+v", to, got)
+		}
+	}
+	for _, cmd := range us.Commands() {
+		if !strings.HasPrefix(cmd.Line, "EHLO") && cmd.Line != "QUIT" {
+			t.Errorf("it asked itself: %s", cmd.Line)
 		}
 	}
 }

@@ -31,14 +31,8 @@ var (
 func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	w.o.pool.makeRoom(w.provider, w.connections)
 	p = w.reachable(p)
-	var last *problem
 	var tries []vain
 	met := false // a host that lets us in, or says why not
-	if p.fault != nil {
-		f := finding(p.fault)
-		f.aside = p.aside
-		last = &f
-	}
 	for i, t := range p.targets {
 		if i > 0 && w.ctx.Err() != nil {
 			break
@@ -50,8 +44,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			}
 			barred := finding(f)
 			barred.host, barred.addr, barred.aside = t.host, t.addr, r.aside
-			last = &barred
-			tries = append(tries, vainAt(t, last))
+			tries = append(tries, vainAt(t, &barred, true))
 			continue
 		}
 		c, problem := w.greet(t, r)
@@ -70,11 +63,12 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			// addresses, perhaps on one of them.
 			met = met || !problem.ours && (problem.code != 421 || w.group != "")
 		}
-		tries = append(tries, vainAt(t, problem))
-		if outweighs(problem, last) {
-			last = problem
+		tries = append(tries, vainAt(t, problem, false))
+		if problem.loops {
+			break
 		}
 	}
+	last := w.verdict(p, tries)
 	w.tell(tries, last)
 	if last == nil {
 		f := finding(mail.Temporary(mail.NoRoute, "No mail exchanger of "+w.site+" has an address"))
@@ -87,11 +81,31 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 // vain is an address at which nothing came of a connection, and why.
 type vain struct {
 	queue.Try
-	why *problem
+	why        *problem
+	preference uint16
+	barred     bool // by a rule: nobody was asked
 }
 
-func vainAt(t target, p *problem) vain {
-	return vain{tryOf(queue.Outcome{Ended: mail.Micros(time.Now()), Host: t.host, Addr: t.addr, Ours: p.ours, Code: p.code, Enhanced: p.enhanced, Reply: p.text}), p}
+func vainAt(t target, p *problem, barred bool) vain {
+	return vain{tryOf(queue.Outcome{Ended: mail.Micros(time.Now()), Host: t.host, Addr: t.addr, Ours: p.ours, Code: p.code, Enhanced: p.enhanced, Reply: p.text}), p, t.preference, barred}
+}
+
+// verdict is the problem that the message is told of, nil if there is none.
+func (w *worker) verdict(p plan, tries []vain) (told *problem) {
+	if n := len(tries); n > 0 && tries[n-1].why.loops {
+		p, tries = w.cut(p, tries)
+	}
+	if p.fault != nil {
+		f := finding(p.fault)
+		f.aside = p.aside
+		told = &f
+	}
+	for _, v := range tries {
+		if v.barred || outweighs(v.why, told) {
+			told = v.why
+		}
+	}
+	return told
 }
 
 const (
@@ -279,7 +293,7 @@ func (w *worker) hello(c *client) *problem {
 	if reply.Class() != 2 {
 		return refusal(c, reply)
 	}
-	return nil
+	return w.mirrored(c, reply)
 }
 
 // tryTLS uses STARTTLS if it works. A refusal of it leaves the connection as it

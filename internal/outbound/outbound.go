@@ -332,6 +332,7 @@ type problem struct {
 	enhanced  string
 	text      string
 	ours      bool
+	loops     bool // the host is this server
 	missed    bool // no host could be reached, whatever the message
 	strained  bool // the host bears less than it was given
 	host      string

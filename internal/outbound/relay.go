@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"slices"
-	"strings"
 
 	"github.com/hayauma/hayauma/internal/route"
 )
@@ -50,9 +49,4 @@ func (o *Outbound) relayRule(set terms, site, host string) rule {
 		source: "relay domain", name: "the relay domain " + site, must: true, asks: "PKIX",
 		verify: func(s tls.ConnectionState) error { return o.verify(s, host) },
 	}
-}
-
-// isUs tells whether a host is this server by its name.
-func (o *Outbound) isUs(e exchanger, set terms) bool {
-	return set.relay != nil && cmp.Or(e.port, set.Port) == set.Port && strings.EqualFold(e.name, o.o.Hostname())
 }

@@ -145,3 +145,60 @@ func TestExplainOfARelayDomain(t *testing.T) {
 		t.Errorf("the provider is %q", got)
 	}
 }
+
+// TestOurNameInEHLO: DNS may have another name for us and, behind NAT, an address that no
+// interface here has. Who answers EHLO with our name is us, but where the operator sends
+// mail there himself.
+func TestOurNameInEHLO(t *testing.T) {
+	t.Parallel()
+	const backup, ok = "deferred 451 4.4.1 ours", "delivered 250 2.0.0 theirs"
+	primary, public, behind := "x.test. 60 MX 10 m.test.", "x.test. 60 MX 20 mx2.x.test.", "x.test. 60 MX 30 n.test."
+	next := hops(route.Host{Name: "m.test"}, route.Host{Name: "mx2.x.test"}, route.Host{Name: "n.test"})
+	for _, c := range []struct {
+		name, to string
+		mx       []string
+		relay    *outbound.Relay // of x.test; nil = it is none
+		setup    func(*world)
+		want     string
+		dials    string
+	}{
+		{"a relay domain keeps the mail", "u@x.test", []string{primary, public, behind}, hops(), nil, backup, "10.0.0.1:25 10.0.0.2:25"},
+		{"nobody is preferred to us", "u@x.test", []string{public, behind}, hops(), nil, "deferred 451 4.4.6 ours", "10.0.0.2:25"},
+		{"the one behind us has no address", "u@x.test", []string{public, "x.test. 60 MX 30 gone.test."}, hops(), nil, "deferred 451 4.4.6 ours", "10.0.0.2:25"},
+		{"the one before us has none for now", "u@x.test", []string{"x.test. 60 MX 10 lost.test.", public}, hops(), func(w *world) { w.dns.Fail("lost.test", testkit.DNSServFail) }, "deferred 451 4.4.3 ours", "10.0.0.2:25"},
+		{"the second next host", "u@x.test", nil, next, nil, backup, "10.0.0.1:25 10.0.0.2:25"},
+		{"a next host at another port", "u@x.test", nil, hops(route.Host{Name: "mx2.x.test", Port: 2525}), nil, ok, "10.0.0.2:2525"},
+		{"another domain: those before us", "u@x.test", []string{primary, public, behind}, nil, nil, backup, "10.0.0.1:25 10.0.0.2:25"},
+		{"another domain: nobody before us", "u@x.test", []string{public, behind}, nil, nil, "failed 554 5.4.6 ours", "10.0.0.2:25"},
+		{"our public address", "u@[10.0.0.2]", nil, nil, nil, "failed 554 5.4.6 ours", "10.0.0.2:25"},
+		{"a smart host", "u@x.test", nil, nil, func(w *world) {
+			w.set.SmartHost = outbound.SmartHost{Host: "mx2.x.test", Port: 25, TLS: "none"}
+		}, ok, "10.0.0.2:25"},
+		{"a route", "u@r.test", nil, nil, func(w *world) {
+			w.ways["r"] = route.Route{Name: "r", TLS: "none", Hosts: []route.Host{{Name: "mx2.x.test", Port: 25}}}
+		}, ok, "10.0.0.2:25"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, append(c.mx, "m.test. 60 A 10.0.0.1", "mx2.x.test. 60 A 10.0.0.2", "n.test. 60 A 10.0.0.3")...)
+			if c.relay != nil {
+				w.relays = map[string]*outbound.Relay{"x.test": c.relay}
+			}
+			us := testkit.StartMX(t, testkit.MXOptions{Hostname: "Us.test"})
+			w.route("10.0.0.2:25", us)
+			w.route("10.0.0.2:2525", us)
+			w.route("10.0.0.3:25", testkit.StartMX(t, testkit.MXOptions{}))
+			if c.setup != nil {
+				c.setup(w)
+			}
+			job := w.job(c.to)
+			if c.to == "u@r.test" {
+				job.Recipients[0].Site = route.Site("r")
+			}
+			w.want(w.deliver(t.Context(), job)[0], c.want)
+			if w.dials() != c.dials {
+				t.Errorf("dialed %s, want %s", w.dials(), c.dials)
+			}
+		})
+	}
+}

@@ -92,10 +92,6 @@ func cutAt(list []exchanger, preference uint16, site string) ([]exchanger, *mail
 	return list, nil
 }
 
-func loop(site string) *mail.Fault {
-	return mail.Final(mail.RoutingLoop, "Mail for "+site+" leads back to this server")
-}
-
 // target is one address to connect to.
 type target struct {
 	host       string
@@ -179,6 +175,7 @@ func (o *Outbound) addresses(ctx context.Context, host string, set terms) ([]net
 
 // plan is what one attempt may try, in order.
 type plan struct {
+	hosts   []resolved
 	targets []target
 	fault   *mail.Fault // of a host without address, if nothing else fails
 	aside   bool        // the fault is about us
@@ -194,7 +191,7 @@ func (o *Outbound) plan(ctx context.Context, site string, set terms) plan {
 
 // planOf puts the addresses of the hosts of a route behind each other.
 func planOf(site string, hosts []resolved) plan {
-	var p plan
+	p := plan{hosts: hosts}
 	for _, h := range hosts {
 		p.targets = append(p.targets, h.targets...)
 		// A host that may still turn up outweighs those that do not exist.
@@ -247,7 +244,7 @@ func (o *Outbound) survey(ctx context.Context, site string, set terms) ([]resolv
 		if len(r.targets) > 0 {
 			found++
 		}
-		r.ours = r.ours || o.isUs(e, set)
+		r.ours = r.ours || o.isUs(e.name, cmp.Or(e.port, set.Port), set)
 		r.fault = set.patient(r.fault)
 		hosts = append(hosts, r)
 		if !r.ours {

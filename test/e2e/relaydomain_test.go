@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -55,6 +57,60 @@ func TestBackupMX(t *testing.T) {
 	backup.WaitQueue("")
 	if got := backup.Events("<kept@elsewhere.test>"); !strings.HasSuffix(got, "deferred delivered delivered") {
 		t.Errorf("its history: %s", got)
+	}
+}
+
+// router passes connections on to an address, as the router of a private network does that
+// has its public one.
+func router(t *testing.T, to string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			outside, err := l.Accept()
+			if err != nil {
+				return
+			}
+			inside, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = outside.Close()
+				continue
+			}
+			for _, way := range [][2]net.Conn{{outside, inside}, {inside, outside}} {
+				go func() {
+					_, _ = io.Copy(way[0], way[1])
+					_ = way[0].Close()
+				}()
+			}
+		}
+	}()
+	return l.Addr().String()
+}
+
+// A backup MX finds itself where DNS has another name for it and the address of its router:
+// it keeps what is for a primary that is down, and asks itself for nobody.
+func TestBackupMXBehindARouter(t *testing.T) {
+	t.Parallel()
+	backup := node.Addresses(t, "a.test")
+	public := router(t, backup.SMTP)
+	dns := testkit.StartDNS(t, "b.test. 60 MX 10 mx1.b.test.", "b.test. 60 MX 20 mx2.b.test.", "mx1.b.test. 60 A 127.0.0.9", "mx2.b.test. 60 A 127.0.0.2")
+	backup.Start(node.Options{Domain: "a.test", DNS: dns, Port: public})
+	backup.Run("", "domain", "add", "b.test", "--relay", "--recipients", "ask")
+	backup.Run("alice@b.test\n", "domain", "recipient", "import", "b.test")
+	if got := strangers(t, backup, "kept", "alice@b.test", "bob@b.test"); got != "bob@b.test 450" {
+		t.Errorf("refused: %s", got)
+	}
+	testkit.Eventually(t, node.Patience, "an attempt", func() bool {
+		list := backup.Queue()
+		return len(list) == 1 && list[0].Attempts > 0
+	})
+	if got := backup.Trace("<kept@elsewhere.test>"); strings.Count(got, "  accepted\n") != 1 || !strings.Contains(got, "deferred alice@b.test\n    host        mx1.b.test") ||
+		!strings.Contains(got, "mx2.b.test[127.0.0.2]:"+node.PortOf(public)+" answers with the name of this server") {
+		t.Errorf("its history:\n%s", got)
 	}
 }
 
