@@ -267,7 +267,7 @@ func (d *Directory) LeadNowhere(ctx context.Context, addresses ...string) (out [
 		}
 		t, err := d.Resolve(ctx, a)
 		switch {
-		case errors.Is(err, ErrNobody), err == nil && t.Kind == Unknown:
+		case errors.Is(err, ErrNobody), err == nil && t.Kind == Unknown, slices.Contains(t.Nowhere, a): // the last is an alias of itself
 			out = append(out, text)
 		case err != nil && !errors.Is(err, ErrExpansion):
 			return nil, err

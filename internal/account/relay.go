@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -148,15 +149,19 @@ func (x *expansion) startRelay(a mail.Address, key string, r Relay) (found strin
 	return key, got, err
 }
 
-// leadOn adds whom an address of a relay domain leads to from an alias.
-func (x *expansion) leadOn(a mail.Address, r Relay) error {
-	key := a.Key()
-	if x.seen[key] {
+// leadOn adds whom an address of a relay domain leads to from the alias by. One of a split
+// domain that leads to itself means the mailbox on the far side.
+func (x *expansion) leadOn(a mail.Address, r Relay, by string) error {
+	key, self := a.Key(), r.Split && slices.Contains(names(a), by)
+	if x.seen[key] && !self {
 		return nil
 	}
 	x.seen[key] = true
 	if r.Split {
 		for _, name := range names(a) {
+			if name == by {
+				break
+			}
 			if found, err := x.at(name); err != nil || found {
 				return err
 			}
@@ -166,7 +171,7 @@ func (x *expansion) leadOn(a mail.Address, r Relay) error {
 	switch {
 	case err != nil:
 		return err
-	case on:
+	case on, self && mail.IsPostmaster(a.Local): // RFC 5321 §4.5.1: there is one
 		return x.forward(a)
 	case mail.IsPostmaster(a.Local):
 		return x.postmaster(a.Domain)

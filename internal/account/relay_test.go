@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestResolveOfRelayDomains(t *testing.T) {
 		"far+x@split.test":      "onward",
 		"both@split.test":       "both@split.test",
 		"desk@split.test":       "near@split.test >far@split.test",
-		"on@split.test":         ">far@split.test",
+		"on@split.test":         ">far@split.test !on@split.test",
 		"none@split.test":       "unknown",
 		"team@e.test":           "taro@e.test near@split.test >far@split.test >hanako@list.test >who@any.test !gone@list.test",
 		"dead@e.test":           "unknown",
@@ -76,6 +77,50 @@ func TestResolveOfRelayDomains(t *testing.T) {
 				t.Errorf("%s leads to %q, want %q", from, got, want)
 			}
 		}
+	}
+}
+
+// TestAliasOfItself: in a split domain the own address among the targets of an alias is the
+// mailbox on the far side, if one is known to be there.
+func TestAliasOfItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "e.test")
+	w.account("taro@e.test")
+	w.relay("s.test", account.Relay{Recipients: account.ByList, Split: true}, "far@s.test", "solo@s.test", "tagged@s.test", "deep@s.test")
+	w.relay("ask.test", account.Relay{Recipients: account.ByAsk, Split: true})
+	w.account("near@s.test")
+	w.alias("far@s.test", "FAR@s.test", "near@s.test")
+	w.alias("solo@s.test", "solo@s.test")
+	w.alias("tagged@s.test", "tagged+old@s.test", "near@s.test")
+	w.alias("deep@s.test", "deeper@s.test")
+	w.alias("deeper@s.test", "deep@s.test", "near@s.test")
+	w.alias("gone@s.test", "gone@s.test", "near@s.test")
+	w.alias("asked@ask.test", "asked@ask.test", "taro@e.test")
+	w.alias("postmaster@ask.test", "postmaster@ask.test", "taro@e.test")
+	w.alias("home@e.test", "home@e.test", "taro@e.test")
+	w.alias("all@e.test", "far@s.test", "taro@e.test")
+	for from, want := range map[string]string{
+		"far@s.test":          "near@s.test >FAR@s.test",
+		"far+x@s.test":        "near@s.test >FAR@s.test",
+		"solo@s.test":         ">solo@s.test",
+		"tagged@s.test":       "near@s.test >tagged+old@s.test",
+		"tagged+old@s.test":   "near@s.test >tagged+old@s.test",
+		"deep@s.test":         "near@s.test", // by another alias it is a loop, which is cut
+		"gone@s.test":         "near@s.test !gone@s.test",
+		"asked@ask.test":      "taro@e.test >asked@ask.test",
+		"postmaster@ask.test": "taro@e.test >postmaster@ask.test",
+		"home@e.test":         "taro@e.test",
+		"all@e.test":          "taro@e.test near@s.test >FAR@s.test",
+	} {
+		for range 2 { // from the tables and from the cache
+			if got := w.resolve(from); got != want {
+				t.Errorf("%s leads to %q, want %q", from, got, want)
+			}
+		}
+	}
+	got, err := w.LeadNowhere(t.Context(), "far@s.test", "gone@s.test", "near@s.test")
+	if w.must(err); !slices.Equal(got, []string{"gone@s.test"}) {
+		t.Errorf("to nobody lead %v", got)
 	}
 }
 

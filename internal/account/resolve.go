@@ -280,15 +280,15 @@ func (x *expansion) alias(key string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if err := x.lead(a); err != nil {
+		if err := x.lead(a, key); err != nil {
 			return false, err
 		}
 	}
 	return len(targets) > 0, nil
 }
 
-// lead adds everyone an address of anybody leads to.
-func (x *expansion) lead(a mail.Address) error {
+// lead adds everyone an address of anybody leads to, a target of the alias by, if of any.
+func (x *expansion) lead(a mail.Address, by string) error {
 	of, err := x.standing(a.Domain.ASCII)
 	switch {
 	case err != nil:
@@ -296,7 +296,7 @@ func (x *expansion) lead(a mail.Address) error {
 	case of.local:
 		return x.follow(a)
 	case of.relay != nil:
-		return x.leadOn(a, *of.relay)
+		return x.leadOn(a, *of.relay, by)
 	}
 	return x.forward(a)
 }
@@ -336,7 +336,7 @@ func (x *expansion) postmaster(dom mail.Domain) error {
 	}
 	if !x.setting.IsNull() {
 		before := len(x.nowhere)
-		if err := x.lead(x.setting); err != nil || x.kind == Here {
+		if err := x.lead(x.setting, ""); err != nil || x.kind == Here {
 			return err
 		}
 		x.nowhere = x.nowhere[:before] // others read it instead

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/db"
@@ -67,7 +68,7 @@ func (l *Local) home(ctx context.Context, job *queue.Job) (out []queue.Outcome, 
 		if may && err == nil {
 			target, err = l.in.o.Directory.Resolve(ctx, r.Address)
 		}
-		if !may && err == nil || err == nil && !local && target.Kind != account.Here {
+		if !may && err == nil || err == nil && !local && (target.Kind != account.Here || returns(target, r.Address)) {
 			away = append(away, r)
 			continue
 		}
@@ -91,6 +92,12 @@ func (l *Local) home(ctx context.Context, job *queue.Job) (out []queue.Outcome, 
 		out = append(out, o)
 	}
 	return out, away
+}
+
+// returns tells whether an address of a split domain leads to itself, which is to the far
+// side: a recipient who has it is on the way there.
+func returns(t account.Target, a mail.Address) bool {
+	return slices.ContainsFunc(t.Forwards, func(f mail.Address) bool { return f.Key() == a.Key() })
 }
 
 // standing tells whether addresses of a domain may be at home here, and whether all are.

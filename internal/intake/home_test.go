@@ -71,6 +71,12 @@ func TestComingHome(t *testing.T) {
 				local(t, s)
 			}, []string{"a@one.test", "b@one.test"}, []string{"c@far.test"}, "accepted delivered delivered", "",
 		},
+		"an alias of itself, whose mailbox is there": {
+			[]string{"stays@one.test"}, func(_ *testing.T, s *stack.Stack) {
+				s.Account("a@one.test", 0)
+				s.Alias("stays@one.test", "stays@one.test", "a@one.test")
+			}, nil, []string{"stays@one.test"}, "accepted delivered", "",
+		},
 		"the domain before the mailbox": {
 			[]string{"moved@one.test"}, local, nil, nil, "accepted deferred", "450 4.1.1",
 		},
