@@ -19,6 +19,14 @@ type putOff struct {
 	at int // in transaction.done
 }
 
+// place is one server of a host: another port is another one.
+type place struct {
+	host string
+	port uint16
+}
+
+func (t target) place() place { return place{t.host, t.addr.Port()} }
+
 // passing tells whether a reply is about the host that gave it, or about this moment: it
 // has no room, is busy, failed. What is about the mailbox (X.2), the message (X.6), a rule
 // or how much we send (X.7) other hosts of the site say as well, and a host that greylists
@@ -37,13 +45,14 @@ func passing(r smtp.Reply) bool {
 // reasons of its own, or whose connection it broke before it had the whole message. If
 // none of them can be asked, what the first one said holds.
 func (w *worker) elsewhere(t *transaction) {
-	var shunned []string
+	var shunned []place
 	for len(t.putOff) > 0 && len(shunned) < hostsTried-1 && w.ctx.Err() == nil {
 		off := t.putOff
 		t.putOff = nil
-		shunned = append(shunned, t.done[off[0].at].Host)
+		o := t.done[off[0].at]
+		shunned = append(shunned, place{o.Host, o.Addr.Port()})
 		p := w.o.plan(w.ctx, w.site, w.set)
-		p.fault, p.targets = nil, slices.DeleteFunc(p.targets, func(a target) bool { return slices.Contains(shunned, a.host) })
+		p.fault, p.targets = nil, slices.DeleteFunc(p.targets, func(a target) bool { return slices.Contains(shunned, a.place()) })
 		if len(p.targets) == 0 || !t.mayBegin() {
 			break
 		}
@@ -55,7 +64,7 @@ func (w *worker) elsewhere(t *transaction) {
 		t.again(w.c, off)
 	}
 	// The next message begins with the first host again.
-	if len(shunned) > 1 || len(shunned) == 1 && w.c != nil && w.c.host != shunned[0] {
+	if len(shunned) > 1 || len(shunned) == 1 && w.c != nil && w.c.target().place() != shunned[0] {
 		w.leave()
 		w.c = nil
 	}

@@ -159,6 +159,23 @@ func TestNoHostLeft(t *testing.T) {
 	})
 }
 
+// TestNextPort: another port of a host is another server.
+func TestNextPort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "store.test. 60 A 10.0.0.1")
+	w.way("r", "none", "store.test:2401", "store.test:2402,10")
+	busy := testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "DATA", Reply: "451 4.3.0 later"})
+	second := testkit.StartMX(t, testkit.MXOptions{})
+	w.route("10.0.0.1:2401", busy)
+	w.route("10.0.0.1:2402", second)
+	for n := range 2 {
+		w.want(w.by("r", "a@x.test"), good)
+		if len(second.Messages()) != n+1 || busy.Connections() != n+1 { // each message begins with the first
+			t.Errorf("%d messages, %d connections", len(second.Messages()), busy.Connections())
+		}
+	}
+}
+
 // TestManyAddresses of one host, or many hosts without one, do not hide the next.
 func TestManyAddresses(t *testing.T) {
 	t.Parallel()
