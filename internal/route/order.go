@@ -21,7 +21,10 @@ func Order(hosts []Host, random func(n int) int) []Host {
 			sum += left[equal].Weight
 			equal++
 		}
-		chosen := random(sum + 1)
+		// Of the numbers from 0 to the sum, 0 is for those without a weight. Where there are
+		// none it would be one more for the first.
+		least := min(left[0].Weight, 1)
+		chosen := least + random(sum+1-least)
 		for i := range equal {
 			if chosen -= left[i].Weight; chosen <= 0 {
 				out = append(out, left[i])

@@ -132,24 +132,33 @@ func TestWhatARuleHoldsFor(t *testing.T) {
 func TestWeights(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)).IntN
-	hosts := way("r", "late.test,20,9", "a.test,10,60", "b.test,10,30", "zero.test,10,0", "c.test,10,10").Hosts
-	first := map[string]int{}
 	const rounds = 10_000
-	for range rounds {
-		got := route.Order(hosts, random)
-		seen := map[string]bool{}
-		for _, h := range got {
-			seen[h.Name] = true
+	for _, c := range []struct {
+		hosts []string // the last one is of another preference
+		want  map[string]float64
+	}{
+		// RFC 2782: a number from 0 to the sum of 100, at which the running sum stops.
+		{[]string{"a.test,10,60", "b.test,10,30", "zero.test,10,0", "c.test,10,10", "late.test,20,9"},
+			map[string]float64{"a.test": 60. / 101, "b.test": 30. / 101, "c.test": 10. / 101, "zero.test": 1. / 101}},
+		{[]string{"a.test,10", "b.test,10", "late.test,20"}, map[string]float64{"a.test": 1. / 2, "b.test": 1. / 2}},
+		{[]string{"a.test,10,3", "b.test,10,1", "late.test,20"}, map[string]float64{"a.test": 3. / 4, "b.test": 1. / 4}},
+	} {
+		hosts, first := way("r", c.hosts...).Hosts, map[string]int{}
+		for range rounds {
+			got := route.Order(hosts, random)
+			seen := map[string]bool{}
+			for _, h := range got {
+				seen[h.Name] = true
+			}
+			if len(got) != len(hosts) || len(seen) != len(hosts) || got[len(got)-1].Name != "late.test" {
+				t.Fatalf("%v", got)
+			}
+			first[got[0].Name]++
 		}
-		if len(got) != len(hosts) || len(seen) != len(hosts) || got[4].Name != "late.test" {
-			t.Fatalf("%v", got)
-		}
-		first[got[0].Name]++
-	}
-	// RFC 2782: a number from 0 to the sum of 100, at which the running sum stops.
-	for name, share := range map[string]float64{"a.test": 60. / 101, "b.test": 30. / 101, "c.test": 10. / 101, "zero.test": 1. / 101} {
-		if got := float64(first[name]) / rounds; got < share-0.02 || got > share+0.02 {
-			t.Errorf("%s is first in %.3f of all, want %.3f", name, got, share)
+		for name, share := range c.want {
+			if got := float64(first[name]) / rounds; got < share-0.02 || got > share+0.02 {
+				t.Errorf("%v: %s is first in %.3f of all, want %.3f", c.hosts, name, got, share)
+			}
 		}
 	}
 	if got := route.Order(way("r", "a.test,0,0", "b.test,0,0").Hosts, random); len(got) != 2 {
