@@ -280,28 +280,37 @@ func (t *Transaction) mayRepeat() bool {
 	return t.origin.Door != mail.DoorBounce && t.origin.Door != mail.DoorCommand
 }
 
-// fingerprint names the transaction as its sender sees it: login, reverse-path,
-// forward-paths, Message-ID, content, and whether it is to wait or to be in time: until
-// when may be another time in a repeat.
+// fingerprint names the transaction as its sender sees it: content, reverse-path,
+// forward-paths, Message-ID, login, and all that it wishes. A repeat is answered for the
+// first, which must be what it asks for.
 func (t *Transaction) fingerprint() Receipt {
 	h := t.content.sum
+	// Neither a content nor an address holds a NUL, and no forward-path is empty.
 	b := append(make([]byte, 0, 256), 0)
-	b = t.env.From.AppendASCII(b)
+	b = append(t.env.From.AppendASCII(b), 0)
 	for _, r := range t.recipients {
-		b = r.Address.AppendASCII(append(b, 0))
+		b = append(r.Address.AppendASCII(b), 0, byte(r.Notify))
+		b = framed(b, r.ORCPT)
 	}
-	b = append(append(b, 0), t.messageID()...)
-	if t.env.Release != 0 {
-		b = append(b, 0, 'R')
-	}
-	if t.env.By.At != 0 {
-		b = append(b, 0, 'B')
-	}
-	if t.origin.Account != 0 {
-		b = binary.BigEndian.AppendUint64(append(b, 0), uint64(t.origin.Account))
-	}
+	b = framed(append(b, 0), t.messageID())
+	b = framed(framed(framed(b, t.env.Ret), t.env.EnvID), t.times)
+	b = append(b, byte(t.env.Priority), bit(t.env.RequireTLS), bit(t.env.UTF8), bit(t.env.Release != 0), bit(t.env.By.At != 0))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.origin.Account))
 	_, _ = h.Write(b) // a hash never fails
 	return Receipt(max(1, binary.BigEndian.Uint64(h.Sum(b[:0]))>>1))
+}
+
+// framed appends a text with its length before it, so that it is not mixed up with
+// what follows.
+func framed(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+}
+
+func bit(is bool) byte {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // storeFault is the public side of what a store or the database says.

@@ -43,6 +43,7 @@ type Transaction struct {
 	expanded   []mail.Recipient        // groups of whose expansion the sender wants to know
 	reserved   map[mail.ID]int64       // octets of quota kept free
 	also       []func(*db.Tx) error
+	times      string            // when the sender wants it to go out and to arrive, as a repeat says it too
 	room       *rate.Reservation // nil = it counts for nobody
 	tags       []string
 	quarantine bool
@@ -96,6 +97,10 @@ func (t *Transaction) Also(fn func(*db.Tx) error) { t.also = append(t.also, fn) 
 
 // Judge has a submission's header looked at before any of it is kept.
 func (t *Transaction) Judge(fn func(context.Context, mime.Header) *mail.Fault) { t.judge = fn }
+
+// Times are when its sender wants it to go out and to arrive, in words that a repeat
+// has too: the times of the envelope may count from now, and be others by then.
+func (t *Transaction) Times(written string) { t.times = written }
 
 // Counts has the message counted for its sender once it is accepted.
 func (t *Transaction) Counts(room *rate.Reservation) { t.room = room }

@@ -126,7 +126,8 @@ func (s *session) outcome(r intake.Result, f *mail.Fault) reply {
 		return refuse(f)
 	}
 	text := "Accepted as " + r.ID.String()
-	if release := s.tx.env.Release; release != 0 {
+	// A repeat goes out when the first does, which was said then.
+	if release := s.tx.env.Release; release != 0 && r.ID == s.tx.intake.ID() {
 		if left := time.Until(mail.FromMicros(release)); left > 0 {
 			text += ", goes out in " + left.Round(time.Second).String()
 		}

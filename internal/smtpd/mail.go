@@ -41,6 +41,7 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	}
 	s.tx = &tx{conn: s.conn, origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings()), rules: rules, room: room}
 	s.tx.intake.Counts(room)
+	s.tx.intake.Times(s.times(path))
 	if s.account.ID != 0 {
 		s.tx.intake.Judge(func(ctx context.Context, h mime.Header) *mail.Fault { return s.srv.o.Policy.Header(ctx, o, h) })
 	}

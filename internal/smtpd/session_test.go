@@ -2,8 +2,10 @@ package smtpd_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/smtpd"
@@ -151,6 +153,56 @@ func TestRepeatedTransaction(t *testing.T) {
 	lost(c)
 	if a == b {
 		t.Error("two messages without Message-ID are taken for one")
+	}
+}
+
+// TestRepeatWithOtherWishes: whoever asks for something else has it, and is not told
+// of the first message; the very same again is a repeat, whatever the clock says.
+func TestRepeatWithOtherWishes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	at := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	for name, all := range map[string][][2]string{ // those of MAIL and of RCPT
+		"3": {
+			{}, {" REQUIRETLS"}, {" HOLDFOR=86400"}, {" HOLDFOR=60"}, {" HOLDUNTIL=" + at}, {" BY=86400;N"}, {" BY=3600;N"}, {" BY=3600;R"},
+			{" BY=3600;RT HOLDFOR=60"}, {" MT-PRIORITY=-3"}, {" MT-PRIORITY=3"}, {" RET=HDRS"}, {" RET=FULL"}, {" ENVID=a"}, {" ENVID=RET"}, {" RET=HDRS ENVID=a"},
+			{" SMTPUTF8"}, {"", " NOTIFY=NEVER"}, {"", " NOTIFY=SUCCESS,FAILURE"}, {"", " ORCPT=rfc822;a@b"}, {"", " ORCPT=rfc822;a"}, {"", " NOTIFY=NEVER ORCPT=rfc822;a@b"},
+		},
+		"1": {{}, {" BY=3600;R"}, {" BY=3600;N"}, {" MT-PRIORITY=-3"}, {"", " NOTIFY=NEVER"}},
+	} {
+		seen := map[string]string{}
+		send := func(wishes [2]string) (id, reply string) {
+			c := r.open(name)
+			c.say("EHLO client.test", "250")
+			if name == "3" {
+				c.say("AUTH PLAIN "+plainAlice, "235")
+			}
+			c.say("MAIL FROM:<alice@hayauma.test>"+wishes[0], "250")
+			c.say("RCPT TO:<bob@hayauma.test>"+wishes[1], "250")
+			c.say("DATA", "354")
+			reply = c.say("Message-ID: <wish@b.test>\r\nSubject: one\r\n\r\nHello\r\n.", "250 2.0.0 Accepted as ")
+			if err := c.conn.Close(); err != nil { // our 250 is lost
+				t.Fatal(err)
+			}
+			r.served.Wait()
+			id, _, _ = strings.Cut(strings.TrimSpace(strings.TrimPrefix(reply, "250 2.0.0 Accepted as ")), ",")
+			return id, reply
+		}
+		for _, wishes := range all {
+			id, _ := send(wishes)
+			if other, repeat := seen[id]; repeat {
+				t.Errorf("door %s: %q is taken for a repeat of %q", name, wishes, other)
+			}
+			seen[id] = fmt.Sprintf("%q", wishes)
+			if again, reply := send(wishes); again != id || strings.Contains(reply, "goes out") {
+				t.Errorf("door %s: the repeat of %s with %q: %q", name, id, wishes, reply)
+			}
+		}
+		if name == "1" { // RFC 2852 §4.1.4: what is left of the time
+			if again, _ := send([2]string{" BY=3500;R"}); seen[again] != `[" BY=3600;R" ""]` {
+				t.Errorf("a time that was counted down is none of a repeat: %s", seen[again])
+			}
+		}
 	}
 }
 

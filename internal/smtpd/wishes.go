@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -27,6 +28,24 @@ func (s *session) priority(env *mail.Envelope, value string) *mail.Fault {
 	}
 	env.Priority = min(p, s.mostUrgent())
 	return nil
+}
+
+// times are those of the parameters of MAIL that say when, as a repeat has them too.
+func (s *session) times(p smtp.Path) (written string) {
+	for _, param := range p.Params {
+		value := param.Value
+		switch param.Key {
+		case "HOLDFOR", "HOLDUNTIL":
+		case "BY":
+			if s.door != mail.DoorSubmission { // another host counts it down in each try (RFC 2852 §4.1.4)
+				_, value, _ = strings.Cut(value, ";")
+			}
+		default:
+			continue
+		}
+		written += param.Key + "=" + value + " " // none holds a space
+	}
+	return written
 }
 
 // mostUrgent is what this peer may ask for: strangers must not overtake others.
