@@ -80,12 +80,18 @@ func newSession(srv *Server, c net.Conn, door mail.Door) *session {
 		s.front = s.peer
 		s.in.Normalize(srv.o.Old(s.peer.Addr()))
 	}
-	s.log = srv.o.Logger.With("session", id.String(), "door", door.String())
-	if s.peer.IsValid() {
-		s.log = s.log.With("peer", s.peer.String())
-	}
+	s.log = s.logger()
 	srv.o.Metrics.opened(door)
 	return s
+}
+
+// logger names the session, and who is at the other end.
+func (s *session) logger() *slog.Logger {
+	log := s.srv.o.Logger.With("session", s.id.String(), "door", s.door.String())
+	if s.front.IsValid() {
+		log = log.With("peer", s.front.String())
+	}
+	return log
 }
 
 func (s *session) settings() Settings { return s.srv.o.Settings() }

@@ -40,14 +40,14 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 		return badAttribute(xclientAttributes)
 	}
 	peer, c, acc := s.peer, s.claims, account.Login{}
+	if slices.ContainsFunc(attributes, isAddr) {
+		c = claims{} // what was said of another client says nothing of this one
+	}
 	for _, a := range attributes {
 		switch a.Name {
 		case "ADDR":
 			var addr netip.Addr
 			addr, err = a.Addr()
-			if addr != peer.Addr() && !slices.ContainsFunc(attributes, isName) {
-				c.name = ""
-			}
 			peer = netip.AddrPortFrom(addr, peer.Port())
 		case "PORT":
 			var port uint16
@@ -74,11 +74,11 @@ func xclient(ctx context.Context, s *session, arg string) reply {
 	s.helo, s.extended = "", false
 	s.fronted, s.peer, s.claims, s.account = true, peer, c, acc
 	s.in.Normalize(s.srv.o.Old(peer.Addr()))
-	s.log = s.log.With("client", peer.String())
+	s.log = s.logger().With("client", peer.String())
 	return s.greeting()
 }
 
-func isName(a smtp.Attribute) bool { return a.Name == "NAME" }
+func isAddr(a smtp.Attribute) bool { return a.Name == "ADDR" }
 
 func badAttribute(known string) reply {
 	return refuse(mail.Final(mail.BadArguments, "Attributes are name=value in xtext, of "+known))

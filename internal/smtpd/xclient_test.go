@@ -1,6 +1,7 @@
 package smtpd_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -69,4 +70,52 @@ func TestTLSOfAFront(t *testing.T) {
 	relay.say("XCLIENT ADDR=203.0.113.5", "220")
 	relay.say("EHLO client.test", "250")
 	relay.say("MAIL FROM:<a@b.test>", "250")
+}
+
+// TestClientsOfAFront: each is judged, told of and logged by what was said of it, and
+// by nothing that was said of the one before.
+func TestClientsOfAFront(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, stack.Options{})
+	var lines bytes.Buffer
+	r.options.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+	srv := smtpd.New(r.options)
+	for _, name := range []string{"one.test", "two.test"} {
+		_, err := r.Rules.Add(t.Context(), rule.Rule{Name: name, Action: rule.Reject, Text: "This is " + name, Conditions: rule.Conditions{Helo: []string{name}}}, rule.Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := r.dial(srv, mail.DoorSMTP, front, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, conn)
+	c.expect("220")
+	for _, client := range []struct{ xclient, want string }{
+		{"ADDR=203.0.113.1 NAME=one.test HELO=one.test", "550 5.7.1 This is one.test"},
+		{"PORT=77", "550 5.7.1 This is one.test"}, // more of the same client
+		{"ADDR=203.0.113.2 NAME=new.test", "250"},
+		{"HELO=two.test ADDR=203.0.113.3", "550 5.7.1 This is two.test"},
+		{"ADDR=203.0.113.3", "250"},
+	} {
+		c.say("XCLIENT "+client.xclient, "220")
+		c.say("EHLO new.test", "250")
+		c.say("MAIL FROM:<a@b.test>", client.want)
+		c.say("RSET", "250")
+	}
+	id := c.deliver("a@b.test", "Subject: one\r\n\r\nHello\r\n", "bob@hayauma.test")
+	if first := r.Timeline(id)[0].Detail; first.Helo != "new.test" {
+		t.Errorf("the history names %q", first.Helo)
+	}
+	c.say("QUIT", "221")
+	r.served.Wait()
+	for line := range strings.Lines(lines.String()) {
+		if strings.Count(line, "client=") != 1 || !strings.Contains(line, "peer="+front.String()) {
+			t.Errorf("log: %s", line)
+		}
+	}
+	if !strings.Contains(lines.String(), "message accepted") {
+		t.Errorf("log: %s", lines.String())
+	}
 }
