@@ -17,23 +17,22 @@ func (t *Transaction) ours() bool {
 // takes, before it is stored, so that no host on its way has to, which would break
 // the signature that it gets here (RFC 6376 §5.3, RFC 6409 §8.4). What carries a
 // signature or an encryption already stays as it is, and so does what cannot be
-// converted, like a header in UTF-8.
+// converted, like a header in UTF-8. Of mail that is to leave, header lines that are too
+// long are folded, unless they are signed.
 func (t *Transaction) toSevenBit() *mail.Fault {
 	c := &t.content
 	defer func() { t.env.EightBit = c.high }()
+	if c.ruler.long && len(t.remote) > 0 {
+		if fault := t.fold(); fault != nil {
+			return fault
+		}
+	}
 	if !c.high && !c.ruler.long {
 		return nil
 	}
-	src, err := c.writer.Reader()
-	if err != nil {
-		return storeFault(err)
-	}
-	report, err := sevenbit.Inspect(src, src.Size())
-	if err != nil {
-		return storeFault(err)
-	}
-	if report.Sealed() {
-		return nil
+	src, report, fault := c.inspect()
+	if fault != nil || report.Sealed() {
+		return fault
 	}
 	plan, err := report.Plan(src)
 	if _, obstacle := errors.AsType[sevenbit.Obstacle](err); obstacle {
@@ -42,7 +41,48 @@ func (t *Transaction) toSevenBit() *mail.Fault {
 	if err != nil {
 		return storeFault(err)
 	}
+	c.high, c.ruler.long = false, false
 	return t.rewrite(plan)
+}
+
+// fold breaks the header lines that other hosts need not take, which no transfer
+// encoding reaches (RFC 5322 §2.1.1, RFC 6409 §8).
+func (t *Transaction) fold() *mail.Fault {
+	c := &t.content
+	src, report, fault := c.inspect()
+	if fault != nil {
+		return fault
+	}
+	plan, err := report.Fold(src)
+	switch {
+	case errors.Is(err, sevenbit.BadHeader):
+		return mail.Final(mail.ContentOther, "A header line has over 998 octets, and cannot be folded, since it is signed or has no white space: shorten or fold it first")
+	case errors.Is(err, sevenbit.TooComplex): // whoever relays it will tell
+		return nil
+	case err != nil:
+		return storeFault(err)
+	case !plan.Changes():
+		return nil
+	}
+	if fault := t.rewrite(plan); fault != nil {
+		return fault
+	}
+	if _, report, fault = c.inspect(); fault == nil {
+		c.ruler.long = report.Header.Long || report.Body.Long
+	}
+	return fault
+}
+
+func (c *content) inspect() (*io.SectionReader, *sevenbit.Report, *mail.Fault) {
+	src, err := c.writer.Reader()
+	if err != nil {
+		return nil, nil, storeFault(err)
+	}
+	report, err := sevenbit.Inspect(src, src.Size())
+	if err != nil {
+		return nil, nil, storeFault(err)
+	}
+	return src, report, nil
 }
 
 // rewrite puts the converted message in the place of the one that came.
@@ -59,6 +99,6 @@ func (t *Transaction) rewrite(plan *sevenbit.Plan) *mail.Fault {
 		return storeFault(err)
 	}
 	c.writer.Abort()
-	c.writer, c.parser, c.high, c.ruler.long = w, parser, false, false
+	c.writer, c.parser = w, parser
 	return nil
 }

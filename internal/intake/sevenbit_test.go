@@ -238,3 +238,53 @@ func TestLongLinesOfASubmission(t *testing.T) {
 		}
 	}
 }
+
+// TestLongHeaderOfASubmission: what leaves is folded before it is stored, and what can
+// never leave is not taken. What stays here is stored as it came.
+func TestLongHeaderOfASubmission(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t, stack.Options{})
+	alice := s.Account("alice@hayauma.test", 0)
+	s.Account("bob@hayauma.test", 0)
+	const head = "From: alice@hayauma.test\r\nDate: x\r\nMessage-ID: <long@hayauma.test>\r\n"
+	references, folded := "References:", "References:"
+	for i := range 40 {
+		id := " <" + strings.Repeat("x", 60) + "@hayauma.test>"
+		references += id
+		if folded += id; (i+2)%13 == 0 {
+			folded += "\r\n"
+		}
+	}
+	signed := "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nü\r\n--b--\r\n"
+	none := "X: " + strings.Repeat("x", 2000)
+	for name, c := range map[string]struct{ sent, want string }{
+		"folded":              {head + references + "\r\n\r\nx\r\n", head + folded + "\r\n\r\nx\r\n"},
+		"a header in UTF-8":   {head + "Subject: ü\r\n" + references + "\r\n\r\nx\r\n", head + "Subject: ü\r\n" + folded + "\r\n\r\nx\r\n"},
+		"around signed parts": {head + references + "\r\n" + signed, head + folded + "\r\n" + signed},
+		"with a long body": {
+			head + references + "\r\n\r\n" + strings.Repeat("x", 999) + "\r\n",
+			head + folded + "\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + strings.Repeat(strings.Repeat("x", 75)+"=\r\n", 13) + strings.Repeat("x", 24) + "\r\n",
+		},
+		"DKIM":           {head + "DKIM-Signature: v=1\r\n" + references + "\r\n\r\nx\r\n", ""},
+		"no white space": {head + none + "\r\n\r\nx\r\n", ""},
+	} {
+		r := submitted(t, s, alice, c.sent, "x@elsewhere.test")
+		if c.want == "" {
+			want(t, r, "554 5.6.0")
+		} else {
+			want(t, r, "250")
+			if stored := newest(t, s); !strings.HasSuffix(stored, c.want) {
+				t.Errorf("%s: stored %q", name, stored)
+			}
+			m, err := s.Queue.Show(t.Context(), r.ID)
+			if high := sevenbit.High([]byte(c.want)); err != nil || m.LongLines || m.EightBit != high {
+				t.Errorf("%s: %v, lines too long for others: %v, 8-bit: %v", name, err, m.LongLines, m.EightBit)
+			}
+		}
+		local := strings.Replace(c.sent, "<long@", "<local@", 1)
+		want(t, submitted(t, s, alice, local), "250")
+		if stored := newest(t, s); !strings.HasSuffix(stored, local) {
+			t.Errorf("%s, to somebody here: stored %q", name, stored)
+		}
+	}
+}

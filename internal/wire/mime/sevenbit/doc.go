@@ -4,6 +4,7 @@
 //
 //   - Inspect reads a message once and reports what it has.
 //   - Report.Plan finds what is to change, or the Obstacle that forbids it.
+//   - Report.Fold finds where header lines are folded that are too long.
 //   - Plan.WriteTo streams the new message, as often as it is asked to.
 //   - Join makes one source of a prefix and a stored body.
 //

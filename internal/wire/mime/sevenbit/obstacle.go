@@ -10,7 +10,7 @@ const (
 	// beyond ASCII: it goes to hosts with SMTPUTF8 only (RFC 6532 §3.2).
 	EightBitHeader Obstacle = "a header holds octets beyond ASCII"
 	// BadHeader is a header that is no 7-bit text for another reason. To fold
-	// it anew would change it.
+	// it anew would change it, which is for its sender's host to do (Report.Fold).
 	BadHeader Obstacle = "a header holds a line over 998 octets, a NUL or a bare CR or LF"
 	// Between is such text before, between or behind the parts of a multipart,
 	// which no transfer encoding reaches (RFC 2046 §5.1.1).
