@@ -176,22 +176,22 @@ func (t *Transaction) putHead() *mail.Fault {
 	if c.scanner.MessageID().Count == 0 {
 		add = append(add, "Message-ID: "+t.messageID()+"\r\n"...)
 	}
+	head, body := c.head, []byte(nil)
 	if c.scanner.Fields() == 0 {
-		// No header at all: what came is the body.
-		add = append(add, "\r\n"...)
-		if c.scanner.Done() && !c.scanner.Junk() {
-			add = add[:len(add)-2] // its own blank line follows
+		// No header at all: what came is the body, which nothing before it can take for its own.
+		head, body = nil, bytes.TrimPrefix(c.head, []byte(unnamed))
+		if !c.scanner.Done() || c.scanner.Junk() { // else its own blank line is there
+			add = append(add, "\r\n"...)
 		}
 	}
 	if t.judge != nil {
 		// Its look-ups are short, and end by themselves.
-		if fault := t.judge(context.Background(), mime.Header(c.head)); fault != nil {
+		if fault := t.judge(context.Background(), mime.Header(head)); fault != nil {
 			return fault
 		}
 	}
-	head := append(add, withoutBcc(c.head)...)
 	c.head = nil
-	return t.put(head)
+	return t.put(append(append(add, withoutBcc(head)...), body...))
 }
 
 // withoutBcc takes out what other recipients are not to see (RFC 5322 §3.6.3), and

@@ -108,6 +108,8 @@ func TestMissingFields(t *testing.T) {
 		{"no blank line", "Subject: a\r\n", "Subject: a\r\n", true, true},
 		{"no header, a blank line", "\r\nx\r\n", "\r\nx\r\n", true, true},
 		{"no header at all", "Hello, how are you?\r\nx\r\n", "\r\nHello, how are you?\r\nx\r\n", true, true},
+		{"no header, a body that begins with a blank", "  Indented first line\r\nplain second line\r\n", "\r\n  Indented first line\r\nplain second line\r\n", true, true},
+		{"no header, a body in paragraphs", "\tBcc all of it\r\nBc c: no field\r\n\r\nX: y\r\n", "\r\n\tBcc all of it\r\nBc c: no field\r\n\r\nX: y\r\n", true, true},
 		{"nothing", "", "\r\n", true, true},
 		{"a Date only in the body", "Subject: a\r\n\r\nDate: x\r\nMessage-ID: y\r\n", "Subject: a\r\n\r\nDate: x\r\nMessage-ID: y\r\n", true, true},
 		{
