@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -30,8 +29,8 @@ func (o *Outbound) AskRecipient(ctx context.Context, site string, a mail.Address
 	}
 	first := w.question(a)
 	answer, further := first.Answer, first.further
-	for shunned := []string(nil); further && len(shunned) < hostsTried-1 && ctx.Err() == nil; {
-		shunned = append(shunned, w.c.host)
+	for shunned := []place(nil); further && len(shunned) < hostsTried-1 && ctx.Err() == nil; {
+		shunned = append(shunned, w.c.target().place())
 		if !w.next(shunned) {
 			break
 		}
@@ -50,9 +49,8 @@ type told struct {
 }
 
 // next goes on to a host that was not asked yet, as in elsewhere.
-func (w *worker) next(shunned []string) bool {
-	p := w.o.plan(w.ctx, w.site, w.set)
-	p.fault, p.targets = nil, slices.DeleteFunc(p.targets, func(a target) bool { return slices.Contains(shunned, a.host) })
+func (w *worker) next(shunned []place) bool {
+	p := w.planWithout(shunned)
 	if len(p.targets) == 0 {
 		return false
 	}

@@ -51,8 +51,7 @@ func (w *worker) elsewhere(t *transaction) {
 		t.putOff = nil
 		o := t.done[off[0].at]
 		shunned = append(shunned, place{o.Host, o.Addr.Port()})
-		p := w.o.plan(w.ctx, w.site, w.set)
-		p.fault, p.targets = nil, slices.DeleteFunc(p.targets, func(a target) bool { return slices.Contains(shunned, a.place()) })
+		p := w.planWithout(shunned)
 		if len(p.targets) == 0 || !t.mayBegin() {
 			break
 		}
@@ -68,6 +67,13 @@ func (w *worker) elsewhere(t *transaction) {
 		w.leave()
 		w.c = nil
 	}
+}
+
+// planWithout is the plan without the servers that were asked.
+func (w *worker) planWithout(shunned []place) plan {
+	p := w.o.plan(w.ctx, w.site, w.set)
+	p.fault, p.targets = nil, slices.DeleteFunc(p.targets, func(a target) bool { return slices.Contains(shunned, a.place()) })
+	return p
 }
 
 // again offers the message to one more host for some recipients.
