@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"strings"
@@ -294,8 +295,12 @@ func (e *exchange) each() {
 func (e *exchange) answer() *problem {
 	reply, err := e.c.read(e.c.times.DataEnd)
 	if err != nil {
-		p := trouble(e.c.target(), "the message was sent, its reply did not come from", err)
+		stops := e.t.w.ctx.Err()
+		p := trouble(e.c.target(), "the message was sent, its reply did not come from", cmp.Or(stops, err))
 		p.tls = e.c.trace()
+		if stops != nil {
+			p.result = queue.CutOff
+		}
 		e.all(p)
 		return nil
 	}

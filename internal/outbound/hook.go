@@ -117,6 +117,13 @@ func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
 		missed := errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, new(*net.DNSError)) || errors.Is(err, dnsx.ErrNotFound) || errors.Is(err, dnsx.ErrNoData)
 		p := finding(mail.Temporary(mail.NoAnswer, "web hook at "+request.URL.Host+": "+reason(err)))
 		p.host, p.missed = host, missed && w.ctx.Err() == nil
+		switch {
+		case w.ctx.Err() == nil:
+		case missed:
+			p.result = queue.NotTried
+		default:
+			p.result = queue.CutOff
+		}
 		return p
 	}
 	defer func() { _ = answer.Body.Close() }() // it was only read

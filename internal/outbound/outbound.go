@@ -365,6 +365,11 @@ func (p problem) overloaded() bool {
 	return !p.ours && (p.enhanced == "4.3.1" || p.enhanced == "4.3.2") && !greylists(p.code, p.enhanced, strings.ToLower(p.text))
 }
 
+// strains tells whether the host bears less than it was given.
+func (p problem) strains() bool {
+	return p.result != queue.CutOff && (p.strained || p.code == 421 || p.overloaded())
+}
+
 // unreadable is what people are told of a message that our disk or database keeps back.
 const unreadable = "The message could not be read here"
 

@@ -535,18 +535,6 @@ func TestStopping(t *testing.T) {
 		}()
 		w.want(w.deliver(ctx, w.job("a@x.test"))[0], good)
 	})
-	t.Run("and not beyond it", func(t *testing.T) {
-		t.Parallel()
-		w := newWorld(t)
-		w.set.Grace = 50 * time.Millisecond
-		m := w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "END", Stall: true})
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			defer cancel()
-			m.WaitFor(10*time.Second, "DATA", func() bool { return len(m.Commands()) >= 4 })
-		}()
-		w.want(w.deliver(ctx, w.job("a@x.test"))[0], "deferred 421 4.4.2 ours")
-	})
 }
 
 // TestTheWishForReports is handed on to a host that knows DSN, and to no other.

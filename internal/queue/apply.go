@@ -25,12 +25,14 @@ type verdict struct {
 // expires at a time, given an outcome at now and what somebody wished
 // meanwhile.
 func apply(r Recipient, o Outcome, c circumstances) verdict {
-	if o.Result < Delivered || o.Result > NotTried {
+	if o.Result < Delivered || o.Result > CutOff {
 		o.Result = TryLater // what is unknown is temporary
 	}
 	v := verdict{r: r}
 	if o.Result != NotTried {
-		v.r.Attempts++
+		v.r.Attempts++ // of one cut off too: who recalls the message must know that somebody may have it
+	}
+	if o.Result != NotTried && o.Result != CutOff {
 		v.r.Code, v.r.Enhanced, v.r.Ours, v.r.Host = o.Code, o.Enhanced, o.Ours, o.Host
 		v.r.Reply = o.Reply[:min(len(o.Reply), maxReply)]
 	}
@@ -52,6 +54,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.State, v.r.Expired, v.expired = Failed, true, true
 	case c.wish == wishHold, c.wish == wishHoldAccount:
 		v.r.State, v.r.Holder, v.granted = Held, c.wish.holder(), c.wish
+	case o.Result == CutOff:
+		v.r.State, v.r.Next = Queued, c.now
 	case o.Result == NotTried:
 		v.r.State, v.r.Next = Queued, c.now
 		if !c.stopping {

@@ -22,7 +22,8 @@
 //	Leased    Failed    result   a permanent failure, or a
 //	                             temporary one after Expires,
 //	                             or its provider rests then   [the attempt is repeated]
-//	Leased    Queued    result   not tried                    [as Recover]
+//	Leased    Queued    result   not tried, or the server
+//	                             stopped before the reply     [as Recover]
 //	Leased    Held      result   the wish to hold is granted  [Recover grants it]
 //	Leased    Queued    recover  its owner is dead            [still leased: the next start recovers]
 //	Leased    Held      recover  a wish to hold or delete     [still leased]

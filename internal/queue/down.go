@@ -78,7 +78,7 @@ func (w *worker) judge(outcomes []Outcome) {
 	for i := range outcomes {
 		aside = aside || outcomes[i].Aside
 		switch o := &outcomes[i]; {
-		case o.Result == NotTried, o.Aside, o.Unreached && o.Result == Refused: // by a rule of the operator: each message is ruled by itself
+		case o.Result == NotTried, o.Result == CutOff, o.Aside, o.Unreached && o.Result == Refused: // by a rule of the operator: each message is ruled by itself
 		case !o.Unreached:
 			w.reached()
 			return

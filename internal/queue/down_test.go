@@ -304,6 +304,34 @@ func TestARestartKnowsWhoIsDown(t *testing.T) {
 	}
 }
 
+// TestACleanStopBlamesNobody: what waits for the reply to the whole message when the server
+// stops is due at the next start, and its site is not taken for one that is down.
+func TestACleanStopBlamesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubble(t, deliver(func(ctx context.Context, _ string, job *Job) []Outcome {
+			<-ctx.Done()
+			return all(job, Outcome{Result: CutOff, Ours: true, Host: "mx.far.test", Code: 421, Enhanced: "4.4.2", Started: micros(), Ended: micros()})
+		}), func(s *Settings) { s.Retry = []time.Duration{8 * time.Hour} })
+		stop := w.run()
+		w.insert(w.message("a@far.test"), w.message("b@near.test"))
+		synctest.Wait()
+		stop()
+		if w.obs.count("cut_off queued") != 2 {
+			t.Errorf("told of %v", w.obs.seen())
+		}
+		w.open(always(delivered))
+		if err := w.q.takeOver(t.Context()); err != nil || len(w.q.sites) > 0 {
+			t.Errorf("sites %v, %v", w.q.sites, err)
+		}
+		w.run()
+		time.Sleep(time.Second)
+		if n := w.obs.count("delivered gone"); n != 2 {
+			t.Errorf("%d of 2 went at the next start: %v", n, w.obs.seen())
+		}
+	})
+}
+
 // TestARestartTriesOneByOne: after a start sites that were down are not all tried at once;
 // new mail for one is, and takes with it what waits there.
 func TestARestartTriesOneByOne(t *testing.T) {

@@ -113,6 +113,7 @@ const (
 	TryLater         // a temporary failure
 	Refused          // a permanent failure
 	NotTried         // the attempt never got as far as the message, or we are shutting down: nothing is counted
+	CutOff           // we shut down before the reply to the whole message came: it may have been taken, and says nothing of the site
 )
 
 // String returns the result's name as it stands in metrics.
@@ -126,6 +127,8 @@ func (r Result) String() string {
 		return "failed"
 	case NotTried:
 		return "not_tried"
+	case CutOff:
+		return "cut_off"
 	}
 	return "unknown"
 }

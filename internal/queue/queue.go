@@ -17,7 +17,8 @@ type Deliverer interface {
 	// Deliver is one worker for one site: it takes jobs by next until that
 	// returns nil and reports each by done, keeping its connection meanwhile.
 	// The end of ctx means that the server stops: what is not yet under way is
-	// reported as NotTried, what is under way may be finished within a grace.
+	// reported as NotTried, what is under way may be finished within a grace, and is
+	// CutOff if only the reply to the whole message is missing then.
 	Deliver(ctx context.Context, site string, next func() *Job, done func(*Job, []Outcome))
 }
 

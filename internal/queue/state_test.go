@@ -74,7 +74,7 @@ func TestArrows(t *testing.T) {
 				_, err := w.q.Recover(t.Context())
 				w.must(err)
 			})
-			for result := Result(0); result <= NotTried+1; result++ {
+			for result := Result(0); result <= CutOff+1; result++ {
 				for _, age := range []time.Duration{0, 48 * time.Hour} {
 					notify := mail.Notify(0)
 					if age > 0 {
@@ -150,6 +150,10 @@ func TestApplyKeepsTheRemotesWords(t *testing.T) {
 	v = apply(Recipient{State: Leased, Attempts: 3, Reply: "before"}, Outcome{Result: NotTried}, c)
 	if r := v.r; r.State != Queued || r.Attempts != 3 || r.Reply != "before" || r.Next != 100+giveBackMicros {
 		t.Errorf("%+v", v)
+	}
+	v = apply(Recipient{State: Leased, Attempts: 3, Reply: "before"}, Outcome{Result: CutOff, Reply: "the server stops"}, c)
+	if r := v.r; r.State != Queued || r.Attempts != 4 || r.Reply != "before" || r.Next != 100 {
+		t.Errorf("cut off: %+v", v)
 	}
 }
 

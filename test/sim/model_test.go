@@ -159,6 +159,8 @@ func (m *model) attempted(o queue.Report, now int64) {
 		m.refused(r, o)
 	case queue.TryLater:
 		m.deferred(r, o, now)
+	case queue.CutOff:
+		m.cutOff(r, o, now)
 	default:
 		w.fail("%s: result %v", r.address, o.Result)
 	}
@@ -213,6 +215,17 @@ func (m *model) deferred(r *recipient, o queue.Report, now int64) {
 		m.w.fail("%s is due in %v after attempt %d, want %v", r.address, time.Duration(next-now)*time.Microsecond, r.attempts, wait)
 	}
 	r.due = next
+}
+
+// cutOff is an attempt whose reply the end of the process did not wait for: it is repeated
+// at once, unless somebody wished something else.
+func (m *model) cutOff(r *recipient, o queue.Report, now int64) {
+	if !m.w.p.stopping {
+		m.w.fail("%s is cut off by a process that goes on", r.address)
+	}
+	if o.Recipient.State == queue.Queued && o.Recipient.Next > now {
+		m.w.fail("%s was cut off and is due only in %v", r.address, time.Duration(o.Recipient.Next-now)*time.Microsecond)
+	}
 }
 
 // said finds the reply that a text comes from.

@@ -36,11 +36,11 @@ func (r *Recorder) Attempted(tx *db.Tx, reports []queue.Report) error {
 	return Append(tx, r.ids, events)
 }
 
-// class is why an attempt failed; empty if it did not. What is given up because its
+// class is why an attempt failed; empty if it did not, or was cut off by us. What is given up because its
 // lifetime is over has the class of the last reply, so that it is known why it took
 // that long; if that does not say, it has expired.
 func (r *Recorder) class(kind Kind, report *queue.Report) classify.Class {
-	if kind == Delivered {
+	if kind == Delivered || report.Result == queue.CutOff {
 		return ""
 	}
 	class := r.classes.Of(classify.Reply{
@@ -63,6 +63,9 @@ func attempted(r *queue.Report) (Event, bool) {
 	}
 	for _, t := range r.Before {
 		e.Detail.Before = append(e.Detail.Before, tried(t))
+	}
+	if r.Result == queue.CutOff {
+		e.Detail.Reason = "cut off by the end of this server; it is not known whether the message was taken, so that it may arrive twice"
 	}
 	if r.Shared {
 		e.Detail.Reason = "found by the attempt of another message for this destination"

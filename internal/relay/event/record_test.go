@@ -84,14 +84,17 @@ func TestRecorderAttempted(t *testing.T) {
 		want    event.Kind // empty = no event
 		class   string
 		next    string
+		reason  string
 	}{
-		"delivered":          {queue.Delivered, false, event.Delivered, "", ""},
-		"deferred":           {queue.TryLater, false, event.Deferred, "other", "2026-01-02T03:04:05Z"},
-		"failed":             {queue.Refused, false, event.Failed, "other", ""},
-		"expired":            {queue.TryLater, true, event.Expired, "expired", ""},
-		"delivered at last":  {queue.Delivered, true, event.Delivered, "", ""},
-		"not tried":          {queue.NotTried, false, "", "", ""},
-		"unknown is for now": {queue.Result(99), false, event.Deferred, "other", "2026-01-02T03:04:05Z"},
+		"delivered":          {queue.Delivered, false, event.Delivered, "", "", ""},
+		"deferred":           {queue.TryLater, false, event.Deferred, "other", "2026-01-02T03:04:05Z", ""},
+		"failed":             {queue.Refused, false, event.Failed, "other", "", ""},
+		"expired":            {queue.TryLater, true, event.Expired, "expired", "", ""},
+		"delivered at last":  {queue.Delivered, true, event.Delivered, "", "", ""},
+		"not tried":          {queue.NotTried, false, "", "", "", ""},
+		"unknown is for now": {queue.Result(99), false, event.Deferred, "other", "2026-01-02T03:04:05Z", ""},
+		"cut off": {queue.CutOff, false, event.Deferred, "", "2026-01-02T03:04:05Z",
+			"cut off by the end of this server; it is not known whether the message was taken, so that it may arrive twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +121,7 @@ func TestRecorderAttempted(t *testing.T) {
 				Detail: event.Detail{
 					Host: "mx.elsewhere.test", Peer: "192.0.2.1:25", Local: "192.0.2.9", TLS: "TLSv1.3", Code: 250, Enhanced: "2.0.0",
 					Before: []string{"1970-01-01T00:00:05Z mx1.elsewhere.test[192.0.2.1]: 554 5.7.1 no", "1970-01-01T00:00:06Z connect to mx2.elsewhere.test: timed out"},
-					Reply:  "Thanks", Ours: true, Class: c.class, Attempt: 2, Next: c.next, Millis: 12,
+					Reply:  "Thanks", Ours: true, Class: c.class, Attempt: 2, Next: c.next, Millis: 12, Reason: c.reason,
 				},
 			}}
 			if diff := cmp.Diff(want, got); diff != "" {
