@@ -315,8 +315,9 @@ func (f *faults) list() []string {
 
 // background runs what works without being asked and returns a function that
 // stops it in the order of the mail's way: what is accepted is still committed, and
-// what the last attempts came to is still counted.
-func (a *app) background() (stop func()) {
+// what the last attempts came to is still counted. The queue hands out nothing more as soon
+// as ctx ends: its attempts finish while the sessions do.
+func (a *app) background(ctx context.Context) (stop func()) {
 	var behind, workers sync.WaitGroup
 	behindCtx, endBehind := context.WithCancel(context.Background())
 	workCtx, endWork := context.WithCancel(context.Background())
@@ -328,7 +329,7 @@ func (a *app) background() (stop func()) {
 		a.ahead.Close()
 	})
 	workers.Go(func() {
-		_ = a.queue.Run(workCtx) // nil: it tries again what fails, see its Health
+		_ = a.queue.Run(ctx) // nil: it tries again what fails, see its Health
 		a.outbound.Close()
 	})
 	workers.Go(func() { a.bounces.Run(workCtx) })

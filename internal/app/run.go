@@ -29,15 +29,19 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	stopWork := a.background()
+	ctx, end := context.WithCancel(ctx)
+	grace := a.graceAfter(ctx)
+	stopWork := a.background(ctx)
 	defer stopWork()
-	socket, err := a.serveControl(ctx)
+	defer end()
+	socket, err := a.serveControl(ctx, grace)
 	if err != nil {
 		return err
 	}
 	defer socket()
 	defer a.web.start()()
-	defer a.stopDoors()
+	defer a.doors.Stop(grace)
+	defer end() // however it comes, it is the end for all of them at once
 	if err := a.doors.Start(ctx, services(o.Config)); err != nil {
 		return err
 	}
@@ -128,11 +132,12 @@ func (a *app) warn(cfg *config.Config) {
 	}
 }
 
-// stopDoors lets sessions finish what they do, within the grace time.
-func (a *app) stopDoors() {
-	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.Load().Timeouts.ShutdownGrace)
-	defer cancel()
-	a.doors.Stop(ctx)
+// graceAfter ends the grace time after ctx does: when sessions and calls that still work
+// are cut off. The queue ends with ctx as well and keeps to the same time by itself.
+func (a *app) graceAfter(ctx context.Context) context.Context {
+	grace, over := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(a.cfg.Load().Timeouts.ShutdownGrace, over) })
+	return grace
 }
 
 func (a *app) proxies() []netip.Prefix { return a.cfg.Load().Proxy.Networks }

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -320,6 +321,45 @@ func TestStopInTheMiddleOfData(t *testing.T) {
 			t.Errorf("half a message was filed: %+v", a)
 		}
 	}
+}
+
+// TestStopOfSessionsAndAttempts: both have the same grace, in which nothing more is handed
+// out; what was accepted by then, and what was cut off, goes after the next start.
+func TestStopOfSessionsAndAttempts(t *testing.T) {
+	t.Parallel()
+	h := newEmbedded(t)
+	mx := testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "END", Stall: true})
+	_, port, _ := net.SplitHostPort(mx.Addr)
+	dns := testkit.StartDNS(t, "far.test. 60 MX 10 mx.far.test.", "mx.far.test. 60 A 127.0.0.1")
+	const grace = 6 * time.Second
+	more := fmt.Sprintf("[outbound]\nport = %s\n[timeouts]\nshutdown_grace = %q\n[queue]\nretry = [\"8h\"]\n", port, grace)
+	h.put(strings.Replace(h.text(more), "127.0.0.1:9", dns.Addr, 1))
+	s := h.serve()
+	domain(t, h)
+	letter(t, h)
+	mx.WaitRefused(1, patience)
+	c := h.dial(h.smtp)
+	c.ehlo()
+	for _, line := range []string{"MAIL FROM:<x@elsewhere.test>", "RCPT TO:<alice@hayauma.test>"} {
+		c.say(line)
+		c.line("250 ")
+	}
+	c.say("DATA")
+	c.line("354 ")
+	start := time.Now()
+	s.cancel()
+	testkit.Eventually(t, patience, "the stop", func() bool { return refusing(t, h.smtp) })
+	letter(t, h)
+	s.stop()
+	if took := time.Since(start); took < grace || took > 2*grace-time.Second {
+		t.Errorf("the end took %v, the grace is %v for all", took, grace)
+	}
+	if n := len(mx.Refused()); n != 1 {
+		t.Errorf("%d messages went out, of which the second was accepted during the grace", n)
+	}
+	mx.SetRules()
+	h.serve()
+	mx.WaitMessages(2, patience)
 }
 
 // domain makes hayauma.test with alice.

@@ -10,7 +10,6 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,8 +30,9 @@ func checkSocketPath(dataDir string) error {
 	return nil
 }
 
-// serveControl opens the admin socket, for the owner of data_dir alone.
-func (a *app) serveControl(ctx context.Context) (stop func(), err error) {
+// serveControl opens the admin socket, for the owner of data_dir alone. Calls may finish
+// until grace ends.
+func (a *app) serveControl(ctx, grace context.Context) (stop func(), err error) {
 	path := control.SocketPath(a.cfg.Load().DataDir)
 	l, err := listenPrivately(ctx, path)
 	if err != nil {
@@ -53,9 +53,7 @@ func (a *app) serveControl(ctx context.Context) (stop func(), err error) {
 		if err := os.Remove(path); err != nil {
 			a.log.Warn("the admin socket is left behind", "error", err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil {
+		if err := srv.Shutdown(grace); err != nil {
 			_ = srv.Close() // the calls that are left are cut off
 		}
 		<-ended

@@ -396,8 +396,8 @@ type Timeouts struct {
 	// For the next POP3 command. RFC 1939 §3 asks for at least ten minutes; the
 	// maildrop is locked meanwhile.
 	POP3Idle time.Duration `toml:"pop3_idle" min:"1s" max:"1d"`
-	// For sessions and attempts to finish when the server stops. It has to be
-	// shorter than the patience of what stops it (systemd: 90 s).
+	// For sessions and attempts to finish when the server stops, all from the same
+	// moment on. It has to be shorter than the patience of what stops it (systemd: 90 s).
 	ShutdownGrace time.Duration `toml:"shutdown_grace" min:"0" max:"1h"`
 }
 
