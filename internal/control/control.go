@@ -46,12 +46,15 @@ func (r *Refusal) Error() string { return r.Text }
 func SocketPath(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
 
 // Client asks. It is made by Dial or Direct.
-type Client struct{ http *http.Client }
+type Client struct {
+	http  *http.Client
+	pulse pulse
+}
 
 // Dial returns a client of the server that listens on path.
 func Dial(path string) *Client {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
-	return &Client{http: &http.Client{Transport: &http.Transport{
+	return &Client{pulse: pulse{path, signEvery, signWithin}, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		},
@@ -81,8 +84,18 @@ func (c *Client) post(ctx context.Context, path string, body io.Reader, out any)
 	})
 }
 
-// stream makes a call and has its answer read.
-func (c *Client) stream(ctx context.Context, path string, body io.Reader, read func(*http.Response) error) (err error) {
+// stream makes a call and has its answer read, for as long as the server lives.
+func (c *Client) stream(ctx context.Context, path string, body io.Reader, read func(*http.Response) error) error {
+	ctx, stop := c.watch(ctx)
+	defer stop()
+	err := c.call(ctx, path, body, read)
+	if silent, ok := errors.AsType[*silentError](context.Cause(ctx)); ok && err != nil {
+		return silent
+	}
+	return err
+}
+
+func (c *Client) call(ctx context.Context, path string, body io.Reader, read func(*http.Response) error) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://hayauma"+path, body)
 	if err != nil {
 		return err

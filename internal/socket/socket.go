@@ -20,6 +20,10 @@ func Pending(c net.Conn) int {
 // cannot be told.
 func Unsent(c net.Conn) int { return unsent(below(c)) }
 
+// Peer is the process at the other end of a socket of this machine, 0 if that cannot be
+// told. Of a listening end it is the one that listens.
+func Peer(c net.Conn) int { return peer(c) }
+
 func below(c net.Conn) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
