@@ -106,18 +106,25 @@ func named(id *oidc.IDToken, set Settings, now time.Time) (string, error) {
 		return "", ErrToken
 	}
 	begins, _ := claims["nbf"].(float64) // none = it holds at once
-	verified, told := claims["email_verified"].(bool)
 	login, _ := claims[set.Claim].(string)
 	switch {
 	case !slices.ContainsFunc(id.Audience, func(a string) bool { return slices.Contains(set.Audience, a) }):
 	case !now.Before(id.Expiry.Add(leeway)): // one without an end is over
 	case now.Add(leeway).Before(time.Unix(int64(begins), 0)):
-	case set.Claim == "email" && told && !verified:
+	case set.Claim == "email" && !verified(claims):
 	case login == "":
 	default:
 		return login, nil
 	}
 	return "", ErrToken
+}
+
+// verified tells whether the issuer stands by the address in "email" (OpenID Connect
+// Core §5.1). Some send text instead of a boolean; one that says nothing means its own
+// addresses, and anything else that is not true is no.
+func verified(claims map[string]any) bool {
+	value, told := claims["email_verified"]
+	return !told || value == true || value == "true"
 }
 
 // known is what the issuer says of itself.

@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ func TestVerify(t *testing.T) {
 		"a clock a little behind ours": {good(map[string]any{"exp": in(-30 * time.Second)}), true},
 		"a clock a little before ours": {good(map[string]any{"nbf": in(30 * time.Second)}), true},
 		"a verified address":           {good(map[string]any{"email_verified": true}), true},
+		"a verified one, as text":      {good(map[string]any{"email_verified": "true"}), true},
 
 		"for somebody else":        {good(map[string]any{"aud": "web"}), false},
 		"for nobody":               {good(map[string]any{"aud": nil}), false},
@@ -47,6 +49,12 @@ func TestVerify(t *testing.T) {
 		"without an end":           {good(map[string]any{"exp": nil}), false},
 		"not yet begun":            {good(map[string]any{"nbf": in(2 * time.Minute)}), false},
 		"an address not verified":  {good(map[string]any{"email_verified": false}), false},
+		"not verified, as text":    {good(map[string]any{"email_verified": "false"}), false},
+		"not verified, by a word":  {good(map[string]any{"email_verified": "no"}), false},
+		"not verified, as a digit": {good(map[string]any{"email_verified": 0}), false},
+		"verified, as a digit":     {good(map[string]any{"email_verified": 1}), false},
+		"verified by null":         {good(map[string]any{"email_verified": json.RawMessage("null")}), false},
+		"verified by an object":    {good(map[string]any{"email_verified": map[string]any{"a": true}}), false},
 		"without the claim":        {good(map[string]any{"email": nil}), false},
 		"a claim that is no text":  {good(map[string]any{"email": 7}), false},
 		"by another issuer's key":  {stranger.Token("one", "RS256", i.Claims(nil)), false},
