@@ -248,6 +248,9 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	if c.fault == nil && !t.heard {
 		c.fault = t.measure(ctx)
 	}
+	if c.fault == nil && !t.heard {
+		c.fault = t.room.Keep(ctx)
+	}
 	if c.fault != nil || t.heard {
 		return c.fault
 	}

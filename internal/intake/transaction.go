@@ -102,7 +102,8 @@ func (t *Transaction) Judge(fn func(context.Context, mime.Header) *mail.Fault) {
 // has too: the times of the envelope may count from now, and be others by then.
 func (t *Transaction) Times(written string) { t.times = written }
 
-// Counts has the message counted for its sender once it is accepted.
+// Counts has the message counted for its sender once it is accepted. Who releases the
+// room does so after Commit.
 func (t *Transaction) Counts(room *rate.Reservation) { t.room = room }
 
 // Tag gives the message words, each once.

@@ -98,6 +98,37 @@ func TestSendLimits(t *testing.T) {
 	}
 }
 
+// TestOpenTransactionsKeepNoRoom: whoever only begins messages stops no others, and
+// never is a limit exceeded.
+func TestOpenTransactionsKeepNoRoom(t *testing.T) {
+	t.Parallel()
+	var limits rate.Limits
+	limits[1] = 2 // messages within an hour
+	r := newRig(t, stack.Options{SendLimits: limits})
+	open := func() *client {
+		c := r.open("3")
+		c.say("EHLO client.test", "250")
+		c.say("AUTH PLAIN "+plainAlice, "235")
+		c.say("MAIL FROM:<alice@hayauma.test>", "250")
+		c.say("RCPT TO:<bob@hayauma.test>", "250")
+		return c
+	}
+	idle, chunks := open(), open()
+	idle.say("DATA", "354")
+	chunks.send("BDAT 14\r\nSubject: a\r\n\r\n")
+	chunks.expect("250")
+	c := open()
+	c.say("RSET", "250")
+	for range 2 {
+		c.deliver("alice@hayauma.test", "Subject: a\r\n\r\na\r\n", "bob@hayauma.test")
+	}
+	idle.say("Subject: a\r\n\r\na\r\n.", "450 4.7.1 This account has sent 2 messages")
+	chunks.say("BDAT 3 LAST\r\na", "450 4.7.1 This account has sent 2 messages")
+	if got := r.Inbox("bob@hayauma.test"); len(got) != 2 {
+		t.Errorf("%d messages", len(got))
+	}
+}
+
 // TestRuleOnANameOfAFront: what a front has looked up is not looked up again, and is not
 // taken for the name of the next address.
 func TestRuleOnANameOfAFront(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // Commit counts the messages of a group in the transaction that accepts them,
 // so that what is accepted is counted, and nothing else is: one row for each
 // subject, however many messages it sends. It may run more than once, as any
-// function of a transaction. Nil reservations are left out.
+// function of a transaction. Nil reservations are left out; room is kept for the others.
 func (l *Limiter) Commit(tx *db.Tx, group ...*Reservation) error {
 	group = slices.DeleteFunc(slices.Clone(group), func(r *Reservation) bool { return r == nil })
 	if len(group) == 0 {
@@ -51,7 +51,7 @@ func countRows(group []*Reservation, minute int64) [][]any {
 	for _, r := range group {
 		for _, n := range r.names {
 			c := sums[n]
-			c.add(r.held)
+			c.add(r.wants)
 			sums[n] = c
 		}
 	}
@@ -114,7 +114,7 @@ func (l *Limiter) accepted(r *Reservation, at int64) {
 	r.release()
 	r.counted = true
 	for _, s := range r.list {
-		s.count(at, r.held)
+		s.count(at, r.wants)
 		if s.held {
 			// It was on its way when the account was stopped: its part of the
 			// queue has to be held as well.

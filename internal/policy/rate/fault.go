@@ -18,6 +18,12 @@ func fullFault(k Kind, r Rule, limit, seconds int64) *mail.Fault {
 		whoTable[k], did.before, limit, did.after, spanTable[r.Span].words, mail.About(time.Duration(seconds)*time.Second), advice))
 }
 
+// crowdedFault says that what is being accepted may fill a limit.
+func crowdedFault(k Kind, r Rule, limit int64) *mail.Fault {
+	return mail.Temporary(mail.NotAuthorized, fmt.Sprintf("%s has other messages under way that may fill its limit of %d %s within %s: try again in a minute",
+		whoTable[k], limit, didTable[r.Measure].after, spanTable[r.Span].words))
+}
+
 // heldFault says that somebody has to look at the account first.
 func heldFault() *mail.Fault {
 	return mail.Temporary(mail.NotAuthorized,

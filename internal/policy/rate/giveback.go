@@ -30,7 +30,7 @@ func waitingRows(group []*Reservation, at, minute int64) (rows [][]any) {
 			continue
 		}
 		for _, n := range r.names {
-			rows = append(rows, []any{int64(r.waits), n.Kind, n.Name, minute, at, r.held[Recipients]})
+			rows = append(rows, []any{int64(r.waits), n.Kind, n.Name, minute, at, r.wants[Recipients]})
 		}
 	}
 	return rows

@@ -157,17 +157,28 @@ func to(n int) mail.Address {
 	return a
 }
 
-// begin reserves a message to addresses, all or nothing.
-func (w *world) begin(s rate.Sender, addresses ...mail.Address) (*rate.Reservation, *mail.Fault) {
+// open begins a message to addresses, all or nothing.
+func (w *world) open(s rate.Sender, addresses ...mail.Address) (*rate.Reservation, *mail.Fault) {
 	r, fault := w.Begin(context.Background(), s)
 	if fault != nil {
 		return nil, fault
 	}
 	for _, a := range addresses {
 		if fault := r.Recipient(context.Background(), a); fault != nil {
-			r.Release()
 			return nil, fault
 		}
+	}
+	return r, nil
+}
+
+// begin keeps room for a message to addresses.
+func (w *world) begin(s rate.Sender, addresses ...mail.Address) (*rate.Reservation, *mail.Fault) {
+	r, fault := w.open(s, addresses...)
+	if fault == nil {
+		fault = r.Keep(context.Background())
+	}
+	if fault != nil {
+		return nil, fault
 	}
 	return r, nil
 }

@@ -25,7 +25,7 @@ func (l *Limiter) Usage(ctx context.Context, n Subject) (list []Usage, err error
 		list = make([]Usage, 0, ruleCount)
 		for i, r := range ruleTable {
 			_, own := s.own[r.Name]
-			list = append(list, Usage{Rule: r.Name, Limit: limits[i], Own: own, Used: s.used(now, r)})
+			list = append(list, Usage{Rule: r.Name, Limit: limits[i], Own: own, Used: s.sent(now, r)})
 		}
 	})
 	return list, err

@@ -1,6 +1,8 @@
 package rate_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,8 +31,10 @@ type model struct {
 	w       *world
 	account mail.ID
 	sent    []past
-	open    []*rate.Reservation // under way, with their recipients
+	open    []*rate.Reservation // being accepted, with their recipients
 	to      []int64
+	idle    []*rate.Reservation // standing open, with theirs
+	idleTo  []int64
 	blur    time.Duration // by which a restart may keep what was sent for longer
 }
 
@@ -78,9 +82,9 @@ func spanOf(s rate.Span) (span, slot time.Duration) {
 	}
 }
 
-// full tells whether a refusal of a message to k recipients is due to a limit:
-// with what is under way, and with what may still count.
-func (m *model) full(k int64) bool {
+// full tells whether a refusal of a message to k recipients is due to a limit: with
+// what may still count, and with what is being accepted where that is in the way.
+func (m *model) full(k int64, pending bool) bool {
 	limits := modelLimits()
 	for _, r := range rate.Rules() {
 		limit, set := limits[r.Name]
@@ -92,7 +96,11 @@ func (m *model) full(k int64) bool {
 		if r.Measure == rate.Messages {
 			want = 1
 		}
-		if m.within(r, span+slot+m.blur)+m.pending(r)+want > limit {
+		have := m.within(r, span+slot+m.blur)
+		if pending {
+			have += m.pending(r)
+		}
+		if have+want > limit {
 			return true
 		}
 	}
@@ -117,12 +125,30 @@ func (m *model) begin(t *rapid.T) {
 	for i := range k {
 		list = append(list, to(int(i)))
 	}
-	r, fault := m.w.begin(from(m.account), list...)
+	r, fault := m.w.open(from(m.account), list...)
+	if fault == nil {
+		m.idle, m.idleTo = append(m.idle, r), append(m.idleTo, k)
+		return
+	}
+	if fault.Enhanced() != "4.7.1" || !m.full(k, false) {
+		t.Fatalf("refused without a reason: %v", fault)
+	}
+}
+
+// keep has one that stands open accepted.
+func (m *model) keep(t *rapid.T) {
+	if len(m.idle) == 0 {
+		return
+	}
+	r, k := m.idle[0], m.idleTo[0]
+	m.idle, m.idleTo = m.idle[1:], m.idleTo[1:]
+	fault := r.Keep(context.Background())
 	if fault == nil {
 		m.open, m.to = append(m.open, r), append(m.to, k)
 		return
 	}
-	if fault.Enhanced() != "4.7.1" || !m.full(k) {
+	crowded := strings.Contains(fault.Public, "under way")
+	if fault.Enhanced() != "4.7.1" || !m.full(k, crowded) {
 		t.Fatalf("refused without a reason: %v", fault)
 	}
 }
@@ -160,6 +186,8 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"begin":  m.begin,
 			"begin ": m.begin,
+			"keep":   m.keep,
+			"keep ":  m.keep,
 			"accept": func(t *rapid.T) { m.end(t, true) },
 			"reject": func(t *rapid.T) { m.end(t, false) },
 			"wait": func(t *rapid.T) {
@@ -172,7 +200,7 @@ func TestModel(t *testing.T) {
 					return
 				}
 				w.restart()
-				m.open, m.to, m.blur = nil, nil, time.Minute
+				m.open, m.to, m.idle, m.idleTo, m.blur = nil, nil, nil, nil, time.Minute
 			},
 			"sweep": func(t *rapid.T) { w.must(w.Sweep(t.Context())) },
 		})

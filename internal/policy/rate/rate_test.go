@@ -116,11 +116,14 @@ func TestWhatIsNotAcceptedDoesNotCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]int64{"messages_per_day": 2, "recipients_per_day": 3})
 	for range 10 {
-		r, fault := w.begin(from(alice), to(1), to(2))
+		r, fault := w.open(from(alice), to(1), to(2))
 		if fault != nil {
 			t.Fatal(fault)
 		}
 		r.Withdraw()
+		if fault := r.Keep(t.Context()); fault != nil {
+			t.Fatal(fault)
+		}
 		err := w.db.Write(t.Context(), func(tx *db.Tx) error {
 			w.must(w.Commit(tx, r))
 			return errBroken // as a neighbour in the group
@@ -145,7 +148,7 @@ func TestWhatIsNotAcceptedDoesNotCount(t *testing.T) {
 func TestWithdrawGivesRoomBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]int64{"recipients_per_day": 2, "new_recipients_per_day": 2})
-	r, fault := w.begin(from(alice), to(1))
+	r, fault := w.open(from(alice), to(1))
 	if fault != nil {
 		t.Fatal(fault)
 	}
@@ -154,6 +157,9 @@ func TestWithdrawGivesRoomBack(t *testing.T) {
 			t.Fatal(fault)
 		}
 		r.Withdraw()
+	}
+	if fault := r.Keep(t.Context()); fault != nil {
+		t.Fatal(fault)
 	}
 	w.must(w.commit(r))
 	if got := w.used(alice, "recipients_per_day"); got != 1 {
@@ -178,6 +184,68 @@ func TestLateCommitCounts(t *testing.T) {
 	}))
 	if got := w.used(alice, "messages_per_day"); got != 1 {
 		t.Errorf("%d messages count", got)
+	}
+}
+
+// Transactions that only stand open neither count nor keep others from sending.
+func TestOpenTransactionsAreInNobodysWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	one := domainOf(t, "one.test")
+	a, b := rate.Sender{Account: alice, Domain: one}, rate.Sender{Account: bob, Domain: one}
+	w.must(w.SetLimits(t.Context(), rate.ForDomain(one), map[string]int64{"messages_per_hour": 2, "recipients_per_hour": 5}))
+	var open []*rate.Reservation
+	for range 9 {
+		r, fault := w.open(b, to(1), to(2), to(3))
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		open = append(open, r)
+	}
+	for _, rule := range []string{"messages_per_hour", "recipients_per_hour"} {
+		if n := w.usedOf(rate.ForDomain(one), rule); n != 0 {
+			t.Errorf("%s: %d used by a domain that has sent nothing", rule, n)
+		}
+	}
+	w.hands.pass(20 * time.Minute)
+	for range 2 {
+		if !w.send(a, to(1)) {
+			t.Error("another account of the domain is put off")
+		}
+	}
+	w.hands.pass(30 * time.Minute)
+	for _, r := range open {
+		if fault := r.Keep(t.Context()); fault == nil || !strings.Contains(fault.Public, "has sent 2 messages within an hour, which is its limit: try again in about 35 minutes") {
+			t.Fatalf("beyond the limit: %v", fault)
+		}
+	}
+}
+
+// What is being accepted keeps its room, but is not told to be sent.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	const says = "This account has other messages under way that may fill its limit of 3 messages within an hour: try again in a minute"
+	w := newWorld(t, map[string]int64{"messages_per_hour": 3})
+	w.sends(1)
+	first, fault := w.begin(from(alice), to(1))
+	second, fault2 := w.begin(from(alice), to(1))
+	if fault != nil || fault2 != nil {
+		t.Fatal(fault, fault2)
+	}
+	third, fault := w.open(from(alice), to(1))
+	if fault != nil {
+		t.Fatalf("MAIL and RCPT: %v", fault)
+	}
+	if fault := third.Keep(t.Context()); fault == nil || fault.Public != says || fault.Code() != 450 || fault.Enhanced() != "4.7.1" {
+		t.Errorf("said %v\nwant %q", fault, says)
+	}
+	if n := w.used(alice, "messages_per_hour"); n != 1 {
+		t.Errorf("%d used", n)
+	}
+	w.must(w.commit(first))
+	second.Release()
+	if got := w.sends(5); got != 1 {
+		t.Errorf("%d more taken, want 1", got)
 	}
 }
 

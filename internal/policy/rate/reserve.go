@@ -6,20 +6,21 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// Reservation is one message on its way in, for which room is kept. It belongs
-// to one goroutine until it is given to Commit. A nil one is that of a message
-// that nobody is counted for.
+// Reservation is one message on its way in. Keep has room kept for it: before, it is
+// only asked whether there is some, so that transactions that just stand open are in
+// nobody's way. It belongs to one goroutine until it is given to Commit. A nil one is
+// that of a message that nobody is counted for.
 type Reservation struct {
 	l      *Limiter
 	sender Sender
 	names  []Subject
 
+	wants    counts  // what it will count for
 	contacts []said  // in the order of Recipient
 	waits    mail.ID // the message, if it may be taken back
 
 	// Limiter.mu guards what follows.
-	list     []*subject
-	held     counts
+	list     []*subject // in which room is kept
 	released bool
 	counted  bool
 }
@@ -31,13 +32,13 @@ type said struct {
 	day   int64 // when it was written to last, neverWritten, or untracked
 }
 
-// Begin keeps room for a message, or says why there is none.
+// Begin says why there is no room for a message, if there is none.
 func (l *Limiter) Begin(ctx context.Context, s Sender) (*Reservation, *mail.Fault) {
 	if s.Account == 0 {
 		return nil, nil
 	}
-	r := &Reservation{l: l, sender: s, names: s.subjects()}
-	if fault := r.reserve(ctx, counts{Messages: 1}, l.defaults()); fault != nil {
+	r := &Reservation{l: l, sender: s, names: s.subjects(), wants: counts{Messages: 1}}
+	if fault := l.ask(ctx, r.names, r.wants, l.defaults()); fault != nil {
 		return nil, fault
 	}
 	return r, nil
@@ -49,19 +50,20 @@ func (l *Limiter) Check(ctx context.Context, s Sender, recipients int) *mail.Fau
 	if s.Account == 0 {
 		return nil
 	}
+	return l.ask(ctx, s.subjects(), counts{Messages: 1, Recipients: int32(min(recipients, maxAsked))}, l.defaults())
+}
+
+// ask judges what would be sent by what was sent.
+func (l *Limiter) ask(ctx context.Context, names []Subject, c counts, defaults map[Kind]Limits) *mail.Fault {
 	var fault *mail.Fault
-	defaults := l.defaults()
-	err := l.with(ctx, s.subjects(), func(now int64, list []*subject) {
-		fault = l.judge(now, s.subjects(), list, counts{Messages: 1, Recipients: int32(min(recipients, maxAsked))}, defaults)
-	})
+	err := l.with(ctx, names, func(now int64, list []*subject) { fault = l.judge(now, names, list, c, defaults) })
 	return orFault(fault, err)
 }
 
 // maxAsked bounds the recipients that Check is asked about.
 const maxAsked = 1 << 30
 
-// Recipient keeps room for a recipient of the message, or says why there is
-// none.
+// Recipient adds a recipient of the message, or says why there is no room.
 func (r *Reservation) Recipient(ctx context.Context, a mail.Address) *mail.Fault {
 	if r == nil {
 		return nil
@@ -71,38 +73,56 @@ func (r *Reservation) Recipient(ctx context.Context, a mail.Address) *mail.Fault
 	if err != nil {
 		return mail.AsFault(err)
 	}
-	c := counts{Recipients: 1}
-	if to.fresh {
-		c[NewRecipients] = 1
-	}
-	if fault := r.reserve(ctx, c, defaults); fault != nil {
+	wants := r.wants
+	wants.add(to.counts())
+	if fault := r.l.ask(ctx, r.names, wants, defaults); fault != nil {
 		return fault
 	}
-	r.contacts = append(r.contacts, to)
+	r.wants, r.contacts = wants, append(r.contacts, to)
 	return nil
 }
 
-// Withdraw gives back the room of the last recipient, which somebody else has
-// refused.
+// counts are those of one recipient.
+func (s said) counts() counts {
+	c := counts{Recipients: 1}
+	if s.fresh {
+		c[NewRecipients] = 1
+	}
+	return c
+}
+
+// Withdraw takes the last recipient out again, whom somebody else has refused.
 func (r *Reservation) Withdraw() {
 	if r == nil || len(r.contacts) == 0 {
 		return
 	}
-	last := r.contacts[len(r.contacts)-1]
-	r.contacts = r.contacts[:len(r.contacts)-1]
-	c := counts{Recipients: 1}
-	if last.fresh {
-		c[NewRecipients] = 1
+	last := len(r.contacts) - 1
+	r.wants.take(r.contacts[last].counts())
+	r.contacts = r.contacts[:last]
+}
+
+// Keep keeps room for the message in every subject or in none, and says why. It is
+// called once, when all of the message has come and before Commit: a sender who is
+// slow, or idle, keeps nobody else of the domain waiting.
+func (r *Reservation) Keep(ctx context.Context) *mail.Fault {
+	if r == nil {
+		return nil
 	}
-	r.l.mu.Lock()
-	defer r.l.mu.Unlock()
-	if r.released || r.counted {
-		return
-	}
-	r.held.take(c)
-	for _, s := range r.list {
-		s.pending.take(c)
-	}
+	var fault *mail.Fault
+	defaults := r.l.defaults()
+	err := r.l.with(ctx, r.names, func(now int64, list []*subject) {
+		if fault = r.l.judge(now, r.names, list, r.wants, defaults); fault != nil {
+			return
+		}
+		if fault = r.l.crowded(now, r.names, list, r.wants, defaults); fault != nil {
+			return
+		}
+		r.list = list
+		for _, s := range list {
+			s.pending.add(r.wants)
+		}
+	})
+	return orFault(fault, err)
 }
 
 // Release gives the room back. It is harmless after the message was accepted.
@@ -115,31 +135,15 @@ func (r *Reservation) Release() {
 	r.release()
 }
 
-// release takes what is held off what is pending, once. l.mu is held.
+// release takes its message off what is pending, once. l.mu is held.
 func (r *Reservation) release() {
 	if r.released {
 		return
 	}
 	r.released = true
 	for _, s := range r.list {
-		s.pending.take(r.held)
+		s.pending.take(r.wants)
 	}
-}
-
-// reserve keeps room in every subject or in none.
-func (r *Reservation) reserve(ctx context.Context, c counts, defaults map[Kind]Limits) *mail.Fault {
-	var fault *mail.Fault
-	err := r.l.with(ctx, r.names, func(now int64, list []*subject) {
-		if fault = r.l.judge(now, r.names, list, c, defaults); fault != nil {
-			return
-		}
-		r.list = list
-		r.held.add(c)
-		for _, s := range list {
-			s.pending.add(c)
-		}
-	})
-	return orFault(fault, err)
 }
 
 func orFault(fault *mail.Fault, err error) *mail.Fault {
@@ -149,7 +153,7 @@ func orFault(fault *mail.Fault, err error) *mail.Fault {
 	return fault
 }
 
-// judge says why there is no room for c. l.mu is held.
+// judge says why there is no room for c beside what was sent. l.mu is held.
 func (l *Limiter) judge(now int64, names []Subject, list []*subject, c counts, defaults map[Kind]Limits) *mail.Fault {
 	for i, s := range list {
 		if s.held {
@@ -158,11 +162,7 @@ func (l *Limiter) judge(now int64, names []Subject, list []*subject, c counts, d
 		}
 		limits := s.limits(defaults[names[i].Kind])
 		for n, rule := range ruleTable {
-			if limits[n] == 0 || c[rule.Measure] == 0 {
-				continue
-			}
-			over := s.used(now, rule) + int64(c[rule.Measure]) - limits[n]
-			if over > 0 {
+			if over := s.sent(now, rule) + int64(c[rule.Measure]) - limits[n]; limits[n] > 0 && c[rule.Measure] > 0 && over > 0 {
 				l.o.Metrics.refused(names[i].Kind, rule.Name)
 				return fullFault(names[i].Kind, rule, limits[n], s.windows[rule.Span].wait(now, rule.Measure, over))
 			}
@@ -171,9 +171,24 @@ func (l *Limiter) judge(now int64, names []Subject, list []*subject, c counts, d
 	return nil
 }
 
-// used is what counts against a limit.
-func (s *subject) used(now int64, r Rule) int64 {
-	return int64(s.windows[r.Span].sum(now)[r.Measure]) + int64(s.pending[r.Measure])
+// crowded says that there would be room for c but for the messages that are being
+// accepted. What becomes of those is known in a moment. l.mu is held.
+func (l *Limiter) crowded(now int64, names []Subject, list []*subject, c counts, defaults map[Kind]Limits) *mail.Fault {
+	for i, s := range list {
+		limits := s.limits(defaults[names[i].Kind])
+		for n, rule := range ruleTable {
+			if limits[n] > 0 && c[rule.Measure] > 0 && s.sent(now, rule)+int64(s.pending[rule.Measure]+c[rule.Measure]) > limits[n] {
+				l.o.Metrics.refused(names[i].Kind, rule.Name)
+				return crowdedFault(names[i].Kind, rule, limits[n])
+			}
+		}
+	}
+	return nil
+}
+
+// sent is what counts against a limit.
+func (s *subject) sent(now int64, r Rule) int64 {
+	return int64(s.windows[r.Span].sum(now)[r.Measure])
 }
 
 // defaults asks for the limits in force; it is not called under the mutex.

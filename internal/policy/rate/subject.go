@@ -11,7 +11,7 @@ import (
 // subject is what is known of a Subject. Limiter.mu guards it.
 type subject struct {
 	windows [spans]window
-	pending counts // of messages on their way in
+	pending counts // of messages that are being accepted
 	seen    int64  // when it was used last
 	stale   bool   // facts has to be read again
 	facts
