@@ -33,18 +33,18 @@ func (a *app) buildDoors() (func(*config.Config) []listen.Service, error) {
 		return nil, err
 	}
 	a.clientCAs.Store(authorities)
-	secure := a.asksForCertificates(a.certs.Server())
+	secure := a.certs.Server(a.asksForCertificates)
 	in := smtpd.New(smtpd.Options{
 		Intake: a.intake, Policy: a.policy, Rules: a.rules, Rates: a.rates, Reverse: a.resolver.Reverse,
-		Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf, Fronts: a.fronts, Old: a.old, Pressed: a.store.memory.Wanted,
+		Gate: a.gate, IDs: a.store.ids, TLS: secure, Fronts: a.fronts, Old: a.old, Pressed: a.store.memory.Wanted,
 		Settings: a.smtpSettings, Metrics: smtpd.NewMetrics(a.metrics), Logger: a.log,
 	})
 	imap := imapd.New(imapd.Options{
-		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf,
+		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure,
 		Settings: a.imapSettings, Metrics: imapd.NewMetrics(a.metrics), Logger: a.log,
 	})
 	pop := pop3d.New(pop3d.Options{
-		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure, Certificate: a.certs.Leaf,
+		Mailboxes: a.mailboxes, Gate: a.gate, IDs: a.store.ids, TLS: secure,
 		Settings: a.pop3Settings, Metrics: pop3d.NewMetrics(a.metrics), Logger: a.log,
 	})
 	a.web = newHTTP(a)

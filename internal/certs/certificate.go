@@ -23,7 +23,7 @@ type Options struct {
 // Manager holds the certificate in use. All methods are safe for concurrent use.
 type Manager struct {
 	log     *slog.Logger
-	current atomic.Pointer[tls.Certificate]
+	current atomic.Pointer[shown]
 
 	mu      sync.Mutex // of options and of who stores current
 	options Options
@@ -37,20 +37,15 @@ func New(o Options, log *slog.Logger) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if expired(cert) {
+	if expired(cert.Leaf) {
 		log.Warn("certificate has expired", "file", o.CertFile, "not_after", cert.Leaf.NotAfter)
 	}
-	m.current.Store(cert)
+	m.show(cert)
 	return m, nil
 }
 
-// GetCertificate is for tls.Config.GetCertificate.
-func (m *Manager) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return m.current.Load(), nil
-}
-
 // Leaf returns the certificate in use, without its chain.
-func (m *Manager) Leaf() *x509.Certificate { return m.current.Load().Leaf }
+func (m *Manager) Leaf() *x509.Certificate { return m.current.Load().leaf }
 
 // Reload reads the files again and renews the self-signed certificate when it is
 // due. After an error the old certificate stays in use.
@@ -61,7 +56,7 @@ func (m *Manager) Reload() error {
 	if err != nil {
 		return err
 	}
-	m.current.Store(cert)
+	m.show(cert)
 	return nil
 }
 
@@ -86,7 +81,7 @@ func (m *Manager) Prepare(o Options) (commit func(), err error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.options = o
-		m.current.Store(cert)
+		m.show(cert)
 	}, nil
 }
 
@@ -99,14 +94,14 @@ func (m *Manager) check(o Options) (*tls.Certificate, error) {
 	}
 	// An expired file in place of a valid certificate is a mistake of whoever
 	// copied it; when both have expired the new one is at least no worse.
-	if expired(cert) && !expired(m.current.Load()) {
+	if expired(cert.Leaf) && !expired(m.Leaf()) {
 		return nil, fmt.Errorf("certificate %s expired on %s; renew it", o.CertFile, cert.Leaf.NotAfter.UTC().Format(time.DateOnly))
 	}
 	return cert, nil
 }
 
 // expired tells whether the certificate is no longer valid.
-func expired(c *tls.Certificate) bool { return time.Now().After(c.Leaf.NotAfter) }
+func expired(c *x509.Certificate) bool { return time.Now().After(c.NotAfter) }
 
 // load reads the named pair, or loads or makes the self-signed one.
 func load(o Options) (*tls.Certificate, error) {

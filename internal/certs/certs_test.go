@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
@@ -133,7 +134,7 @@ func TestSelfSignedHandshake(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				_ = tls.Server(ours, m.Server()).Handshake() // the client's side tells
+				_ = tls.Server(ours, m.Server(never)).Handshake() // the client's side tells
 				_ = ours.Close()
 			}()
 			err := tls.Client(theirs, c.client).Handshake()
@@ -143,6 +144,68 @@ func TestSelfSignedHandshake(t *testing.T) {
 			_ = theirs.Close()
 			<-done
 		})
+	}
+}
+
+func never() bool { return false }
+
+// TestNotedCertificate: a handshake leaves the certificate that it showed; a session is
+// resumed for the same certificate alone, however often that is read.
+func TestNotedCertificate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m, _ := open(t, writePair(t, dir, "one.test", time.Now().Add(time.Hour)))
+	server := m.Server(never)
+	client := Opportunistic("one.test", tls.NewLRUClientSessionCache(1))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	for _, c := range []struct {
+		before  string
+		change  func()
+		name    string
+		resumed bool
+	}{
+		{"the first", func() {}, "one.test", false},
+		{"again", func() {}, "one.test", true},
+		{"read again", func() {}, "one.test", true},
+		{"renewed", func() { writePair(t, dir, "two.test", time.Now().Add(time.Hour)) }, "two.test", false},
+		{"again", func() {}, "two.test", true},
+	} {
+		c.change()
+		if err := m.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		var shown *x509.Certificate
+		done := make(chan error, 1)
+		go func() {
+			ours, err := listener.Accept()
+			if err != nil {
+				done <- err
+				return
+			}
+			s := tls.Server(ours, server)
+			if err = s.HandshakeContext(Noting(t.Context(), &shown)); err == nil {
+				_, err = s.Write([]byte("x")) // behind its ticket
+			}
+			done <- errors.Join(err, s.Close())
+		}()
+		end, err := tls.Dial("tcp", listener.Addr().String(), client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := end.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil || shown.DNSNames[0] != c.name || !end.ConnectionState().PeerCertificates[0].Equal(shown) {
+			t.Errorf("%s: shown %v, %v", c.before, shown.DNSNames, err)
+		}
+		if resumed := end.ConnectionState().DidResume; resumed != c.resumed {
+			t.Errorf("%s: resumed %v", c.before, resumed)
+		}
+		_ = end.Close() // the server may have closed it
 	}
 }
 
@@ -268,8 +331,7 @@ func TestReloadKeepsTheOldCertificate(t *testing.T) {
 		if err := m.Reload(); err == nil || !strings.Contains(err.Error(), o.CertFile) {
 			t.Errorf("%s: %v does not name the file", name, err)
 		}
-		got, err := m.GetCertificate(nil)
-		if err != nil || got.Leaf.DNSNames[0] != "two.test" {
+		if m.Leaf().DNSNames[0] != "two.test" {
 			t.Fatalf("%s: the old certificate is gone", name)
 		}
 	}
@@ -340,8 +402,8 @@ func TestConcurrentUse(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 20 {
-				if c, err := m.GetCertificate(nil); err != nil || c == nil {
-					t.Errorf("%v, %v", c, err)
+				if m.Leaf() == nil {
+					t.Error("no certificate")
 				}
 				if err := m.Reload(); err != nil {
 					t.Error(err)

@@ -126,7 +126,7 @@ func loadAuthority(dir string) (*authority, error) {
 		}
 	}
 	pair, err := readPair(certPath, keyPath)
-	if err == nil && expired(pair) {
+	if err == nil && expired(pair.Leaf) {
 		err = fmt.Errorf("expired on %s", pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
 	}
 	if err != nil {

@@ -41,7 +41,7 @@ func auth(ctx context.Context, s *session, arg string) reply {
 func (s *session) attempt() account.Attempt {
 	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Front: s.front.Addr(), Failed: s.srv.o.Metrics.loginFailed}
 	if state, own := s.channel(); own {
-		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
+		a.Binding, a.Certificates = sasl.Bind(&state, s.shown), state.PeerCertificates
 	}
 	return a
 }

@@ -5,7 +5,6 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -48,8 +47,6 @@ type Options struct {
 	Gate    *account.Gate
 	IDs     *mail.IDs
 	TLS     *tls.Config // for STARTTLS; nil = not offered
-	// Certificate is the one that is shown now. nil = SCRAM is not tied to it.
-	Certificate func() *x509.Certificate
 	// Fronts tells whether a host may speak for its clients, by XCLIENT and
 	// XFORWARD. nil = none may.
 	Fronts func(netip.Addr) bool
@@ -72,9 +69,6 @@ type Server struct {
 
 // New returns a server.
 func New(o Options) *Server {
-	if o.Certificate == nil {
-		o.Certificate = func() *x509.Certificate { return nil }
-	}
 	if o.Fronts == nil {
 		o.Fronts = func(netip.Addr) bool { return false }
 	}

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/certs"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rate"
@@ -31,13 +33,14 @@ type session struct {
 
 	id        mail.ID
 	door      mail.Door
-	peer      netip.AddrPort // the client, whoever speaks for it
-	front     netip.AddrPort // who is at the other end
-	fronted   bool           // it speaks for the client, by XCLIENT
-	claims    claims         // of the front about the client
-	tls       string         // empty = cleartext
-	helo      string         // as the peer named itself, empty = not yet
-	extended  bool           // EHLO or LHLO, not HELO
+	peer      netip.AddrPort    // the client, whoever speaks for it
+	front     netip.AddrPort    // who is at the other end
+	fronted   bool              // it speaks for the client, by XCLIENT
+	claims    claims            // of the front about the client
+	tls       string            // empty = cleartext
+	shown     *x509.Certificate // ours, by TLS; nil = not known
+	helo      string            // as the peer named itself, empty = not yet
+	extended  bool              // EHLO or LHLO, not HELO
 	account   account.Login
 	exchange  *account.Exchange // the login under way, nil = none
 	junk      int               // commands since the last accepted message that brought none nearer
@@ -126,7 +129,7 @@ const handshakeTimeout = time.Minute
 func (s *session) handshake(ctx context.Context, t *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.HandshakeContext(certs.Noting(ctx, &s.shown)); err != nil {
 		return err
 	}
 	s.tls = tlsName(t)

@@ -29,7 +29,7 @@ func (s *session) attempt() account.Attempt {
 	a := account.Attempt{Door: "imap", Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailed}
 	if t, ok := s.conn.sock.(*tls.Conn); ok {
 		state := t.ConnectionState()
-		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
+		a.Binding, a.Certificates = sasl.Bind(&state, s.shown), state.PeerCertificates
 	}
 	return a
 }

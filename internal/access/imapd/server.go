@@ -12,7 +12,6 @@ package imapd
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -62,11 +61,9 @@ type Options struct {
 	Gate      *account.Gate
 	IDs       *mail.IDs
 	TLS       *tls.Config // for STARTTLS; nil = not offered
-	// Certificate is the one that is shown now. nil = SCRAM is not tied to it.
-	Certificate func() *x509.Certificate
-	Settings    func() Settings
-	Metrics     *Metrics
-	Logger      *slog.Logger
+	Settings  func() Settings
+	Metrics   *Metrics
+	Logger    *slog.Logger
 }
 
 // Server serves sessions. It may be used by many goroutines.
@@ -80,9 +77,6 @@ const pieceSize = 32 << 10
 
 // New returns a server.
 func New(o Options) *Server {
-	if o.Certificate == nil {
-		o.Certificate = func() *x509.Certificate { return nil }
-	}
 	return &Server{o: o, pieces: sync.Pool{New: func() any {
 		b := make([]byte, pieceSize)
 		return &b

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/certs"
 	"github.com/hayauma/hayauma/internal/mailbox"
 	"github.com/hayauma/hayauma/internal/wire/imap"
 )
@@ -33,9 +35,10 @@ type session struct {
 
 	peer     netip.AddrPort
 	tls      bool
-	account  account.Login // zero before login
-	failures int           // senseless commands and failed logins in a row
-	sel      *selected     // nil while no mailbox is selected
+	shown    *x509.Certificate // ours, by TLS; nil = not known
+	account  account.Login     // zero before login
+	failures int               // senseless commands and failed logins in a row
+	sel      *selected         // nil while no mailbox is selected
 }
 
 // selected is SELECT to the next SELECT, CLOSE or UNSELECT.
@@ -93,7 +96,7 @@ const handshakeTimeout = time.Minute
 func (s *session) handshake(ctx context.Context, t *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.HandshakeContext(certs.Noting(ctx, &s.shown)); err != nil {
 		return err
 	}
 	s.tls = true

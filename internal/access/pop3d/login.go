@@ -74,7 +74,7 @@ func (s *session) attempt() account.Attempt {
 	a := account.Attempt{Door: "pop3", Peer: s.peer.Addr(), Failed: s.srv.o.Metrics.loginFailures.Inc}
 	if t, ok := s.conn.Conn.(*tls.Conn); ok {
 		state := t.ConnectionState()
-		a.Binding, a.Certificates = sasl.Bind(&state, s.srv.o.Certificate()), state.PeerCertificates
+		a.Binding, a.Certificates = sasl.Bind(&state, s.shown), state.PeerCertificates
 	}
 	return a
 }

@@ -4,7 +4,6 @@ package pop3d
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
 	"net"
 	"sync"
@@ -29,11 +28,9 @@ type Options struct {
 	Gate      *account.Gate
 	IDs       *mail.IDs
 	TLS       *tls.Config // for STLS; nil = not offered
-	// Certificate is the one that is shown now. nil = SCRAM is not tied to it.
-	Certificate func() *x509.Certificate
-	Settings    func() Settings
-	Metrics     *Metrics
-	Logger      *slog.Logger
+	Settings  func() Settings
+	Metrics   *Metrics
+	Logger    *slog.Logger
 }
 
 // Server serves sessions. It may be used by many goroutines.
@@ -50,9 +47,6 @@ const partSize = 32 << 10
 
 // New returns a server.
 func New(o Options) *Server {
-	if o.Certificate == nil {
-		o.Certificate = func() *x509.Certificate { return nil }
-	}
 	return &Server{
 		o: o, locked: map[mail.ID]struct{}{},
 		parts: sync.Pool{New: func() any {

@@ -3,6 +3,7 @@ package pop3d
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/certs"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/wire/pop3"
 )
@@ -30,6 +32,7 @@ type session struct {
 	id       mail.ID
 	peer     netip.AddrPort
 	secured  bool
+	shown    *x509.Certificate // ours, by TLS; nil = not known
 	failures int               // failing commands in a row
 	user     string            // what USER said, for PASS
 	exchange *account.Exchange // the login under way, nil = none
@@ -66,7 +69,7 @@ const handshakeTimeout = time.Minute
 func (s *session) handshake(ctx context.Context, t *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.HandshakeContext(certs.Noting(ctx, &s.shown)); err != nil {
 		return err
 	}
 	s.secured = true
