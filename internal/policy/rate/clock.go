@@ -9,6 +9,8 @@ import "time"
 // anybody start anew. Only rows bear the date: at the start their age is judged
 // once. Those from the future, which a clock that went back has left, count as
 // of now: they keep nobody out for longer than their span.
+// Those that were written while the clock was behind, which was set right before the
+// restart, are held for as old as they look.
 type Clock struct {
 	Wall   func() time.Time     // may step
 	Steady func() time.Duration // since any moment, only grows
