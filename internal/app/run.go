@@ -51,9 +51,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Ready != nil {
 		o.Ready()
 	}
-	a.wait(ctx, services)
+	err = a.wait(ctx, services)
 	a.log.Info("shutting down")
-	return nil
+	return err
 }
 
 // awaitQueue gives the queue, which has begun already, a moment to be at work, so
@@ -69,12 +69,16 @@ func (a *app) awaitQueue(ctx context.Context) {
 	}
 }
 
-// wait serves reloads until ctx ends.
-func (a *app) wait(ctx context.Context, services func(*config.Config) []listen.Service) {
+// wait serves reloads until ctx ends, or the database is of no more use to this
+// process: whoever looks after it shall start another, and clients go elsewhere
+// than to a server that can only put them off.
+func (a *app) wait(ctx context.Context, services func(*config.Config) []listen.Service) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case <-a.store.db.Broken():
+			return fmt.Errorf("the server ends, since only a new start can use the database again: %w", a.store.db.Health())
 		case <-a.o.Reload:
 			if err := a.reload(ctx, services); err != nil {
 				a.log.Error("settings not reloaded, the old ones stay", "error", err)

@@ -51,6 +51,10 @@ type DB interface {
 	// Health returns nil while the engine can commit, else why it cannot.
 	Health() error
 
+	// Broken is closed once nothing can be written until the engine is opened anew.
+	// Health then says why.
+	Broken() <-chan struct{}
+
 	// Check verifies the engine's own files and the references between rows,
 	// and calls report for each fault. It changes nothing.
 	Check(ctx context.Context, report func(fault string)) error

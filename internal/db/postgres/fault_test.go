@@ -286,6 +286,11 @@ func TestOneProcess(t *testing.T) {
 	if _, err := postgres.Open(t.Context(), postgres.Options{URL: schema}); !errors.Is(err, db.ErrInUse) {
 		t.Fatalf("a second process: %v", err)
 	}
+	select {
+	case <-first.Broken():
+		t.Error("it took itself for broken while it had the database")
+	default:
+	}
 	proxy.Refuse(true)
 	var second *postgres.DB
 	testkit.Eventually(t, patience, "the lock to be free", func() bool {
@@ -298,7 +303,14 @@ func TestOneProcess(t *testing.T) {
 	if err := first.Write(t.Context(), add(&ids, 1)); !errors.Is(err, db.ErrInUse) {
 		t.Errorf("the first process wrote: %v", err)
 	}
-	testkit.Eventually(t, patience, "the first to know", func() bool { return errors.Is(first.Health(), db.ErrInUse) })
+	select {
+	case <-first.Broken():
+	case <-time.After(patience):
+		t.Error("the first does not know")
+	}
+	if err := first.Health(); !errors.Is(err, db.ErrInUse) {
+		t.Errorf("the first's health: %v", err)
+	}
 	if err := second.Write(t.Context(), add(&ids, 2)); err != nil {
 		t.Errorf("the second process: %v", err)
 	}

@@ -78,6 +78,7 @@ type DB struct {
 	unclear atomic.Int64  // transactions whose mark is being looked for
 	epoch   atomic.Int64  // of this process; its transactions commit only while it is the newest
 	final   atomic.Pointer[error]
+	over    chan struct{} // closed once final is set
 
 	work    sync.WaitGroup // goroutines that end with the engine
 	once    sync.Once
@@ -95,7 +96,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{o: o, log: o.Logger, slots: make(chan struct{}, o.Writers), closing: make(chan struct{})}
+	d := &DB{o: o, log: o.Logger, slots: make(chan struct{}, o.Writers), over: make(chan struct{}), closing: make(chan struct{})}
 	if d.keeper, err = takeOver(ctx, d, cfg.ConnConfig); err != nil {
 		return nil, err
 	}
@@ -216,8 +217,8 @@ func (d *DB) isClosed() bool {
 	}
 }
 
-// broken is why this process writes no more until a restart, nil if it does.
-func (d *DB) broken() error {
+// refuses is why this process writes no more, nil if it does.
+func (d *DB) refuses() error {
 	if d.isClosed() {
 		return db.ErrClosed
 	}
@@ -230,6 +231,7 @@ func (d *DB) broken() error {
 func (d *DB) breakWith(err error) error {
 	if d.final.CompareAndSwap(nil, &err) {
 		d.log.Error("the database takes no more writes from this process", "error", err)
+		close(d.over)
 	}
 	return *d.final.Load()
 }
@@ -242,9 +244,12 @@ const groups = 2
 // Parallel is db.DB's.
 func (d *DB) Parallel() int { return groups }
 
+// Broken is db.DB's: another process has taken the database over.
+func (d *DB) Broken() <-chan struct{} { return d.over }
+
 // Health is db.DB's. It turns green again by itself once the database answers.
 func (d *DB) Health() error {
-	if err := d.broken(); err != nil {
+	if err := d.refuses(); err != nil {
 		return err
 	}
 	return d.keeper.health()

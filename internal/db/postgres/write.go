@@ -76,7 +76,7 @@ func pause(n int) time.Duration {
 
 // try runs fn in one transaction.
 func (d *DB) try(a *attempt, fn func(*db.Tx) error) (result, error) {
-	if err := d.broken(); err != nil {
+	if err := d.refuses(); err != nil {
 		return undone, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), d.o.Timeout)

@@ -136,6 +136,11 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	if err := d.Write(t.Context(), insert(1, 1)); err != nil {
 		t.Fatal(err)
 	}
+	select {
+	case <-d.Broken():
+		t.Error("broken before anything failed")
+	default:
+	}
 	breakLog(t, path+"-wal")
 	hook := false
 	err := d.Write(t.Context(), func(tx *db.Tx) error {
@@ -147,6 +152,11 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}
 	if err := d.Health(); err == nil || !strings.Contains(err.Error(), "restart") {
 		t.Errorf("health: %v", err)
+	}
+	select {
+	case <-d.Broken():
+	default:
+		t.Error("it does not say that it is broken")
 	}
 	ran := false
 	err = d.Write(t.Context(), func(*db.Tx) error { ran = true; return nil })

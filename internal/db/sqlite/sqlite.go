@@ -143,6 +143,7 @@ func (d *DB) open(o Options) (err error) {
 	d.writer = &writer{
 		c: c, log: o.Logger, observe: o.Observe,
 		maxGroup: o.GroupSize, maxTime: o.GroupTime, maxQueue: o.MaxWaiting,
+		over: make(chan struct{}),
 	}
 	d.log = &checkpointer{
 		w: d.writer, c: copier, log: o.Logger, wal: o.Path + "-wal",
@@ -245,6 +246,9 @@ func (d *DB) Listen(context.Context, string, func([]int64)) bool { return false 
 func (d *DB) Read(ctx context.Context, fn func(*db.Tx) error) error {
 	return d.readers.read(ctx, fn)
 }
+
+// Broken is db.DB's: a sync has failed.
+func (d *DB) Broken() <-chan struct{} { return d.writer.over }
 
 // Health is db.DB's. A failed sync is final: it stays red until a restart.
 func (d *DB) Health() error {

@@ -45,6 +45,7 @@ type writer struct {
 	queue   []*call
 	closed  bool
 	broken  atomic.Pointer[brokenError]
+	over    chan struct{} // closed once broken is set
 	stopped chan struct{}
 
 	// Of the writer's goroutine:
@@ -193,6 +194,7 @@ func (w *writer) breakWith(err error) *brokenError {
 	b := &brokenError{err}
 	if w.broken.CompareAndSwap(nil, b) {
 		w.log.Error("the database failed to sync; it takes no more writes until a restart", "error", err)
+		close(w.over)
 	}
 	return w.broken.Load()
 }
