@@ -60,6 +60,8 @@ type Options struct {
 	Version    string          // shown by /healthz
 	Ready      func()          // called once all listeners accept
 	Reload     <-chan struct{} // each value reads the settings again
+
+	serves bool // false for a command that works on the stores itself
 }
 
 // app is the whole server, or its stores alone for the command line.
@@ -111,7 +113,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 	a.cfg.Store(o.Config)
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var err error
-	if a.store, err = openStorage(ctx, o.Config, newStoreMetrics(a.metrics), a.log); err != nil {
+	if a.store, err = openStorage(ctx, o.Config, o.serves, newStoreMetrics(a.metrics), a.log); err != nil {
 		return nil, err
 	}
 	if err := move.Usable(ctx, a.store.db); err != nil {

@@ -46,6 +46,7 @@ func whileInUse(ctx context.Context, patience time.Duration, try func() error) e
 
 // openWhenFree is open for a server.
 func openWhenFree(ctx context.Context, o Options) (a *app, err error) {
+	o.serves = true
 	err = whileInUse(ctx, serverPatience, func() (err error) {
 		a, err = open(ctx, o)
 		return err

@@ -60,7 +60,7 @@ func openIdle(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *sto
 	own := *cfg
 	own.Storage.BodiesCache = copyCache
 	err = whileInUse(ctx, commandPatience, func() (err error) {
-		s, err = openStorage(ctx, &own, newStoreMetrics(prometheus.NewRegistry()), log)
+		s, err = openStorage(ctx, &own, false, newStoreMetrics(prometheus.NewRegistry()), log)
 		return err
 	})
 	if errors.Is(err, db.ErrInUse) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -37,7 +38,7 @@ func (s *storage) openDatabase(ctx context.Context, cfg *config.Config, m *store
 		if err != nil {
 			return nil, err
 		}
-		d, err := postgres.Open(ctx, postgres.Options{URL: at, Logger: log, Observe: m.committed})
+		d, err := postgres.Open(ctx, postgres.Options{URL: at, Logger: log, Place: place(cfg), Serves: s.serves, Observe: m.committed})
 		if err != nil {
 			return nil, errors.Join(err, folder.Close())
 		}
@@ -58,6 +59,20 @@ func (s *storage) openDatabase(ctx context.Context, cfg *config.Config, m *store
 		return sqlite.Open(ctx, o)
 	}
 	return d, err
+}
+
+// place is where a process with these settings works. The lock of the folder has
+// only one of them there.
+func place(cfg *config.Config) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = cfg.Hostname
+	}
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		dir = cfg.DataDir
+	}
+	return host + ":" + dir
 }
 
 // openBodies opens the store that storage.bodies names.

@@ -44,6 +44,7 @@ type storage struct {
 	ids     *mail.IDs
 	memory  *ratelimit.Budget
 	minFree atomic.Int64 // of the embedded database; below 0 = its own rule
+	serves  bool         // from it, and is no command
 	folder  io.Closer    // keeps others out of data_dir where no database there does
 }
 
@@ -68,11 +69,11 @@ func references() []blob.Reference {
 
 // openStorage opens the engines that the settings name and recovers what the
 // last run left. A second process is refused by the database's lock.
-func openStorage(ctx context.Context, cfg *config.Config, m *storeMetrics, log *slog.Logger) (*storage, error) {
+func openStorage(ctx context.Context, cfg *config.Config, serves bool, m *storeMetrics, log *slog.Logger) (*storage, error) {
 	if err := makeFolder(cfg.DataDir); err != nil {
 		return nil, fmt.Errorf("data_dir %s cannot be made: %w", cfg.DataDir, err)
 	}
-	s := &storage{memory: ratelimit.NewBudget(int(cfg.Limits.MemoryInFlight), bodyWait)}
+	s := &storage{serves: serves, memory: ratelimit.NewBudget(int(cfg.Limits.MemoryInFlight), bodyWait)}
 	s.minFree.Store(databaseMinFree(cfg))
 	database, err := s.openDatabase(ctx, cfg, m, log)
 	if err != nil {

@@ -56,3 +56,28 @@ func TestTakenOverServerEnds(t *testing.T) {
 	h.serve()
 	work(t, h)
 }
+
+// A server says in the database where it works, until it stops; a command does not.
+func TestServerTellsItsPlace(t *testing.T) {
+	t.Parallel()
+	h, url := newOnPostgres(t)
+	const places = "SELECT place FROM storage_server"
+	s := h.serve()
+	if got := psql(t, url, places); !strings.HasSuffix(got, ":"+h.data) {
+		t.Errorf("a server is at %q, want it in %s", got, h.data)
+	}
+	s.stop()
+	if got := psql(t, url, places); got != "" {
+		t.Errorf("after its stop it is still at %q", got)
+	}
+	_, done, err := app.Control(t.Context(), h.config(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := psql(t, url, places); got != "" {
+		t.Errorf("a command passes for a server at %q", got)
+	}
+	if err := done(); err != nil {
+		t.Error(err)
+	}
+}

@@ -322,6 +322,67 @@ func TestOneProcess(t *testing.T) {
 	}
 }
 
+// TestACommandYields: a process that is no server leaves the database to a server
+// elsewhere that was there lately, though it has lost its connection. One at the
+// same place knows better, and one elsewhere may come once the server has stopped or
+// is long gone.
+func TestACommandYields(t *testing.T) {
+	t.Parallel()
+	server := testkit.NewPostgres(t)
+	for name, c := range map[string]struct {
+		place   string
+		stop    bool
+		age     int // seconds that are added
+		refused bool
+	}{
+		"elsewhere":               {place: "b:/y", refused: true},
+		"elsewhere, just in time": {place: "b:/y", age: 50, refused: true},
+		"elsewhere, too late":     {place: "b:/y", age: 61},
+		"elsewhere, after a stop": {place: "b:/y", stop: true},
+		"the same place":          {place: "a:/x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxy := testkit.NewPostgresProxy(t, server.Addr, nil)
+			schema := testkit.NewSchema(t, server.URL(""))
+			serves := open(t, postgres.Options{URL: through(schema, server.Addr, proxy.Addr), Place: "a:/x", Serves: true})
+			if c.stop {
+				if err := serves.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			proxy.Refuse(true)
+			_, in, _ := strings.Cut(schema, "search_path=")
+			in, _, _ = strings.Cut(in, "&")
+			psql(t, server, fmt.Sprintf("UPDATE %s.storage_server SET seen = seen - %d", in, c.age))
+			var command *postgres.DB
+			var err error
+			testkit.Eventually(t, patience, "an answer other than that the lock is taken", func() bool {
+				command, err = postgres.Open(t.Context(), postgres.Options{URL: schema, Place: c.place})
+				return err == nil || strings.Contains(err.Error(), "a:/x")
+			})
+			if !c.refused {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				if err := command.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if !errors.Is(err, db.ErrInUse) {
+				t.Fatalf("not refused: %v", err)
+			}
+			proxy.Refuse(false)
+			var ids atomic.Int64
+			if err := serves.Write(t.Context(), add(&ids, 1)); err != nil {
+				t.Errorf("the server after the command: %v", err)
+			}
+			testkit.Eventually(t, patience, "the server's health", func() bool { return serves.Health() == nil })
+		})
+	}
+}
+
 // TestLocksInEachOthersWay: two functions that take rows in opposite order both
 // commit.
 func TestLocksInEachOthersWay(t *testing.T) {

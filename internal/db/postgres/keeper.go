@@ -26,10 +26,11 @@ const (
 
 // ownTables are those of the engine itself. A transaction leaves its mark
 // there, and a process its epoch: the process that came last is the one that
-// may write.
+// may write. A server says as well where it is and when it was there last.
 const ownTables = `
 CREATE TABLE IF NOT EXISTS storage_owner (epoch BIGINT NOT NULL);
 INSERT INTO storage_owner (epoch) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM storage_owner);
+CREATE TABLE IF NOT EXISTS storage_server (epoch BIGINT NOT NULL, place TEXT NOT NULL, seen BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS write_mark (id BIGINT PRIMARY KEY, at BIGINT NOT NULL, void BOOLEAN NOT NULL);
 CREATE INDEX IF NOT EXISTS write_mark_at ON write_mark (at);`
 
@@ -69,6 +70,9 @@ func (k *keeper) begin(ctx context.Context) error {
 	if len(faults.Fatal) > 0 {
 		return fmt.Errorf("storage.database: %s", faults.Fatal[0])
 	}
+	if err := k.yield(ctx); err != nil {
+		return err
+	}
 	if err := k.lock(ctx); err != nil {
 		return err
 	}
@@ -85,7 +89,71 @@ func (k *keeper) begin(ctx context.Context) error {
 		return fmt.Errorf("storage.database: %w", wrap(err))
 	}
 	k.d.epoch.Store(epoch)
+	if k.d.o.Shared {
+		return nil
+	}
+	return k.register(ctx)
+}
+
+// aliveFor is how long a server that was seen keeps commands elsewhere out. It
+// outlasts a short loss of the network.
+const aliveFor = time.Minute
+
+// yield leaves the database to a server elsewhere that was there lately. Its lock
+// ends with its connection, but taking over from it would end a server that is
+// back in a moment, for a command that the server could have answered. A server that
+// starts does take over: that is how one stands in for another.
+func (k *keeper) yield(ctx context.Context) error {
+	if k.d.o.Serves || k.d.o.Shared {
+		return nil
+	}
+	var known bool
+	if err := k.c.QueryRow(ctx, "SELECT to_regclass('storage_server') IS NOT NULL").Scan(&known); err != nil {
+		return fmt.Errorf("storage.database: %w", wrap(err))
+	}
+	if !known {
+		return nil
+	}
+	var place string
+	var age int64
+	err := k.c.QueryRow(ctx, `SELECT place, extract(epoch FROM now())::bigint - seen FROM storage_server
+		WHERE place <> $1 ORDER BY seen DESC LIMIT 1`, k.d.o.Place).Scan(&place, &age)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("storage.database: %w", wrap(err))
+	case age >= int64(aliveFor.Seconds()):
+		return nil
+	}
+	return fmt.Errorf("storage.database: %w: the server at %s was there %d s ago; run the command there, or stop that server first "+
+		"(one that was killed counts as gone after %v)", db.ErrInUse, place, age, aliveFor)
+}
+
+// register takes away what the servers before left, and says who this one is.
+func (k *keeper) register(ctx context.Context) error {
+	_, err := k.c.Exec(ctx, "DELETE FROM storage_server WHERE epoch < $1", k.d.epoch.Load())
+	if err == nil && k.d.o.Serves {
+		_, err = k.c.Exec(ctx, "INSERT INTO storage_server (epoch, place, seen) VALUES ($1, $2, extract(epoch FROM now())::bigint)",
+			k.d.epoch.Load(), k.d.o.Place)
+	}
+	if err != nil {
+		return fmt.Errorf("storage.database: %w", wrap(err))
+	}
 	return nil
+}
+
+// noWait, in a WHERE, lets a change commit without the disk or a standby: the next
+// one says the same, and a standby that is gone must not hold up the keeper.
+const noWait = " AND set_config('synchronous_commit', 'off', true) = 'off'"
+
+// seen says that the server is still there.
+func (k *keeper) seen(ctx context.Context) error {
+	if !k.d.o.Serves || k.d.o.Shared {
+		return nil
+	}
+	_, err := k.c.Exec(ctx, "UPDATE storage_server SET seen = extract(epoch FROM now())::bigint WHERE epoch = $1"+noWait, k.d.epoch.Load())
+	return wrap(err)
 }
 
 func (k *keeper) lock(ctx context.Context) error {
@@ -108,6 +176,9 @@ func (k *keeper) run() {
 	for n := 0; k.d.rest(keeperPause); n++ {
 		ctx, cancel := context.WithTimeout(context.Background(), keeperTimeout)
 		err := k.look(ctx)
+		if err == nil && n%5 == 4 {
+			err = k.seen(ctx)
+		}
 		if err == nil && n%60 == 59 {
 			err = k.sweep(ctx)
 		}
@@ -199,5 +270,9 @@ func (k *keeper) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keeperTimeout)
 	defer cancel()
+	if k.d.o.Serves {
+		// What stays counts as gone after aliveFor.
+		_, _ = k.c.Exec(ctx, "DELETE FROM storage_server WHERE epoch = $1"+noWait, k.d.epoch.Load())
+	}
 	_ = k.c.Close(ctx) // the lock ends with it, whatever it says
 }

@@ -34,6 +34,13 @@ type Options struct {
 	// node of several.
 	Shared bool
 
+	// Place tells people where this process works, such as "mx1:/var/lib/hayauma".
+	// Serves says that it is a server: while one has been seen lately, a process
+	// elsewhere that is none is refused, even if the server has just lost its
+	// connection. Not for Shared.
+	Place  string
+	Serves bool
+
 	// Observe is told of every commit: how long it took and how many functions
 	// were in it. It must not block.
 	Observe func(commit time.Duration, functions int)
@@ -88,7 +95,7 @@ type DB struct {
 var _ db.DB = (*DB)(nil)
 
 // Open connects, checks that the server may be trusted with mail, and takes the
-// database for this process: db.ErrInUse if another has it, db.ErrUnavailable
+// database for this process: db.ErrInUse if another has it (see Serves), db.ErrUnavailable
 // if it does not answer.
 func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	o = o.withDefaults()
