@@ -226,7 +226,7 @@ func TestUnknownIsClearedUpLater(t *testing.T) {
 		proxy.RefuseNew(true)
 		return testkit.CutAfter
 	})
-	d := open(t, postgres.Options{URL: through(testkit.NewSchema(t, server.URL("")), server.Addr, proxy.Addr), Patience: 300 * time.Millisecond})
+	d := open(t, postgres.Options{URL: through(testkit.NewSchema(t, server.URL("")), server.Addr, proxy.Addr), Patience: 2 * time.Second})
 	var ids atomic.Int64
 	ran := make(chan struct{})
 	armed.Store(true)
@@ -282,7 +282,7 @@ func TestOneProcess(t *testing.T) {
 	server := testkit.NewPostgres(t)
 	proxy := testkit.NewPostgresProxy(t, server.Addr, nil)
 	schema := testkit.NewSchema(t, server.URL(""))
-	first := open(t, postgres.Options{URL: through(schema, server.Addr, proxy.Addr), Patience: time.Second})
+	first := open(t, postgres.Options{URL: through(schema, server.Addr, proxy.Addr)})
 	if _, err := postgres.Open(t.Context(), postgres.Options{URL: schema}); !errors.Is(err, db.ErrInUse) {
 		t.Fatalf("a second process: %v", err)
 	}
@@ -425,7 +425,7 @@ func TestLocksInEachOthersWay(t *testing.T) {
 func TestNoStandby(t *testing.T) {
 	t.Parallel()
 	server := testkit.NewPostgres(t)
-	d := open(t, postgres.Options{URL: testkit.NewSchema(t, server.URL("")), Patience: time.Second, Timeout: 8 * time.Second})
+	d := open(t, postgres.Options{URL: testkit.NewSchema(t, server.URL("")), Patience: 5 * time.Second})
 	psql(t, server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
 	psql(t, server, "SELECT pg_reload_conf()")
 	var ids atomic.Int64
@@ -450,6 +450,54 @@ func TestNoStandby(t *testing.T) {
 	case <-ran:
 	case <-time.After(patience):
 		t.Error("the hook never ran")
+	}
+}
+
+// TestCommitHangs: while no standby confirms, the server answers everything but a
+// COMMIT. Health says so before the caller's patience ends, and the caller does not
+// wait for longer than that.
+func TestCommitHangs(t *testing.T) {
+	t.Parallel()
+	server := testkit.NewPostgres(t)
+	const most = 3 * time.Second
+	d := open(t, postgres.Options{URL: testkit.NewSchema(t, server.URL("")), Patience: most})
+	psql(t, server, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+	psql(t, server, "SELECT pg_reload_conf()")
+	testkit.Eventually(t, patience, "the setting", func() bool { return psql(t, server, "SHOW synchronous_standby_names") == "nobody" })
+	var ids atomic.Int64
+	ran, ended := make(chan struct{}), make(chan error, 1)
+	began := time.Now()
+	go func() {
+		ended <- d.Write(context.Background(), func(tx *db.Tx) error {
+			tx.OnCommit(func() { close(ran) })
+			return add(&ids, 1)(tx)
+		})
+	}()
+	testkit.Eventually(t, patience, "red", func() bool { return errors.Is(d.Health(), db.ErrUnavailable) })
+	select {
+	case err := <-ended:
+		t.Fatalf("the write had ended when health turned red: %v", err)
+	default:
+	}
+	if err := <-ended; !errors.Is(err, db.ErrUnknown) {
+		t.Errorf("the write ended with %v", err)
+	}
+	if took := time.Since(began); took > 3*most {
+		t.Errorf("the caller waited for %v", took)
+	}
+	if d.Health() == nil {
+		t.Error("green while it is still not known what became of the COMMIT")
+	}
+	psql(t, server, "ALTER SYSTEM RESET synchronous_standby_names")
+	psql(t, server, "SELECT pg_reload_conf()")
+	select {
+	case <-ran:
+	case <-time.After(patience):
+		t.Fatal("the hook never ran")
+	}
+	testkit.Eventually(t, patience, "green", func() bool { return d.Health() == nil })
+	if n := written(t, d)[1]; n != 1 {
+		t.Errorf("the row is there %d times", n)
 	}
 }
 

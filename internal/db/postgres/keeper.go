@@ -144,8 +144,8 @@ func (k *keeper) register(ctx context.Context) error {
 }
 
 // noWait, in a WHERE, lets a change commit without the disk or a standby: the next
-// one says the same, and a standby that is gone must not hold up the keeper.
-const noWait = " AND set_config('synchronous_commit', 'off', true) = 'off'"
+// one does the same, and a standby that is gone must not hold up the keeper.
+const noWait = " AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'"
 
 // seen says that the server is still there.
 func (k *keeper) seen(ctx context.Context) error {
@@ -239,7 +239,7 @@ func (k *keeper) sweep(ctx context.Context) error {
 		age = markAgeShared
 	}
 	_, err := k.c.Exec(ctx, `DELETE FROM write_mark WHERE id IN
-		(SELECT id FROM write_mark WHERE at < extract(epoch FROM now())::bigint - $1 ORDER BY at LIMIT 100000)`, int64(age.Seconds()))
+		(SELECT id FROM write_mark WHERE at < extract(epoch FROM now())::bigint - $1 ORDER BY at LIMIT 100000)`+noWait, int64(age.Seconds()))
 	return wrap(err)
 }
 

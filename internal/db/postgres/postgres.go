@@ -27,8 +27,8 @@ type Options struct {
 	Writers    int           // transactions at the same time that write: 6
 	Readers    int           // and that read: 8
 	MaxWaiting int           // writes that may wait, more get db.ErrOverloaded: 10000
-	Patience   time.Duration // how long a Write tries again after a lost connection: 15 s
-	Timeout    time.Duration // of one transaction, after which its connection is given up: 30 s
+	Patience   time.Duration // how long a Write takes at most, tries after a lost connection and look-ups included: 15 s
+	Timeout    time.Duration // of a transaction that reads, after which its connection is given up: 30 s
 
 	// Shared lets other processes with this option use the database as well: a
 	// node of several.
@@ -83,6 +83,7 @@ type DB struct {
 	slots   chan struct{} // one for each Write that runs
 	waiting atomic.Int64  // Writes that run or wait for a slot
 	unclear atomic.Int64  // transactions whose mark is being looked for
+	commits commits       // not answered yet
 	epoch   atomic.Int64  // of this process; its transactions commit only while it is the newest
 	final   atomic.Pointer[error]
 	over    chan struct{} // closed once final is set
@@ -258,6 +259,9 @@ func (d *DB) Broken() <-chan struct{} { return d.over }
 func (d *DB) Health() error {
 	if err := d.refuses(); err != nil {
 		return err
+	}
+	if waits := d.commits.longest(); waits > d.o.Patience/slowCommit {
+		return fmt.Errorf("%w: a COMMIT has been without an answer for %v", db.ErrUnavailable, waits.Round(time.Second))
 	}
 	return d.keeper.health()
 }

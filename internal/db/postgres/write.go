@@ -41,11 +41,15 @@ func (d *DB) Write(ctx context.Context, fn func(*db.Tx) error) error {
 	}
 	defer d.leave()
 	over := time.Now().Add(d.o.Patience)
+	until := over.Add(-d.o.Patience / lookShare)
 	for tries := 0; ; tries++ {
 		a := attempt{mark: rand.Int64()} //nolint:gosec // a name that is not used twice, no secret
-		how, err := d.try(&a, fn)
+		how, err := d.try(&a, fn, until)
 		if how == unknown {
 			how, err = d.clear(&a, err, over)
+		}
+		if how != unknown {
+			d.commits.answered(a.mark)
 		}
 		switch how {
 		case committed:
@@ -57,12 +61,19 @@ func (d *DB) Write(ctx context.Context, fn func(*db.Tx) error) error {
 		if a.own || !again(err, tries) {
 			return err
 		}
-		if wait := pause(tries); time.Now().Add(wait).Before(over) && d.rest(wait) {
+		if wait := pause(tries); time.Now().Add(wait).Before(until) && d.rest(wait) {
 			continue
 		}
 		return fmt.Errorf("%w: %w", db.ErrUnavailable, err)
 	}
 }
+
+// Of a Write's patience the last fifth is for the look-up of a COMMIT that had no
+// answer, and a third without one is a sign that the database cannot commit.
+const (
+	lookShare  = 5
+	slowCommit = 3
+)
 
 // pause is how long to wait before try number n+1: soon at first, since a dead
 // connection of the pool is replaced at once.
@@ -74,12 +85,12 @@ func pause(n int) time.Duration {
 	return min(most, first<<n) + rand.N(first) //nolint:gosec // jitter
 }
 
-// try runs fn in one transaction.
-func (d *DB) try(a *attempt, fn func(*db.Tx) error) (result, error) {
+// try runs fn in one transaction, whose connection is given up after until.
+func (d *DB) try(a *attempt, fn func(*db.Tx) error, until time.Time) (result, error) {
 	if err := d.refuses(); err != nil {
 		return undone, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), d.o.Timeout)
+	ctx, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	c, err := d.writers.Acquire(ctx)
 	if err != nil {
@@ -97,11 +108,11 @@ func (d *DB) try(a *attempt, fn func(*db.Tx) error) (result, error) {
 	switch {
 	case s.err != nil && (err == nil || again(s.err, 0)):
 		// The transaction is lost, whatever fn made of it.
-		d.rollback(c, s)
+		d.rollback(ctx, c, s)
 		return undone, s.err
 	case err != nil:
 		a.own = s.err == nil
-		d.rollback(c, s)
+		d.rollback(ctx, c, s)
 		return undone, err
 	case s.begin != "":
 		return committed, nil // no statement, nothing to commit
@@ -119,15 +130,13 @@ func (d *DB) protect(fn func(*db.Tx) error, tx *db.Tx) (err error) {
 	return fn(tx)
 }
 
-func (d *DB) rollback(c *pgxpool.Conn, s *session) {
+func (d *DB) rollback(ctx context.Context, c *pgxpool.Conn, s *session) {
 	if s.open != nil {
 		_ = s.open.finish() // the error that matters came before
 	}
 	if s.begin != "" || c.Conn().IsClosed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), d.o.Timeout)
-	defer cancel()
 	if _, err := c.Exec(ctx, "rollback"); err != nil {
 		_ = c.Conn().Close(ctx) // its end rolls back as well
 	}
@@ -140,6 +149,7 @@ const insertMark = `INSERT INTO write_mark (id, at, void) VALUES ($1,
 
 func (d *DB) commit(ctx context.Context, c *pgxpool.Conn, a *attempt) (result, error) {
 	start := time.Now()
+	d.commits.sent(a.mark, start)
 	notices := noticesOf(c.Conn())
 	notices.warning = ""
 	b := &pgx.Batch{}
@@ -185,7 +195,7 @@ func (d *DB) clear(a *attempt, cause error, over time.Time) (result, error) {
 	d.unclear.Add(1)
 	defer d.unclear.Add(-1)
 	for n := 0; ; n++ {
-		how, err := d.lookUp(a.mark)
+		how, err := d.lookUp(a.mark, over)
 		if err == nil {
 			return how, cause
 		}
@@ -198,9 +208,9 @@ func (d *DB) clear(a *attempt, cause error, over time.Time) (result, error) {
 
 // lookUp asks for the mark of a transaction, or else puts one there that keeps
 // the transaction from ever committing. The mark of one that is still running
-// makes it wait.
-func (d *DB) lookUp(mark int64) (result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), d.o.Timeout)
+// makes it wait, at most until over.
+func (d *DB) lookUp(mark int64, over time.Time) (result, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), over)
 	defer cancel()
 	c, err := d.writers.Acquire(ctx)
 	if err != nil {
@@ -243,17 +253,15 @@ func (d *DB) lookUp(mark int64) (result, error) {
 
 // later goes on with clear after the caller has its answer.
 func (d *DB) later(a *attempt) {
-	if len(a.after) == 0 {
-		return
-	}
 	d.unclear.Add(1)
 	d.work.Go(func() {
 		defer d.unclear.Add(-1)
 		for n := 0; d.rest(pause(n)); n++ {
-			how, err := d.lookUp(a.mark)
+			how, err := d.lookUp(a.mark, time.Now().Add(keeperTimeout))
 			if err != nil {
 				continue
 			}
+			d.commits.answered(a.mark)
 			if how == committed {
 				d.hooks(a.after)
 			}
