@@ -73,6 +73,13 @@
 // takes up a message, all that waits for the site for that reason is due. A process takes
 // the sites over from the last one by that reason, which stands in the rows.
 //
+// # What may arrive twice
+//
+// A message that its host took, and of which that is not recorded, goes out again after a
+// crash or a takeover. So no worker gets a new job while a commit of results has been
+// under way for a second, while some wait for one that is slow, or more than a commit
+// holds for the next; what has begun goes on.
+//
 // # Leases
 //
 // A row is leased by a process, which has an id of its own, and for as long as

@@ -8,7 +8,7 @@ var (
 )
 
 // Health returns why the queue delivers nothing now, nil if it does. It gets
-// well by itself: what fails is tried again.
+// well by itself: what fails is tried again. A commit that is slow is no failure yet.
 func (q *Queue) Health() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -59,7 +59,7 @@ func (q *Queue) Extend(tx *db.Tx, m *Message, list []Recipient) error {
 func (q *Queue) room() func(d delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.running || q.ending() || q.stuck {
+	if !q.running || q.ending() || q.behind() {
 		return func(delivery) bool { return false }
 	}
 	memory := q.o.Settings().Memory

@@ -110,6 +110,10 @@ type Queue struct {
 	alarm     *time.Timer      // the first of them has waited for long enough; nil = none does
 	soon      bool             // it has been set to go off in a moment
 	workers   sync.WaitGroup
+
+	began      time.Time     // of the commit of results that is under way; zero = none is
+	unrecorded int           // deliveries without a recorded result
+	on         chan struct{} // closed when the queue hands out again; nil = nobody waits for that
 }
 
 // New returns a Queue; Run makes it deliver.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +21,7 @@ type item struct {
 	r        Recipient // as it was leased
 	outcome  Outcome
 	stopping bool
+	copied   bool         // a host has the message: another attempt would be a second copy
 	demands  []keptDemand // what the reply asked for
 
 	// Set by write, which may run more than once.
@@ -31,6 +31,10 @@ type item struct {
 
 // collect takes a result. q.mu is held.
 func (q *Queue) collect(it *item) {
+	// What Also files is there with the record alone.
+	if it.copied = it.outcome.Result == Delivered && it.outcome.Also == nil; it.copied {
+		q.unrecorded++
+	}
 	q.results = append(q.results, it)
 	signal(q.arrive)
 }
@@ -83,24 +87,21 @@ func (q *Queue) take() []*item {
 	batch := slices.Clone(q.results[:n])
 	clear(q.results[:n])
 	q.results = q.results[n:]
+	if n > 0 {
+		q.began = time.Now()
+	}
 	return batch
 }
 
 // setStuck keeps what could not be recorded for the next try. Meanwhile nothing
-// is handed out: each delivery that is not recorded may be repeated.
+// is handed out.
 func (q *Queue) setStuck(left []*item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.results = append(left, q.results...)
-	was := q.stuck
+	q.began = time.Time{}
 	q.stuck = len(left) > 0
-	if was && !q.stuck {
-		for _, s := range slices.SortedFunc(maps.Values(q.sites), byName) {
-			q.await(s)
-		}
-		q.dispatch()
-		signal(q.wake)
-	}
+	q.goOn()
 }
 
 // alsoError is the failure of an outcome's own rows.
@@ -327,6 +328,9 @@ func (q *Queue) recorded(items []*item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, it := range items {
+		if it.copied {
+			q.unrecorded--
+		}
 		if it.lost {
 			// Promise 2: whoever has the row now decides on it.
 			q.o.Logger.Warn("a result is dropped: its recipient is no longer leased by this process",
@@ -357,4 +361,6 @@ func (q *Queue) recorded(items []*item) {
 		q.starved = false
 		signal(q.wake)
 	}
+	q.began = time.Now() // if there are more, the database does answer
+	q.goOn()
 }

@@ -236,7 +236,7 @@ func (q *Queue) hungry() []*site {
 
 // hasMemory tells whether more may be claimed. q.mu is held.
 func (q *Queue) hasMemory() bool {
-	if q.stuck || q.octets >= q.o.Settings().Memory+claimMemory {
+	if q.behind() || q.octets >= q.o.Settings().Memory+claimMemory {
 		q.starved = true
 		return false
 	}
@@ -257,7 +257,7 @@ var selectUrgent = db.SQL("SELECT id FROM queue_recipient WHERE state IN (1, 3) 
 // over is found among the others.
 func (q *Queue) claimUrgent(ctx context.Context, now int64) error {
 	q.mu.Lock()
-	room := !q.stuck && q.octets < q.o.Settings().Memory+2*claimMemory
+	room := !q.behind() && q.octets < q.o.Settings().Memory+2*claimMemory
 	q.mu.Unlock()
 	if !room {
 		return nil

@@ -141,7 +141,7 @@ func (q *Queue) await(s *site) {
 // dispatch starts workers as the limits allow, site by site in turn. q.mu is
 // held.
 func (q *Queue) dispatch() {
-	if !q.running || q.ending() || q.stuck {
+	if !q.running || q.ending() || q.turn.len() == 0 || q.rests() {
 		return
 	}
 	set := q.o.Settings()
@@ -236,7 +236,7 @@ func (w *worker) next() *Job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w.begin()
-	for s.ready.n > 0 && !q.ending() && !q.stuck {
+	for w.ready() {
 		if w.lost && s.down != nil {
 			return nil // the others are not tried one by one
 		}

@@ -68,11 +68,12 @@ func (q *Queue) Full(m *Message) string {
 	flow := m.flow()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	lag := q.lag()
 	switch {
 	case !q.running:
 		return "the queue does not run: is the server started?"
-	case q.stuck:
-		return errStuck.Error()
+	case lag != "":
+		return lag
 	case q.active >= max(set.Concurrency, 1):
 		return fmt.Sprintf("all %d workers are busy (outbound.concurrency)", q.active)
 	case !q.may(flow):

@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+)
+
+// gated is an engine whose writes wait for a gate while there is one, and fail if it
+// opens with an error.
+type gated struct {
+	db.DB
+	gate atomic.Pointer[chan error]
+}
+
+func (g *gated) Write(ctx context.Context, fn func(*db.Tx) error) error {
+	if gate := g.gate.Load(); gate != nil {
+		if err := <-*gate; err != nil {
+			return err
+		}
+	}
+	return g.DB.Write(ctx, fn)
+}
+
+// shut makes the writes wait from now on; the function that it returns lets them through.
+func (g *gated) shut() (open func()) {
+	gate := make(chan error)
+	g.gate.Store(&gate)
+	return func() {
+		g.gate.Store(nil)
+		close(gate)
+	}
+}
+
+// paced delivers all, each message in a time, and counts those that it began and the
+// workers that did so.
+type paced struct {
+	each           time.Duration
+	begun, workers atomic.Int64
+}
+
+func (p *paced) Deliver(ctx context.Context, site string, next func() *Job, done func(*Job, []Outcome)) {
+	p.workers.Add(1)
+	deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+		p.begun.Add(1)
+		<-time.After(p.each)
+		return all(job, delivered)
+	}).Deliver(ctx, site, next, done)
+}
+
+// TestNothingNewWithoutRecords: while the database does not record what was delivered,
+// nothing more is handed out than would go in a second, nor much more than one commit
+// holds, and what waits says why. All goes on at once, each message once, when it does.
+func TestNothingNewWithoutRecords(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		each     time.Duration
+		messages int
+		most     int64
+		why      string // what waits, after a moment
+	}{
+		"by time":   {100 * time.Millisecond, 300, 5*11 + 5, ""},
+		"by both":   {5 * time.Millisecond, 600, 5 * (200/5 + 1), "the results of 2"},
+		"by number": {time.Microsecond, 1500, maxUnrecorded + 5, "the results of 5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &paced{each: c.each}
+				w := newBubble(t, p)
+				g := &gated{DB: w.db}
+				w.db = g
+				w.open(p)
+				var list []*Message
+				for range c.messages {
+					list = append(list, w.message("a@x.test"))
+				}
+				stop := w.run()
+				synctest.Wait()
+				w.insert(list...)
+				open := g.shut()
+				time.Sleep(300 * time.Millisecond)
+				if why := w.q.Full(list[0]); !strings.Contains(why, c.why) {
+					t.Errorf("after a moment what waits says %q; want %q", why, c.why)
+				}
+				time.Sleep(20 * time.Second)
+				if n := p.begun.Load(); n > c.most {
+					t.Errorf("%d of %d messages went out while nothing was recorded; want at most %d", n, c.messages, c.most)
+				}
+				if why := w.q.Full(list[0]); !strings.Contains(why, "has not answered for 20s") {
+					t.Errorf("what waits says %q; want the time", why)
+				}
+				open()
+				time.Sleep(time.Duration(c.messages) * c.each / 5)
+				synctest.Wait()
+				if n := p.begun.Load(); n != int64(c.messages) || w.rows("queue_recipient") > 0 {
+					t.Errorf("%d of %d messages were handed out, %d recipients are left", n, c.messages, w.rows("queue_recipient"))
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// TestShortCommitKeepsWorkers: a commit that takes a little too long costs no connection.
+func TestShortCommitKeepsWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &paced{each: 100 * time.Millisecond}
+		w := newBubble(t, p, func(s *Settings) { s.PerSite = 1 })
+		g := &gated{DB: w.db}
+		w.db = g
+		w.open(p)
+		stop := w.run()
+		var list []*Message
+		for range 30 {
+			list = append(list, w.message("a@x.test"))
+		}
+		w.insert(list...)
+		open := g.shut()
+		time.Sleep(maxCommit + patience/2)
+		open()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if n, workers := p.begun.Load(), p.workers.Load(); n != 30 || workers != 1 {
+			t.Errorf("%d of 30 messages by %d workers; want all by one", n, workers)
+		}
+		stop()
+	})
+}
