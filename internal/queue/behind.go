@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
 )
 
 // Each delivery that is not recorded may be repeated: by the next process, if this one
@@ -22,6 +25,10 @@ const (
 	slowCommit    = 200 * time.Millisecond
 	// patience is how long a worker stands by with its connection for the queue to go on.
 	patience = time.Second
+	// maxSilence is how long ago the database may have taken a commit of the queue's: after
+	// that it may be another process's, and so may be what was leased before. An answer
+	// that takes longer is none.
+	maxSilence = 5 * time.Second
 )
 
 // behind tells whether the database takes no results now, so that nothing more is leased;
@@ -37,16 +44,68 @@ func (q *Queue) behind() bool {
 // rests tells whether no job may be handed out now; then goOn is called when one may be.
 // q.mu is held.
 func (q *Queue) rests() bool {
-	crowd := q.crowd()
-	if crowd {
+	if q.behind() {
+		return true
+	}
+	crowd, unheard := q.crowd(), q.unheard()
+	if crowd || unheard {
 		q.withhold()
 	}
-	return crowd || q.behind()
+	if unheard {
+		signal(q.arrive)
+	}
+	return crowd || unheard
 }
 
 // crowd tells whether too many deliveries wait for their commit. q.mu is held.
 func (q *Queue) crowd() bool {
 	return q.unrecorded > maxUnrecorded || q.unrecorded > fewUnrecorded && !q.began.IsZero() && time.Since(q.began) >= slowCommit
+}
+
+// unheard tells whether the database was not heard of lately. Of a machine that slept
+// the wall clock may tell alone, and of a step of that the other one. q.mu is held.
+func (q *Queue) unheard() bool {
+	now := time.Now()
+	return max(now.Sub(q.heard), now.Round(0).Sub(q.heard.Round(0))) > maxSilence
+}
+
+// hears notes, once a transaction is durable, that the database was this process's then:
+// an engine takes none of one whose time is over.
+func (q *Queue) hears(tx *db.Tx) {
+	now := time.Now()
+	tx.OnCommit(func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if now.After(q.heard) {
+			q.heard = now
+		}
+	})
+}
+
+// doubts tells whether jobs wait for the database to be heard of.
+func (q *Queue) doubts() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.on != nil && !q.ending() && q.unheard()
+}
+
+var selectOne = db.SQL("SELECT 1")
+
+// confirm asks whether the database is still this process's; false = it does not say so.
+func (q *Queue) confirm(ctx context.Context) bool {
+	err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
+		q.hears(tx)
+		var one int
+		return tx.Row(selectOne, nil, &one)
+	})
+	if err != nil {
+		q.o.Logger.Error("the queue waits: it is not known whether another server has the database", "error", err)
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.goOn()
+	return true
 }
 
 // withhold notes that somebody did not get what he could have had. q.mu is held.
@@ -111,6 +170,8 @@ func (q *Queue) lag() string {
 		return fmt.Sprintf("the queue rests until the database has recorded what was delivered: it has not answered for %v", time.Since(q.began).Round(time.Second))
 	case q.crowd():
 		return fmt.Sprintf("the queue rests until the database has recorded what was delivered: the results of %d attempts wait", q.unrecorded)
+	case q.on != nil && q.unheard():
+		return "the queue rests until the database answers: it is asked whether another server has it"
 	}
 	return ""
 }

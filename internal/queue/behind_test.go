@@ -133,3 +133,90 @@ func TestShortCommitKeepsWorkers(t *testing.T) {
 		stop()
 	})
 }
+
+// TestTakenOver: a process that was cut off, or stopped, and whose database another has
+// taken meanwhile, hands out nothing of what it has in memory.
+func TestTakenOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &paced{each: time.Minute} // in which nothing is recorded
+		w := newBubble(t, p, func(s *Settings) { s.PerSite = 2 })
+		g := &gated{DB: w.db}
+		w.db = g
+		w.open(p)
+		stop := w.run()
+		list := []*Message{w.message("a@x.test"), w.message("b@x.test"), w.message("c@x.test"), w.message("d@x.test")}
+		w.insert(list...)
+		synctest.Wait()
+		answer := make(chan error)
+		g.gate.Store(&answer)
+		time.Sleep(p.each + maxCommit/2)
+		if n := p.begun.Load(); n != 2 {
+			t.Errorf("%d messages were handed out before the database was heard of; want 2", n)
+		}
+		close(answer)
+		g.gate.Store(nil)
+		stop()
+	})
+}
+
+// TestSlowDeliveriesGoOn: where attempts take longer than the database may be silent, a
+// worker keeps its connection and loses no time; jobs that waited for a place at their
+// provider are confirmed by one small transaction.
+func TestSlowDeliveriesGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &paced{each: 2 * maxSilence}
+		w := newBubble(t, p, func(s *Settings) { s.PerSite = 1 })
+		stop := w.run()
+		w.insert(w.message("a@x.test"), w.message("b@x.test"), w.message("c@x.test"))
+		time.Sleep(3*p.each + time.Millisecond)
+		synctest.Wait()
+		if n, workers := p.begun.Load(), p.workers.Load(); n != 3 || workers != 1 || !w.empty() {
+			t.Errorf("%d of 3 messages by %d workers; want all by one", n, workers)
+		}
+		stop()
+	})
+}
+
+// TestConfirmed: what rests in memory for the rate of its provider goes out after that if
+// the database, where nothing else is to be committed, says that it is still this
+// process's.
+func TestConfirmed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer error
+		begun  int64
+	}{
+		"still ours": {nil, 2},
+		"taken over": {db.ErrInUse, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &paced{}
+				w := newBubble(t, p)
+				f := &failing{DB: w.db}
+				w.db = f
+				w.open(p)
+				w.q.o.Limits = func(string) Limits { return Limits{Rate: 1, Per: maxSilence + time.Second} }
+				stop := w.run()
+				w.insert(w.message("a@x.test"), w.message("b@x.test"))
+				time.Sleep(time.Second)
+				f.set(c.answer)
+				time.Sleep(maxSilence + time.Millisecond)
+				synctest.Wait()
+				if n := p.begun.Load(); n != c.begun {
+					t.Errorf("%d messages were handed out, want %d", n, c.begun)
+				}
+				f.set(nil)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if n := p.begun.Load(); n != 2 || !w.empty() {
+					t.Errorf("%d messages were handed out in the end, want both", n)
+				}
+				stop()
+			})
+		})
+	}
+}

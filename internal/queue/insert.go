@@ -28,6 +28,7 @@ func (q *Queue) Insert(tx *db.Tx, list []*Message) error {
 		return fmt.Errorf("queue recipients: %w", err)
 	}
 	if len(b.born) > 0 || b.waiting || b.served {
+		q.hears(tx)
 		tx.OnCommit(func() { q.born(&b) })
 	}
 	return nil

@@ -112,6 +112,7 @@ type Queue struct {
 	workers   sync.WaitGroup
 
 	began      time.Time     // of the commit of results that is under way; zero = none is
+	heard      time.Time     // when the database was surely this process's
 	unrecorded int           // deliveries without a recorded result
 	on         chan struct{} // closed when the queue hands out again; nil = nobody waits for that
 }

@@ -47,7 +47,7 @@ func (q *Queue) collector(ctx context.Context, ended <-chan struct{}) {
 	over := false
 	for {
 		batch := q.take()
-		if len(batch) == 0 {
+		if len(batch) == 0 && !q.doubts() {
 			if over {
 				return
 			}
@@ -58,15 +58,13 @@ func (q *Queue) collector(ctx context.Context, ended <-chan struct{}) {
 			}
 			continue
 		}
-		left := q.record(ctx, batch)
-		q.setStuck(left)
-		if len(left) == 0 {
+		if q.settled(ctx, batch) {
 			pause = pauseMin
 			continue
 		}
 		if over {
 			q.o.Logger.Error("results are lost since the database takes no writes; these recipients are tried again after the next start",
-				"recipients", len(left))
+				"recipients", len(batch))
 			return
 		}
 		rest := time.NewTimer(pause)
@@ -78,6 +76,17 @@ func (q *Queue) collector(ctx context.Context, ended <-chan struct{}) {
 		rest.Stop()
 		pause = min(2*pause, pauseMax)
 	}
+}
+
+// settled records a batch, or confirms what is in doubt if it is empty; false = that is to
+// be tried again.
+func (q *Queue) settled(ctx context.Context, batch []*item) bool {
+	if len(batch) == 0 {
+		return q.confirm(ctx)
+	}
+	left := q.record(ctx, batch)
+	q.setStuck(left)
+	return len(left) == 0
 }
 
 func (q *Queue) take() []*item {
@@ -167,6 +176,7 @@ func (q *Queue) write(ctx context.Context, items []*item) error {
 	slices.SortFunc(items, func(a, b *item) int { return int(min(max(a.r.ID-b.r.ID, -1), 1)) })
 	set, now := q.o.Settings(), micros()
 	return q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
+		q.hears(tx)
 		leased, err := q.leased(tx, items)
 		if err != nil {
 			return err

@@ -371,6 +371,7 @@ func (q *Queue) claim(ctx context.Context, ids []int64) error {
 		return nil
 	}
 	err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
+		q.hears(tx)
 		var g group
 		if err := tx.QueryIn(claimRows, db.In{Before: []any{int64(q.owner)}, IDs: ids}, g.add); err != nil {
 			return err
