@@ -1,7 +1,10 @@
 package queue
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -217,6 +220,51 @@ func TestConfirmed(t *testing.T) {
 				}
 				stop()
 			})
+		})
+	}
+}
+
+// TestLostResultsAreTold: a server that ends while the database takes nothing says of all
+// results that are lost by that, how many were delivered, and names some messages.
+func TestLostResultsAreTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		messages int
+		want     string
+	}{
+		"few":  {2, ` recipients=4 delivered=2 messages_delivered="FIRST LAST"`},
+		"many": {2 * maxResults, fmt.Sprintf(` recipients=%d delivered=%d messages_delivered="FIRST `, 4*maxResults, 2*maxResults)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			f := &failing{DB: w.db}
+			w.db = f
+			var log bytes.Buffer
+			w.open(nil)
+			w.q.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			f.set(db.ErrUnavailable)
+			var ids []string
+			w.q.mu.Lock()
+			for range c.messages {
+				m := w.message("a@x.test", "b@x.test")
+				ids = append(ids, m.ID.String())
+				l := &lease{job: Job{Message: m}, site: "x.test"}
+				w.q.collect(&item{lease: l, r: m.Recipients[0], outcome: delivered})
+				w.q.collect(&item{lease: l, r: m.Recipients[1], outcome: Outcome{Result: TryLater}})
+			}
+			w.q.mu.Unlock()
+			ended := make(chan struct{})
+			close(ended)
+			w.q.stopping = true
+			w.q.collector(t.Context(), ended)
+			want := strings.NewReplacer("FIRST", ids[0], "LAST", ids[len(ids)-1]).Replace(c.want)
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%s\nwant%s", log.String(), want)
+			}
+			if more := fmt.Sprintf(" and %d more", c.messages-maxTold); c.messages > maxTold && !strings.Contains(log.String(), more) {
+				t.Errorf("%s\nwant%s", log.String(), more)
+			}
 		})
 	}
 }

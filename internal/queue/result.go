@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -63,8 +64,7 @@ func (q *Queue) collector(ctx context.Context, ended <-chan struct{}) {
 			continue
 		}
 		if over {
-			q.o.Logger.Error("results are lost since the database takes no writes; these recipients are tried again after the next start",
-				"recipients", len(batch))
+			q.tellLost()
 			return
 		}
 		rest := time.NewTimer(pause)
@@ -76,6 +76,30 @@ func (q *Queue) collector(ctx context.Context, ended <-chan struct{}) {
 		rest.Stop()
 		pause = min(2*pause, pauseMax)
 	}
+}
+
+// maxTold bounds the messages that a line of the log names.
+const maxTold = 20
+
+// tellLost logs what is not recorded when the server ends, and which messages arrive twice
+// by that.
+func (q *Queue) tellLost() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var ids []string
+	for _, it := range q.results {
+		if it.copied {
+			ids = append(ids, it.lease.job.Message.ID.String())
+		}
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	twice := strings.Join(ids[:min(len(ids), maxTold)], " ")
+	if more := len(ids) - maxTold; more > 0 {
+		twice += fmt.Sprintf(" and %d more", more)
+	}
+	q.o.Logger.Error("results are lost since the database takes no writes; these recipients are tried again after the next start, and those to whom the message was delivered get it twice",
+		"recipients", len(q.results), "delivered", q.unrecorded, "messages_delivered", twice)
 }
 
 // settled records a batch, or confirms what is in doubt if it is empty; false = that is to
