@@ -145,8 +145,14 @@ func (w *worker) ready() bool {
 }
 
 // standsBy waits with a worker until the queue goes on; false if that takes long, or the
-// server stops. q.mu is held, but for the wait.
+// server stops. One does so at a time, the others end and are started again: of many that
+// wake at once chance would say who is first. q.mu is held, but for the wait.
 func (q *Queue) standsBy() bool {
+	if q.standing {
+		return false
+	}
+	q.standing = true
+	defer func() { q.standing = false }()
 	on, stop := q.on, q.stop.Done()
 	q.mu.Unlock()
 	defer q.mu.Lock()

@@ -115,6 +115,7 @@ type Queue struct {
 	heard      time.Time     // when the database was surely this process's
 	unrecorded int           // deliveries without a recorded result
 	on         chan struct{} // closed when the queue hands out again; nil = nobody waits for that
+	standing   bool          // a worker waits for it
 }
 
 // New returns a Queue; Run makes it deliver.
