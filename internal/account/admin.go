@@ -266,8 +266,9 @@ func (d *Directory) LeadNowhere(ctx context.Context, addresses ...string) (out [
 			return nil, fmt.Errorf("%q: %w", text, err)
 		}
 		t, err := d.Resolve(ctx, a)
+		itself := slices.ContainsFunc(t.Nowhere, func(n mail.Address) bool { return n.Key() == a.Key() })
 		switch {
-		case errors.Is(err, ErrNobody), err == nil && t.Kind == Unknown, slices.Contains(t.Nowhere, a): // the last is an alias of itself
+		case errors.Is(err, ErrNobody), err == nil && t.Kind == Unknown, itself:
 			out = append(out, text)
 		case err != nil && !errors.Is(err, ErrExpansion):
 			return nil, err

@@ -178,7 +178,7 @@ func (x *expansion) leadOn(a mail.Address, r Relay, by string) error {
 	case r.Recipients == ByAsk:
 		return x.forward(a) // who made the alias knows that it is there
 	}
-	x.nowhere = append(x.nowhere, a)
+	x.lose(key, a)
 	return nil
 }
 

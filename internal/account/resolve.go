@@ -123,15 +123,15 @@ type expansion struct {
 	domains  map[string]standing
 	accounts map[mail.ID]Account
 	forwards map[mail.Address]bool
-	nowhere  []mail.Address
-	asked    bool         // whether setting was needed
-	setting  mail.Address // of the postmaster
+	nowhere  map[string]mail.Address // by key
+	asked    bool                    // whether setting was needed
+	setting  mail.Address            // of the postmaster
 }
 
 func (d *Directory) expand(tx *db.Tx) *expansion {
 	return &expansion{
 		d: d, tx: tx, seen: map[string]bool{}, domains: map[string]standing{},
-		accounts: map[mail.ID]Account{}, forwards: map[mail.Address]bool{},
+		accounts: map[mail.ID]Account{}, forwards: map[mail.Address]bool{}, nowhere: map[string]mail.Address{},
 	}
 }
 
@@ -186,7 +186,7 @@ func (x *expansion) startPostmaster(a mail.Address) error {
 		}
 	}
 	// An alias that leads to nobody must not silence the domain.
-	x.nowhere = nil
+	clear(x.nowhere)
 	if err := x.postmaster(a.Domain); err != nil || x.kind == Here {
 		return err
 	}
@@ -227,6 +227,9 @@ func places(a mail.Address) []string {
 // follow adds everyone an address of ours leads to.
 func (x *expansion) follow(a mail.Address) error {
 	key := a.Key()
+	if _, lost := x.nowhere[key]; lost {
+		x.lose(key, a)
+	}
 	if x.seen[key] {
 		return nil
 	}
@@ -242,8 +245,16 @@ func (x *expansion) follow(a mail.Address) error {
 	if mail.IsPostmaster(a.Local) {
 		return x.postmaster(a.Domain)
 	}
-	x.nowhere = append(x.nowhere, a)
+	x.lose(key, a)
 	return nil
+}
+
+// lose notes an address that leads to nobody, in the first of its spellings: which of them
+// the walk meets first depends on where it began.
+func (x *expansion) lose(key string, a mail.Address) {
+	if b, lost := x.nowhere[key]; !lost || a.String() < b.String() {
+		x.nowhere[key] = a
+	}
 }
 
 func (x *expansion) size() int { return len(x.seen) + len(x.forwards) }
@@ -335,11 +346,11 @@ func (x *expansion) postmaster(dom mail.Domain) error {
 		x.asked, x.setting = true, x.d.o.Postmaster()
 	}
 	if !x.setting.IsNull() {
-		before := len(x.nowhere)
+		before := maps.Clone(x.nowhere)
 		if err := x.lead(x.setting, ""); err != nil || x.kind == Here {
 			return err
 		}
-		x.nowhere = x.nowhere[:before] // others read it instead
+		x.nowhere = before // others read it instead
 	}
 	a, ok, err := oneAccount(x.tx, sqlFirstOfDomain, dom.ASCII)
 	if err == nil && !ok {
@@ -361,11 +372,12 @@ func (x *expansion) firstDomain() (mail.Domain, error) {
 
 func (x *expansion) target() Target {
 	t := Target{Kind: x.kind}
+	byText := func(a, b mail.Address) int { return strings.Compare(a.String(), b.String()) }
 	if t.Kind == Here {
-		t.Nowhere = x.nowhere
+		t.Nowhere = slices.SortedFunc(maps.Values(x.nowhere), byText)
 	}
 	t.Accounts = slices.SortedFunc(maps.Values(x.accounts), func(a, b Account) int { return cmp.Compare(a.ID, b.ID) })
-	t.Forwards = slices.SortedFunc(maps.Keys(x.forwards), func(a, b mail.Address) int { return strings.Compare(a.String(), b.String()) })
+	t.Forwards = slices.SortedFunc(maps.Keys(x.forwards), byText)
 	return t
 }
 

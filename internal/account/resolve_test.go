@@ -46,8 +46,8 @@ func TestResolve(t *testing.T) {
 		"loop1@e.test":          "taro@e.test",
 		"self@e.test":           "unknown",
 		"dead@e.test":           "unknown",
-		"typo@e.test":           "taro@e.test hanako@e.test !nobody@e.test !hanakko@e.test",
-		"typo+x@e.test":         "taro@e.test hanako@e.test !nobody@e.test !hanakko@e.test",
+		"typo@e.test":           "taro@e.test hanako@e.test !hanakko@e.test !nobody@e.test",
+		"typo+x@e.test":         "taro@e.test hanako@e.test !hanakko@e.test !nobody@e.test",
 		"own@e.test":            "taro@e.test hanako@e.test",
 		"out@e.test":            ">one@away.test >two@away.test",
 		"tagged@e.test":         "hanako@e.test",
@@ -69,6 +69,28 @@ func TestResolve(t *testing.T) {
 			if got := w.resolve(from); got != want {
 				t.Errorf("%s leads to %q, want %q", from, got, want)
 			}
+		}
+	}
+}
+
+// TestNowhereFromEverywhere has two addresses of one catch-all that meet those who lead to
+// nobody in another order and spelling: what the first found out is the answer for both.
+func TestNowhereFromEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"any@e.test", "back@e.test"} {
+		w := newWorld(t, "e.test", "h.test")
+		w.account("taro@h.test")
+		w.alias("*@e.test", "one@h.test", "two@h.test", "taro@h.test")
+		w.alias("one@h.test", "back@e.test", "gone2@h.test", "GONE3@h.test")
+		w.alias("two@h.test", "gone1@h.test", "gone3@h.test")
+		const want = "taro@h.test !GONE3@h.test !gone1@h.test !gone2@h.test"
+		if got := w.resolve(first); got != want {
+			t.Errorf("%s leads to %q, want %q", first, got, want)
+		}
+		got, err := w.LeadNowhere(t.Context(), "Gone3@h.test", "taro@h.test")
+		w.must(err)
+		if diff := cmp.Diff([]string{"Gone3@h.test"}, got); diff != "" {
+			t.Error(diff)
 		}
 	}
 }

@@ -345,7 +345,7 @@ type target struct {
 	nobody   bool
 	accounts []*acct // in the order they were made
 	forwards []string
-	nowhere  []mail.Address // in the order in which they were met
+	nowhere  []mail.Address // each in the first of its spellings
 }
 
 func (t target) String() string {
@@ -373,6 +373,7 @@ func (m *model) resolve(a mail.Address) target {
 	}
 	slices.SortFunc(t.accounts, func(a, b *acct) int { return a.number - b.number })
 	slices.Sort(t.forwards)
+	slices.SortFunc(t.nowhere, func(a, b mail.Address) int { return strings.Compare(a.String(), b.String()) })
 	return t
 }
 
@@ -385,6 +386,11 @@ func (t *target) add(a *acct) {
 
 func (m *model) follow(a mail.Address, t *target, seen map[string]bool) {
 	if seen[a.Key()] {
+		for i, lost := range t.nowhere {
+			if lost.Key() == a.Key() && a.String() < lost.String() {
+				t.nowhere[i] = a
+			}
+		}
 		return
 	}
 	seen[a.Key()] = true
