@@ -141,6 +141,9 @@ func (r *Resolver) question(ctx context.Context, name string, qtype uint16) (*dn
 				return answer, nil
 			}
 			last = fmt.Errorf("%s: %w", server, err)
+			if ctx.Err() != nil {
+				return nil, last
+			}
 		}
 	}
 	return nil, last
@@ -148,10 +151,7 @@ func (r *Resolver) question(ctx context.Context, name string, qtype uint16) (*dn
 
 // server asks one server, over TCP if the answer is too long for UDP.
 func (r *Resolver) server(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
-	m := new(dns.Msg)
-	m.SetQuestion(name, qtype)
-	m.SetEdns0(udpSize, false)
-	m.AuthenticatedData = true // asks to be told (RFC 6840 §5.7)
+	m := message(name, qtype)
 	answer, err := r.once(ctx, "udp", server, m)
 	if err == nil && answer.Rcode == dns.RcodeFormatError {
 		m.Extra = nil // an old server without EDNS (RFC 6891 §7)
@@ -172,11 +172,22 @@ func (r *Resolver) server(ctx context.Context, server, name string, qtype uint16
 	return nil, fmt.Errorf("%w %s", errBadRcode, dns.RcodeToString[answer.Rcode])
 }
 
+// message is a question to a resolver.
+func message(name string, qtype uint16) *dns.Msg {
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.SetEdns0(udpSize, false)
+	m.AuthenticatedData = true // asks to be told (RFC 6840 §5.7)
+	return m
+}
+
 func (r *Resolver) once(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
+	m.Id = number()
+	if network == "udp" && r.o.Exchange == nil {
+		return r.sockets.ask(ctx, r.o.Timeout, server, m)
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.o.Timeout)
 	defer cancel()
-	m.Id = dns.Id()
-	answer, err := r.o.Exchange(ctx, network, server, m)
+	answer, err := r.exchange(ctx, network, server, m)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +195,15 @@ func (r *Resolver) once(ctx context.Context, network, server string, m *dns.Msg)
 		return nil, errForeign
 	}
 	return answer, nil
+}
+
+func (r *Resolver) exchange(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
+	if r.o.Exchange != nil {
+		return r.o.Exchange(ctx, network, server, m)
+	}
+	client := dns.Client{Net: network, Timeout: r.o.Timeout}
+	answer, _, err := client.ExchangeContext(ctx, m, server)
+	return answer, err
 }
 
 // answersTo tells whether a message answers a question: it repeats it (RFC 5452 §9.1),
@@ -197,19 +217,6 @@ func answersTo(answer, m *dns.Msg) bool {
 	}
 	asked, got := m.Question[0], answer.Question[0]
 	return got.Qtype == asked.Qtype && dns.CanonicalName(got.Name) == dns.CanonicalName(asked.Name)
-}
-
-// exchange asks one server over the network.
-func (s *sockets) exchange(ctx context.Context, network, server string, m *dns.Msg) (*dns.Msg, error) {
-	if network == "udp" {
-		return s.datagram(ctx, server, m)
-	}
-	client := dns.Client{Net: network}
-	if deadline, ok := ctx.Deadline(); ok {
-		client.Timeout = time.Until(deadline)
-	}
-	answer, _, err := client.ExchangeContext(ctx, m, server)
-	return answer, err
 }
 
 func withPort(server, port string) string {

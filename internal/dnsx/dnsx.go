@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-
-	"github.com/hayauma/hayauma/internal/stackroom"
 )
 
 // What a question can end with, besides an answer. Test with errors.Is.
@@ -62,8 +60,9 @@ type Options struct {
 
 // Resolver may be used by many goroutines.
 type Resolver struct {
-	o      Options
-	system system
+	o       Options
+	system  system
+	sockets sockets
 
 	mu      sync.Mutex
 	cache   map[key]entry
@@ -95,8 +94,8 @@ func New(o Options) *Resolver {
 	if o.ResolvConf == "" {
 		o.ResolvConf = resolvConf
 	}
-	if o.Exchange == nil {
-		o.Exchange = new(sockets).exchange
+	if o.Server != "" {
+		o.Server = withPort(o.Server, "53")
 	}
 	return &Resolver{o: o, cache: map[key]entry{}, flights: map[key]*flight{}}
 }
@@ -106,6 +105,9 @@ func New(o Options) *Resolver {
 func (r *Resolver) Use(server string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if server != "" {
+		server = withPort(server, "53")
+	}
 	if r.o.Server != server {
 		r.o.Server = server
 		clear(r.cache)
@@ -147,9 +149,9 @@ func (r *Resolver) MX(ctx context.Context, domain string) ([]MX, error) {
 // resolver's order. A family whose look-up fails does not matter if the other
 // one has an address.
 func (r *Resolver) Addrs(ctx context.Context, host string) ([]netip.Addr, error) {
-	askedSix, askedFour := r.begin(ctx, host, dns.TypeAAAA), r.begin(ctx, host, dns.TypeA)
-	six, errSix := addrs(askedSix.wait(ctx))
-	four, errFour := addrs(askedFour.wait(ctx))
+	asked := r.start(ctx, host, dns.TypeAAAA)
+	four, errFour := addrs(r.lookup(ctx, host, dns.TypeA))
+	six, errSix := addrs(asked.wait(ctx))
 	if len(four)+len(six) > 0 {
 		return append(six, four...), nil
 	}
@@ -238,25 +240,29 @@ func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name,
 
 // lookup answers from memory or asks.
 func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) entry {
-	return r.begin(ctx, name, qtype).wait(ctx)
+	q := r.begin(name, qtype)
+	if q.first {
+		return r.fly(ctx, q)
+	}
+	return q.wait(ctx)
 }
 
-// inquiry is a question that was asked, or its answer.
+// inquiry is a question, or its answer.
 type inquiry struct {
 	key    key
 	answer entry
 	flight *flight // nil = answer is known
+	first  bool    // nobody has asked it yet: who began it does
 }
 
 // flight is a question under way.
 type flight struct {
-	done   chan struct{} // closed once answer is there
+	done   chan struct{} // closed once answer is there; nil = nobody else waits for it
 	answer entry
 }
 
-// begin asks what memory does not answer; equal questions at the same time are asked
-// once.
-func (r *Resolver) begin(ctx context.Context, name string, qtype uint16) inquiry {
+// begin asks memory. Equal questions at the same time are asked once.
+func (r *Resolver) begin(name string, qtype uint16) inquiry {
 	k := key{name: plain(name), qtype: qtype}
 	if _, ok := dns.IsDomainName(k.name); !ok || k.name == "" {
 		return inquiry{answer: entry{err: &Error{Name: name, Type: dns.TypeToString[qtype], Kind: ErrNotFound}}}
@@ -266,27 +272,53 @@ func (r *Resolver) begin(ctx context.Context, name string, qtype uint16) inquiry
 	if e, ok := r.cache[k]; ok && time.Now().Before(e.until) {
 		return inquiry{answer: e}
 	}
-	f := r.flights[k]
-	if f == nil {
-		f = &flight{done: make(chan struct{})}
+	f, first := r.flights[k], false
+	switch {
+	case f == nil:
+		f, first = new(flight), true
 		r.flights[k] = f
-		// The question goes on for the others if one asker gives up.
-		go r.fly(context.WithoutCancel(ctx), k, f)
+	case f.done == nil:
+		f.done = make(chan struct{})
 	}
-	return inquiry{key: k, flight: f}
+	return inquiry{key: k, flight: f, first: first}
 }
 
-func (r *Resolver) fly(ctx context.Context, k key, f *flight) {
-	stackroom.Reserve()
-	f.answer = r.ask(ctx, k)
+// start asks beside what its caller goes on with.
+func (r *Resolver) start(ctx context.Context, name string, qtype uint16) inquiry {
+	q := r.begin(name, qtype)
+	if !q.first {
+		return q
+	}
+	waits := r.begin(name, qtype)
+	go r.fly(context.WithoutCancel(ctx), q)
+	return waits
+}
+
+// fly asks. If the asker gives up the question goes on without him: others may wait for
+// its answer, and the next one shall find it.
+func (r *Resolver) fly(ctx context.Context, q inquiry) entry {
+	answer := r.ask(ctx, q.key)
+	if ctx.Err() != nil && errors.Is(answer.err, ErrTemporary) {
+		go r.fly(context.WithoutCancel(ctx), q)
+		return q.givenUp(ctx)
+	}
+	r.land(q, answer)
+	return answer
+}
+
+func (r *Resolver) land(q inquiry, answer entry) {
 	r.mu.Lock()
 	if len(r.cache) >= r.o.Entries {
 		r.evict()
 	}
-	r.cache[k] = f.answer
-	delete(r.flights, k)
+	r.cache[q.key] = answer
+	delete(r.flights, q.key)
+	q.flight.answer = answer
+	done := q.flight.done
 	r.mu.Unlock()
-	close(f.done)
+	if done != nil {
+		close(done)
+	}
 }
 
 func (q inquiry) wait(ctx context.Context) entry {
@@ -302,8 +334,12 @@ func (q inquiry) wait(ctx context.Context) entry {
 	case <-q.flight.done:
 		return q.flight.answer
 	case <-ctx.Done():
-		return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}}
+		return q.givenUp(ctx)
 	}
+}
+
+func (q inquiry) givenUp(ctx context.Context) entry {
+	return entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: context.Cause(ctx)}}
 }
 
 // evict makes room: what is over goes, and if nothing is, any few do.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,38 +158,46 @@ func TestOneQuestionForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		r := dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, m *dns.Msg) (*dns.Msg, error) {
+		r := dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(ctx context.Context, _, _ string, m *dns.Msg) (*dns.Msg, error) {
 			asked++
-			<-time.After(time.Second)
-			rr, err := dns.NewRR("x.test. 300 MX 10 a.test.")
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+			rr, err := dns.NewRR(m.Question[0].Name + " 300 MX 10 a.test.")
 			reply := new(dns.Msg).SetReply(m)
 			reply.Answer = []dns.RR{rr}
 			return reply, err
 		}})
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		gaveUp := make(chan error, 1)
-		go func() {
-			_, err := r.MX(ctx, "x.test")
-			gaveUp <- err
-		}()
-		others := make(chan error, 20)
-		for range 20 {
-			go func() {
-				_, err := r.MX(t.Context(), "x.test")
-				others <- err
-			}()
-		}
-		if err := <-gaveUp; !errors.Is(err, dnsx.ErrTemporary) {
-			t.Errorf("who gave up got %v", err)
-		}
-		for range 20 {
-			if err := <-others; err != nil {
-				t.Error(err)
+		// ask has some ask at the same time, the first for a tenth of a second.
+		ask := func(name string, others int) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			var all sync.WaitGroup
+			all.Go(func() {
+				if _, err := r.MX(ctx, name); !errors.Is(err, dnsx.ErrTemporary) || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("who gave up got %v", err)
+				}
+			})
+			synctest.Wait()
+			for range others {
+				all.Go(func() {
+					if _, err := r.MX(t.Context(), name); err != nil {
+						t.Error(err)
+					}
+				})
 			}
+			all.Wait()
 		}
-		if asked != 1 {
+		ask("x.test", 20)
+		if asked != 2 { // for him, and for the others once he has gone
 			t.Errorf("asked %d times", asked)
+		}
+		ask("y.test", 0)
+		<-time.After(2 * time.Second)
+		if _, err := r.MX(t.Context(), "y.test"); err != nil || asked != 4 {
+			t.Errorf("%v, asked %d times: the answer that nobody waited for was not remembered", err, asked)
 		}
 	})
 }

@@ -32,7 +32,7 @@ type systemConf struct {
 
 func (r *Resolver) servers() ([]string, error) {
 	if server := r.chosen(); server != "" {
-		return []string{withPort(server, "53")}, nil
+		return []string{server}, nil
 	}
 	conf, err := r.systemConf()
 	return conf.servers, err

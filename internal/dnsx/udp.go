@@ -2,9 +2,11 @@ package dnsx
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -18,54 +20,71 @@ const maxAsked = 64
 // share a socket: to open one and to close it costs more than all the rest. One that
 // nobody waits at any more is closed.
 type sockets struct {
-	mu   sync.Mutex
-	open map[string]*socket // by server: the one that takes new questions
+	mu    sync.Mutex
+	open  map[string]*socket // by server: the one that takes new questions
+	seats sync.Pool          // of *seat
 }
 
 type socket struct {
 	server  string
 	conn    net.Conn
 	asked   int
-	waiting map[uint16]chan []byte // by the number of the question
-	failed  chan struct{}          // closed when err is set
+	waiting map[uint16]*seat // by the number of the question
+	failed  chan struct{}    // closed when err is set
 	err     error
 }
 
-// maxForged is how many answers may come for a question before they are looked at.
-const maxForged = 4
+// seat is where a question waits for its answer. It is used again and again.
+type seat struct {
+	question *dns.Msg
+	answer   chan *dns.Msg // of one place
+	late     *time.Timer
+	octets   [maxQuestion]byte
+}
 
-// datagram asks one question and waits for its answer. What does not answer it is
-// passed over: the true answer may still come.
-func (s *sockets) datagram(ctx context.Context, server string, m *dns.Msg) (*dns.Msg, error) {
-	c, answers, err := s.join(ctx, server, m)
+// maxQuestion is room for the longest name, and what stands around it.
+const maxQuestion = 320
+
+// ask asks one question and waits for its answer.
+func (s *sockets) ask(ctx context.Context, timeout time.Duration, server string, m *dns.Msg) (*dns.Msg, error) {
+	w := s.seat(m, timeout)
+	c, err := s.join(ctx, server, w)
 	if err != nil {
 		return nil, err
 	}
-	defer s.leave(c, m.Id)
-	octets, err := m.Pack()
+	defer s.leave(c, w)
+	octets, err := m.PackBuffer(w.octets[:])
 	if err != nil {
 		return nil, err
 	}
 	if _, err := c.conn.Write(octets); err != nil {
 		return nil, err
 	}
-	for {
-		select {
-		case octets := <-answers:
-			answer := new(dns.Msg)
-			if err := answer.Unpack(octets); err == nil && answersTo(answer, m) {
-				return answer, nil
-			}
-		case <-c.failed:
-			return nil, c.err
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	select {
+	case answer := <-w.answer:
+		return answer, nil
+	case <-c.failed:
+		return nil, c.err
+	case <-w.late.C:
+		return nil, context.DeadlineExceeded
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 
+func (s *sockets) seat(m *dns.Msg, timeout time.Duration) *seat {
+	w, ok := s.seats.Get().(*seat)
+	if !ok {
+		w = &seat{answer: make(chan *dns.Msg, 1), late: time.NewTimer(timeout)}
+	} else {
+		w.late.Reset(timeout)
+	}
+	w.question = m
+	return w
+}
+
 // join gives a question a place at a socket, and a number that no other one has there.
-func (s *sockets) join(ctx context.Context, server string, m *dns.Msg) (*socket, chan []byte, error) {
+func (s *sockets) join(ctx context.Context, server string, w *seat) (*socket, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.open[server]
@@ -74,9 +93,9 @@ func (s *sockets) join(ctx context.Context, server string, m *dns.Msg) (*socket,
 		conn, err := new(net.Dialer).DialContext(ctx, "udp", server)
 		s.mu.Lock()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		c = &socket{server: server, conn: conn, waiting: map[uint16]chan []byte{}, failed: make(chan struct{})}
+		c = &socket{server: server, conn: conn, waiting: map[uint16]*seat{}, failed: make(chan struct{})}
 		if s.open == nil {
 			s.open = map[string]*socket{}
 		}
@@ -85,21 +104,28 @@ func (s *sockets) join(ctx context.Context, server string, m *dns.Msg) (*socket,
 		}
 		go s.read(c)
 	}
-	for c.waiting[m.Id] != nil {
-		m.Id = dns.Id()
+	for c.waiting[w.question.Id] != nil {
+		w.question.Id = number()
 	}
-	answers := make(chan []byte, maxForged)
-	c.waiting[m.Id] = answers
+	c.waiting[w.question.Id] = w
 	if c.asked++; c.asked == maxAsked {
 		s.retire(c)
 	}
-	return c, answers, nil
+	return c, nil
 }
 
-// leave takes a question away. s closes the socket after the last one.
-func (s *sockets) leave(c *socket, id uint16) {
+// number is one that nobody can guess.
+func number() uint16 {
+	var b [2]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint16(b[:])
+}
+
+// leave takes a question away. Who leaves last closes the socket.
+func (s *sockets) leave(c *socket, w *seat) {
+	w.late.Stop()
 	s.mu.Lock()
-	delete(c.waiting, id)
+	delete(c.waiting, w.question.Id)
 	last := len(c.waiting) == 0
 	if last {
 		s.retire(c)
@@ -108,6 +134,12 @@ func (s *sockets) leave(c *socket, id uint16) {
 	if last {
 		_ = c.conn.Close() // nobody waits for anything there
 	}
+	select {
+	case <-w.answer: // it came too late
+	default:
+	}
+	w.question = nil
+	s.seats.Put(w)
 }
 
 // retire gives a socket no more questions. s.mu is held.
@@ -131,15 +163,24 @@ func (s *sockets) read(c *socket) {
 			close(c.failed)
 			return
 		}
-		if n < 2 {
-			continue
+		answer := new(dns.Msg)
+		if answer.Unpack(buf[:n]) == nil {
+			s.hand(c, answer)
 		}
-		s.mu.Lock()
-		answers := c.waiting[binary.BigEndian.Uint16(buf[:])]
-		s.mu.Unlock()
-		select {
-		case answers <- append([]byte(nil), buf[:n]...):
-		default: // nobody asked, or far too many answered
-		}
+	}
+}
+
+// hand gives an answer to who waits for it. What answers nobody's question is passed
+// over: the true answer may still come.
+func (s *sockets) hand(c *socket, answer *dns.Msg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := c.waiting[answer.Id]
+	if w == nil || !answersTo(answer, w.question) {
+		return
+	}
+	select {
+	case w.answer <- answer:
+	default: // it has one
 	}
 }
