@@ -28,7 +28,7 @@ func (s *Store) look(ctx context.Context, domain string, now time.Time) (entry, 
 	}
 	s.use(ctx, r, now)
 	e := entry{Held: r.Held, again: again(r.Held, now)}
-	id, err := s.announced(ctx, domain)
+	id, err := s.announced(ctx, domain, txtTimeout)
 	switch {
 	case ctx.Err() != nil:
 		return entry{}, context.Cause(ctx)
@@ -80,8 +80,8 @@ func (s *Store) before(domain string) Held {
 
 // announced returns the id that a domain announces; ErrNoRecord says that it
 // clearly has none.
-func (s *Store) announced(ctx context.Context, domain string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, txtTimeout)
+func (s *Store) announced(ctx context.Context, domain string, timeout time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	records, err := s.o.TXT(ctx, "_mta-sts."+domain)
 	if errors.Is(err, dnsx.ErrNotFound) || errors.Is(err, dnsx.ErrNoData) {

@@ -144,7 +144,7 @@ func (s *Store) renewed(ctx context.Context, domain string, now time.Time) (entr
 	if err != nil {
 		return entry{}, err
 	}
-	id, err := s.announced(ctx, domain)
+	id, err := s.announced(ctx, domain, txtTimeout)
 	if err != nil {
 		id = r.ID
 	}

@@ -108,10 +108,41 @@ func (h Held) at(now time.Time) Held {
 // had from them, or not by then, is no error, and what was had before holds on until it
 // expires. The error is of the database, or of ctx, which has to last for the look.
 func (s *Store) Lookup(ctx context.Context, domain string) (Held, error) {
-	if h, fresh := s.remembered(domain, s.o.Now()); fresh {
+	now := s.o.Now()
+	if h, fresh := s.remembered(domain, now); fresh {
 		return h, nil
 	}
+	if s.announcesNothing(ctx, domain, now) {
+		return Held{}, nil
+	}
 	return s.await(ctx, domain)
+}
+
+// announcesNothing finds out by one question that a domain of which nothing is stored has
+// no policy: so it is with most, and it takes nobody who looks for all.
+func (s *Store) announcesNothing(ctx context.Context, domain string, now time.Time) bool {
+	if s.isBusy(domain) {
+		return false
+	}
+	if may, err := s.mayHave(ctx, domain); may || err != nil {
+		return false
+	}
+	if _, err := s.announced(ctx, domain, waitHeld); !errors.Is(err, mtasts.ErrNoRecord) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.mem.entries[domain]; s.busy[domain] != nil || ok && now.Before(e.again) {
+		return false // somebody else knows more
+	}
+	s.mem.put(domain, entry{again: again(Held{}, now)}, now)
+	return true
+}
+
+func (s *Store) isBusy(domain string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy[domain] != nil
 }
 
 // remembered is what holds for a domain, and whether it need not be looked at anew.
