@@ -32,6 +32,7 @@ var (
 	errChain    = errors.New("too many aliases")
 	errForeign  = errors.New("the answer is for another question")
 	errBadRcode = errors.New("the resolver answers")
+	errAsk      = errors.New("the question failed here")
 	errServFail = errors.New("the resolver answers SERVFAIL")
 )
 

@@ -297,7 +297,14 @@ func (r *Resolver) start(ctx context.Context, name string, qtype uint16) inquiry
 // fly asks. If the asker gives up the question goes on without him: others may wait for
 // its answer, and the next one shall find it.
 func (r *Resolver) fly(ctx context.Context, q inquiry) entry {
+	over := false
+	defer func() {
+		if !over { // by a panic, of which the others must not hear nothing
+			r.land(q, entry{err: &Error{Name: q.key.name, Type: dns.TypeToString[q.key.qtype], Kind: ErrTemporary, Cause: errAsk}})
+		}
+	}()
 	answer := r.ask(ctx, q.key)
+	over = true
 	if ctx.Err() != nil && errors.Is(answer.err, ErrTemporary) {
 		go r.fly(context.WithoutCancel(ctx), q)
 		return q.givenUp(ctx)

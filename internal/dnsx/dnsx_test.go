@@ -202,6 +202,42 @@ func TestOneQuestionForAll(t *testing.T) {
 	})
 }
 
+// TestPanicOfAQuestion: those who wait for it hear of it, and the next one asks again.
+func TestPanicOfAQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := make(chan struct{})
+		r := dnsx.New(dnsx.Options{Server: "192.0.2.1", Exchange: func(_ context.Context, _, _ string, m *dns.Msg) (*dns.Msg, error) {
+			if _, open := <-d; open {
+				panic("for a test")
+			}
+			return new(dns.Msg).SetRcode(m, dns.RcodeNameError), nil
+		}})
+		var all sync.WaitGroup
+		all.Go(func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic came through")
+				}
+			}()
+			_, _ = r.MX(t.Context(), "x.test")
+		})
+		synctest.Wait()
+		all.Go(func() {
+			if _, err := r.MX(t.Context(), "x.test"); !errors.Is(err, dnsx.ErrTemporary) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		d <- struct{}{}
+		all.Wait()
+		close(d)
+		if _, err := r.MX(t.Context(), "x.test"); !errors.Is(err, dnsx.ErrNotFound) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestReverse: a name counts if it leads back, for which addresses of the other family
 // are not asked.
 func TestReverse(t *testing.T) {
