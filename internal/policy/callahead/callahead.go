@@ -40,7 +40,8 @@ const (
 // Bounds.
 const (
 	maxPerDomain = 4       // questions to the hosts of one domain at once
-	maxOpen      = 200     // questions at once
+	maxInLine    = 50      // questions of one domain, with those that wait: others have room beside it
+	maxOpen      = 200     // questions at once, with those that wait
 	maxAnswers   = 200_000 // remembered; beyond them refusals are not
 	compared     = 3       // whom a refusal is compared with: some of them may have left
 
@@ -69,12 +70,18 @@ type Book struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   map[string]*question     // by key
-	slots  map[string]chan struct{} // by domain: one for each question under way
-	rest   map[string]time.Time     // by domain: it is not asked before
-	looked map[string]time.Time     // by domain: when it was last asked whether it takes everybody
-	made   map[string]string        // by domain: the local part that it was asked for then, until it tells
-	rows   int64                    // answers in the table, about; -1 = not counted yet
+	open   map[string]*question // by key
+	lines  map[string]*line     // by domain
+	rest   map[string]time.Time // by domain: it is not asked before
+	looked map[string]time.Time // by domain: when it was last asked whether it takes everybody
+	made   map[string]string    // by domain: the local part that it was asked for then, until it tells
+	rows   int64                // answers in the table, about; -1 = not counted yet
+}
+
+// line is the questions of one domain.
+type line struct {
+	slots chan struct{} // one for each that is put to the host
+	open  int           // with those that wait; Book.mu guards it
 }
 
 // question is one that is under way. Those who want to know the same wait for it.
@@ -85,7 +92,7 @@ type question struct {
 
 // New returns a Book over tables that Schema describes. Close ends its questions.
 func New(o Options) *Book {
-	b := &Book{o: o, open: map[string]*question{}, slots: map[string]chan struct{}{}, rest: map[string]time.Time{}, looked: map[string]time.Time{}, made: map[string]string{}, rows: -1}
+	b := &Book{o: o, open: map[string]*question{}, lines: map[string]*line{}, rest: map[string]time.Time{}, looked: map[string]time.Time{}, made: map[string]string{}, rows: -1}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -205,25 +212,26 @@ func (b *Book) begin(a mail.Address, needed bool) *question {
 	if q := b.open[key]; q != nil {
 		return q
 	}
-	slots := b.slots[a.Domain.ASCII]
-	if slots == nil {
-		slots = make(chan struct{}, maxPerDomain)
-		b.slots[a.Domain.ASCII] = slots
+	l := b.lines[a.Domain.ASCII]
+	if l == nil {
+		l = &line{slots: make(chan struct{}, maxPerDomain)}
+		b.lines[a.Domain.ASCII] = l
 	}
-	if b.closed || len(b.open) >= maxOpen || !needed && len(slots) == maxPerDomain {
+	if b.closed || len(b.open) >= maxOpen || l.open >= maxInLine || !needed && len(l.slots) == maxPerDomain {
 		return nil
 	}
 	q := &question{done: make(chan struct{})}
 	b.open[key] = q
-	b.running.Go(func() { b.run(q, a, slots) })
+	l.open++
+	b.running.Go(func() { b.run(q, a, l) })
 	return q
 }
 
 // run gets the answer and remembers it.
-func (b *Book) run(q *question, a mail.Address, slots chan struct{}) {
+func (b *Book) run(q *question, a mail.Address, l *line) {
 	ctx, cancel := context.WithTimeout(b.ctx, maxTime)
 	defer cancel()
-	q.answer = b.turn(ctx, a, slots)
+	q.answer = b.turn(ctx, a, l.slots)
 	if v := q.answer.Verdict; v == Taken || v == Refused || v == Closed {
 		// Also if who asked has no patience any more: it is known now.
 		if err := b.keep(context.WithoutCancel(ctx), a, q.answer); err != nil {
@@ -233,6 +241,7 @@ func (b *Book) run(q *question, a mail.Address, slots chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.open, a.Key())
+	l.open--
 	close(q.done)
 }
 

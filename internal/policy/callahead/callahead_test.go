@@ -452,6 +452,31 @@ func TestALongLine(t *testing.T) {
 	})
 }
 
+// TestALineLeavesRoomForOthers: names that are guessed at in one domain, whose host is slow,
+// do not fill all places.
+func TestALineLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
+		w.otherwise(callahead.Taken)
+		w.takes = 9 * time.Second // of 10
+		var all sync.WaitGroup
+		for i := range 250 {
+			all.Go(func() { w.check(fmt.Sprintf("guess%d", i)) })
+		}
+		synctest.Wait()
+		other := address("real")
+		other.Domain.ASCII = "other.test"
+		if f := w.Check(t.Context(), other); f != nil {
+			t.Errorf("a recipient of another domain: %v", f)
+		}
+		all.Wait()
+		synctest.Wait()
+		w.questions()
+		w.want("once the line is over", "real", "ok", "real")
+	})
+}
+
 // TestComparisonsAreBounded: each whom a refusal is compared with is asked for in a time of
 // his own, and all end before the client loses patience (RFC 5321 §4.5.3.2.3).
 func TestComparisonsAreBounded(t *testing.T) {
