@@ -211,6 +211,9 @@ func (v verb) reaches(r Recipient) bool {
 }
 
 func (v verb) apply(r Recipient) Recipient {
+	if v.by == byRecover {
+		r.Attempts = max(r.Attempts, 1) // as freeRows has it
+	}
 	switch v.to {
 	case Failed:
 		return bounced(r)

@@ -32,6 +32,10 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 	if o.Result != NotTried {
 		v.r.Attempts++ // of one cut off too: who recalls the message must know that somebody may have it
 	}
+	failures := v.r.Attempts
+	if r.Code == 0 && r.Reply == "" {
+		failures = 1 // what was cut off before, or died with its process, found nothing
+	}
 	if o.Result != NotTried && o.Result != CutOff {
 		v.r.Code, v.r.Enhanced, v.r.Ours, v.r.Host = o.Code, o.Enhanced, o.Ours, o.Host
 		v.r.Reply = o.Reply[:min(len(o.Reply), maxReply)]
@@ -63,7 +67,7 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		}
 	default: // TryLater
 		v.r.State = Deferred
-		v.r.Next = next(c.now, c.expires, cmp.Or(o.Again, spread(wait(v.r.Attempts, c.settings.Retry), v.r.ID)))
+		v.r.Next = next(c.now, c.expires, cmp.Or(o.Again, spread(wait(failures, c.settings.Retry), v.r.ID)))
 	}
 	return v
 }

@@ -18,7 +18,7 @@
 //	Leased    (gone)    result   the remote took it           [it gets a second copy: SMTP cannot rule that out]
 //	Leased    Served    result   the same, and the sender
 //	                             wants to know of it          [as before]
-//	Leased    Deferred  result   a temporary failure          [the attempt is not counted]
+//	Leased    Deferred  result   a temporary failure          [as Recover]
 //	Leased    Failed    result   a permanent failure, or a
 //	                             temporary one after Expires,
 //	                             or its provider rests then   [the attempt is repeated]
@@ -45,7 +45,9 @@
 // A leased recipient belongs to the attempt: hold, bounce and delete leave a
 // wish on its row, which is granted before the attempt starts or with its
 // result, unless the remote has taken the message by then. After a crash a
-// recipient that was to be deleted is held, so that somebody looks at it.
+// recipient that was to be deleted is held, so that somebody looks at it. One that was
+// leased counts as tried then, by one attempt at least: a host may have the message, so
+// that it cannot be recalled. The waits go by what attempts found.
 //
 // Hold makes the operator the holder of a recipient that is held with its account,
 // without an arrow of its own: the release of the account leaves it.

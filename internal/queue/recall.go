@@ -15,7 +15,8 @@ var ErrTooLate = errors.New("it is too late: the message is on its way, or has a
 var selectOfMessage = db.SQL("SELECT id FROM queue_recipient WHERE message = ?")
 
 // Recall takes a message back before anybody has it: all of its recipients must
-// still wait for their time (RFC 4865), or be on hold without an attempt. Else
+// still wait for their time (RFC 4865), or be on hold without an attempt, one that died
+// with its process included. Else
 // nothing is changed and the error is ErrTooLate. With an account, messages of
 // others are ErrNotFound. It returns how many recipients there were, groups not
 // counted; nobody is sent a report.

@@ -59,6 +59,47 @@ func TestRecall(t *testing.T) {
 	}
 }
 
+// TestRecallAfterACrash: what was under way when its process died may have arrived,
+// whoever holds it since. What was only held comes back.
+func TestRecallAfterACrash(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		wish    wish
+		crashes int
+		want    error
+	}{
+		{"never tried", 0, 0, nil},
+		{"held since", 0, 1, ErrTooLate},
+		{"to be held", wishHold, 1, ErrTooLate},
+		{"to be deleted", wishDelete, 1, ErrTooLate},
+		{"to be held with its account", wishHoldAccount, 1, ErrTooLate},
+		{"two crashes", wishHold, 2, ErrTooLate},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, always(delivered))
+			m := w.message("a@x.test")
+			w.insert(m)
+			for range c.crashes {
+				w.exec("UPDATE queue_recipient SET state = 2, owner = 99, wish = ?", int(c.wish))
+				_, err := w.q.Recover(t.Context())
+				w.must(err)
+			}
+			_, err := w.q.Hold(t.Context(), Filter{All: true})
+			w.must(err)
+			got, err := w.q.Show(t.Context(), m.ID)
+			w.must(err)
+			if r := got.Recipients[0]; r.State != Held || r.Attempts != min(c.crashes, 1) {
+				t.Errorf("%v after %d attempts", r.State, r.Attempts)
+			}
+			if _, err := w.q.Recall(t.Context(), m.ID, 0); !errors.Is(err, c.want) {
+				t.Errorf("recall: %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
 // TestReleasedBeforeItsTime: what was held still waits for its time.
 func TestReleasedBeforeItsTime(t *testing.T) {
 	t.Parallel()

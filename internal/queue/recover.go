@@ -12,11 +12,14 @@ const slice = 500
 
 var (
 	selectStale = db.SQL("SELECT id, wish FROM queue_recipient WHERE id > ? AND state = 2 AND owner <> ? ORDER BY id LIMIT ?")
-	freeRows    = db.SQL("UPDATE queue_recipient SET state = 1, owner = 0 WHERE id IN (@ids) AND state = 2")
+	// One that nobody had tried has been by now, for all that anybody knows (see Recover).
+	freeRows = db.SQL("UPDATE queue_recipient SET state = 1, owner = 0, attempts = CASE WHEN attempts = 0 THEN 1 ELSE attempts END WHERE id IN (@ids) AND state = 2")
 )
 
 // Recover frees the leases of processes that are gone and returns how many
-// there were. No attempt is counted. It needs an engine that no other process
+// there were. Each had an attempt, as far as anybody knows: a first one is counted, so
+// that nobody takes back what may have arrived. Later ones are not, or a server that
+// dies often would lengthen the waits of what it never got to. It needs an engine that no other process
 // uses; Run does it by itself.
 func (q *Queue) Recover(ctx context.Context) (int64, error) {
 	var total, after int64

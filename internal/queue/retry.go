@@ -6,7 +6,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// wait returns how long a recipient rests after its attempts-th attempt; schedule
+// wait returns how long a recipient rests after its attempts-th failed attempt; schedule
 // holds the waits between attempts, its last one repeats.
 func wait(attempts int, schedule []time.Duration) time.Duration {
 	if len(schedule) == 0 {

@@ -157,6 +157,26 @@ func TestApplyKeepsTheRemotesWords(t *testing.T) {
 	}
 }
 
+// TestWaitAfterACutOff: the first attempt that finds something has the first wait, though
+// one before it was cut off, or died with its process.
+func TestWaitAfterACutOff(t *testing.T) {
+	t.Parallel()
+	c := circumstances{now: 100, expires: 1000 * 60_000_000, settings: defaults()}
+	failed := Outcome{Result: TryLater, Code: 451, Reply: "not now"}
+	cut := apply(Recipient{State: Leased}, Outcome{Result: CutOff}, c).r
+	first := apply(cut, failed, c).r
+	second := apply(first, failed, c).r
+	for _, r := range []struct {
+		Recipient
+		attempts int
+		wait     time.Duration
+	}{{cut, 1, 0}, {first, 2, 5 * time.Minute}, {second, 3, time.Hour}} {
+		if got := time.Duration(r.Next-c.now) * time.Microsecond; r.Attempts != r.attempts || got != r.wait {
+			t.Errorf("attempt %d is followed by a wait of %v, want attempt %d and %v", r.Attempts, got, r.attempts, r.wait)
+		}
+	}
+}
+
 // TestSpread: neighbours are spread over a tenth of the wait, always in the same way.
 func TestSpread(t *testing.T) {
 	t.Parallel()

@@ -456,6 +456,7 @@ func (m *model) recover() {
 		if r.state != queue.Leased {
 			continue
 		}
+		r.attempts = max(r.attempts, 1)
 		switch r.wish {
 		case wishHold, wishDelete: // somebody should look at what was to be deleted
 			r.state = queue.Held

@@ -34,8 +34,9 @@
 //   - A recipient fails only by what a remote or DNS said of it, by an attempt
 //     that failed after the lifetime, or by hand.
 //   - A recipient on hold, or one whose time has not come, is not attempted.
-//   - The attempts of a row are those that were told of; no lease outlives its
-//     process; limits on workers hold; memory is given back.
+//   - The attempts of a row are those that were told of, and one that died with its
+//     process if that was the first; no lease outlives its process; limits on workers
+//     hold; memory is given back.
 //
 // Every seed of `make sim` runs a second time, and its trace must be the same; of
 // those of the ordinary tests one in five does.

@@ -54,6 +54,8 @@ type recipient struct {
 	served           bool   // it has the message, and the report of that is due
 	ended            string // how its story ended
 	attempts         int
+	lost             bool // a process died that had it under way: a first attempt is counted
+	found            bool // a failed attempt told why
 	last             queue.Report
 	lastAt           int64 // when last was recorded
 	due              int64 // no attempt before
@@ -142,6 +144,9 @@ func (m *model) Attempted(tx *db.Tx, reports []queue.Report) error {
 func (m *model) attempted(o queue.Report, now int64) {
 	r, w := m.of(o.Recipient.ID), m.w
 	w.trace("  %s %v -> %v %d %s", r.address, o.Result, o.Recipient.State, o.Code, brief(o.Reply))
+	if r.lost {
+		r.attempts = max(r.attempts, 1)
+	}
 	r.attempts++
 	r.told = r.told && o.Result != queue.Delivered
 	switch {
@@ -208,7 +213,11 @@ func (m *model) deferred(r *recipient, o queue.Report, now int64) {
 		return
 	}
 	retry := m.w.set.Retry
-	wait := cmp.Or(o.Again, retry[min(r.attempts, len(retry))-1])
+	failures := r.attempts
+	if !r.found {
+		failures, r.found = 1, true
+	}
+	wait := cmp.Or(o.Again, retry[min(failures, len(retry))-1])
 	next := o.Recipient.Next
 	most := wait + wait/10 // they are spread
 	if next < min(o.Ended+wait.Microseconds(), expires) || next > now+most.Microseconds() {
@@ -262,7 +271,7 @@ func (m *model) administered(kind string, r *recipient, to queue.State) {
 		r.held, r.failed = false, true
 	case "deleted", "recalled":
 		r.ended = kind
-		if kind == "recalled" && r.attempts > 0 {
+		if kind == "recalled" && (r.attempts > 0 || r.lost) {
 			w.fail("%s is recalled after %d attempts", r.address, r.attempts)
 		}
 	}
@@ -488,7 +497,7 @@ func (m *model) check() map[mail.ID]row {
 
 func (m *model) judge(r *recipient, row row, now int64) string {
 	switch {
-	case row.attempts != r.attempts:
+	case row.attempts != r.attempts && !(r.lost && row.attempts == max(r.attempts, 1)):
 		return fmt.Sprintf("%d attempts were told of", r.attempts)
 	case (row.state == queue.Held) != r.held:
 		return fmt.Sprintf("on hold %v", r.held)
@@ -530,9 +539,10 @@ func (m *model) moved(r *recipient, row row, now int64) bool {
 // dying notes whose leases are to be recovered.
 func (m *model) dying() {
 	rows, _ := m.rows()
-	for _, r := range rows {
+	for id, r := range rows {
 		if r.state == queue.Leased {
 			m.gone = append(m.gone, r.owner)
+			m.of(id).lost = true
 		}
 	}
 }
