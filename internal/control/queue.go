@@ -324,12 +324,7 @@ func (l *look) why(m *queue.Message, r *queue.Recipient) string {
 		if heldWithAccount(*r) {
 			return l.withAccount(m.Account)
 		}
-		for _, tag := range m.Tags {
-			if rule, ok := strings.CutPrefix(tag, intake.QuarantineTag); ok {
-				return "held by the access rule " + rule
-			}
-		}
-		return holder(r.Holder)
+		return holder(m, r.Holder)
 	}
 	return ""
 }
@@ -359,9 +354,16 @@ func (l *look) turn(m *queue.Message, busy string) string {
 	return itsTurn
 }
 
-// holder tells who holds, and so who is to release.
-func holder(h queue.Holder) string {
+// holder tells who holds, and so who is to release. The tag of a rule stays on the message,
+// whoever holds it later.
+func holder(m *queue.Message, h queue.Holder) string {
 	switch h {
+	case queue.HeldAsItCame:
+		for _, tag := range m.Tags {
+			if rule, ok := strings.CutPrefix(tag, intake.QuarantineTag); ok {
+				return "held by the access rule " + rule
+			}
+		}
 	case queue.HeldByHand:
 		return "held by the operator"
 	case queue.HeldBySetting:

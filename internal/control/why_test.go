@@ -22,6 +22,7 @@ func TestWhy(t *testing.T) {
 		}
 		return "", ""
 	}, full: func(*queue.Message) string { return "" }}
+	ruled := queue.Message{Tags: []string{intake.QuarantineTag + "odd names"}}
 	for _, c := range []struct {
 		message   queue.Message
 		recipient queue.Recipient
@@ -57,8 +58,13 @@ func TestWhy(t *testing.T) {
 		{queue.Message{}, queue.Recipient{State: queue.Held, Holder: queue.HeldBySetting}, "held by the setting queue.hold"},
 		{queue.Message{}, queue.Recipient{State: queue.Held, Holder: queue.HeldUndeletable}, "held: it was to be deleted when the server died, and may be delivered"},
 		{queue.Message{Account: 8}, queue.Recipient{State: queue.Held}, "held until it is released"},
-		{queue.Message{Account: 7, Tags: []string{"news", intake.QuarantineTag + "odd names"}}, queue.Recipient{State: queue.Held},
+		{queue.Message{Account: 7, Tags: []string{"news", intake.QuarantineTag + "odd names"}}, queue.Recipient{State: queue.Held, Holder: queue.HeldAsItCame},
 			"held by the access rule odd names"},
+		{queue.Message{Tags: []string{"news"}}, queue.Recipient{State: queue.Held, Holder: queue.HeldAsItCame}, "held until it is released"},
+		{ruled, queue.Recipient{State: queue.Held, Holder: queue.HeldByHand}, "held by the operator"},
+		{ruled, queue.Recipient{State: queue.Held, Holder: queue.HeldBySetting}, "held by the setting queue.hold"},
+		{ruled, queue.Recipient{State: queue.Held, Holder: queue.HeldUndeletable}, "held: it was to be deleted when the server died, and may be delivered"},
+		{ruled, queue.Recipient{State: queue.Held}, "held until it is released"},
 	} {
 		if got := l.why(&c.message, &c.recipient); got != c.want {
 			t.Errorf("%v: %q, want %q", c.recipient.State, got, c.want)
