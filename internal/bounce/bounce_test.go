@@ -441,6 +441,56 @@ func TestExpired(t *testing.T) {
 	wantAll(t, "status", r.status, "Action: failed\r\nStatus: 5.4.7\r\n", "Diagnostic-Code: smtp; 451 4.7.1 Greylisted")
 }
 
+// TestGivenUpByHand: the report says who gave the recipient up, and what the last attempt
+// had found, if there was one.
+func TestGivenUpByHand(t *testing.T) {
+	t.Parallel()
+	type report struct {
+		events, text string
+		status       []string
+	}
+	full := queue.Outcome{Result: queue.TryLater, Code: 452, Enhanced: "4.2.2", Host: "mx.elsewhere.test", Reply: "The mailbox of x is full"}
+	ours := queue.Outcome{Result: queue.TryLater, Ours: true, Code: 451, Enhanced: "4.4.1", Reply: "No host answers"}
+	const here = ": given up by the administrator:\r\n    "
+	for name, c := range map[string]struct {
+		outcome  queue.Outcome // none: it is not tried
+		language string
+		want     report
+	}{
+		"after a reply": {full, "en", report{"accepted deferred", here + "452 4.2.2 The mailbox of x is full\r\n    What that means: It is explained.",
+			[]string{"Action: failed\r\nStatus: 5.2.2\r\n", "Remote-MTA: dns; mx.elsewhere.test\r\n", "Diagnostic-Code: smtp; 452 4.2.2 The mailbox of x is full\r\n"}}},
+		"in Japanese": {full, "ja", report{"accepted deferred", ": 管理者が配送を取りやめました:\r\n    452 4.2.2 The mailbox of x is full\r\n    意味: It is explained.",
+			[]string{"Status: 5.2.2\r\n"}}},
+		"after a finding of ours": {ours, "en", report{"accepted deferred", here + "No host answers",
+			[]string{"Status: 5.4.1\r\n", "Diagnostic-Code: x-hayauma; No host answers\r\n"}}},
+		"without an attempt": {queue.Outcome{}, "en", report{"accepted", here + "Returned by the administrator",
+			[]string{"Status: 5.0.0\r\n", "Diagnostic-Code: x-hayauma; Returned by the administrator\r\n"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{Asleep: true, Explain: func(string, string) string { return "It is explained." },
+				Deliverer: stack.Deliver(func(*queue.Message, queue.Recipient) queue.Outcome { return c.outcome })})
+			s.Account("alice@hayauma.test", 0)
+			if err := s.Directory.SetLanguage(t.Context(), s.Address("alice@hayauma.test"), c.language); err != nil {
+				t.Fatal(err)
+			}
+			id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+			if c.outcome.Result != 0 {
+				s.WakeQueue()
+			}
+			settled(t, s, id, c.want.events)
+			if _, err := s.Queue.Bounce(t.Context(), queue.Filter{All: true}); err != nil {
+				t.Fatal(err)
+			}
+			s.WakeReporter()
+			settled(t, s, id, c.want.events+" failed bounced")
+			r := read(t, s.Inbox("alice@hayauma.test")[0])
+			wantAll(t, "text", r.text, c.want.text)
+			wantAll(t, "status", r.status, c.want.status...)
+		})
+	}
+}
+
 // breaking is an engine that fails the n-th write of intake after its functions
 // have run, as a crash between them and the commit would.
 type breaking struct {

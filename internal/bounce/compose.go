@@ -90,6 +90,8 @@ func (r *Reporter) describe(m *queue.Message, rcpt queue.Recipient, now time.Tim
 	switch {
 	case rcpt.Expired:
 		d.Explained = w.GivenUp
+	case rcpt.ByHand:
+		d.Explained = w.ByHand
 	case rcpt.Ours:
 		d.Explained = w.Cannot
 	default:
@@ -204,7 +206,7 @@ func (r *Reporter) meaning(rcpt queue.Recipient, said, language string) string {
 	switch {
 	case rcpt.State != queue.Failed || rcpt.Ours:
 		return ""
-	case rcpt.Code/100 == 4 && !rcpt.Expired:
+	case rcpt.Code/100 == 4 && !rcpt.Expired && !rcpt.ByHand:
 		return w.Ruled // what such a reply means elsewhere is that we try again
 	case r.o.Explain == nil:
 		return ""

@@ -41,6 +41,7 @@ type phrases struct {
 	NotYet   string // of a recipient: not delivered so far
 	Late     string // by the time that the sender gave
 	GivenUp  string
+	ByHand   string // given up by the administrator; what the last attempt found stands behind it
 	Cannot   string // our own finding
 	Refused  string
 	Through  string // behind a recipient: the address of the sender that led there
@@ -88,6 +89,7 @@ var english = phrases{
 	NotYet:   "not delivered so far",
 	Late:     "not delivered by the time that you gave",
 	GivenUp:  "given up: the time for delivery is over",
+	ByHand:   "given up by the administrator",
 	Cannot:   "cannot be delivered",
 	Refused:  "refused by %s",
 	Through:  " (expanded from <%s>)",
@@ -113,6 +115,7 @@ var japanese = phrases{
 	NotYet:   "まだ届いていません",
 	Late:     "ご指定の時間内に届きませんでした",
 	GivenUp:  "再送の期限が過ぎたため、配送を取りやめました",
+	ByHand:   "管理者が配送を取りやめました",
 	Cannot:   "配送できません",
 	Refused:  "%s が受け取りを拒否しました",
 	Through:  "（<%s> 宛の転送先）",

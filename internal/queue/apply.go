@@ -33,8 +33,8 @@ func apply(r Recipient, o Outcome, c circumstances) verdict {
 		v.r.Attempts++ // of one cut off too: who recalls the message must know that somebody may have it
 	}
 	failures := v.r.Attempts
-	if r.Code == 0 && r.Reply == "" {
-		failures = 1 // what was cut off before, or died with its process, found nothing
+	if !r.found() {
+		failures = 1
 	}
 	if o.Result != NotTried && o.Result != CutOff {
 		v.r.Code, v.r.Enhanced, v.r.Ours, v.r.Host = o.Code, o.Enhanced, o.Ours, o.Host
@@ -104,12 +104,17 @@ func owed(r Recipient, o Outcome, c circumstances) bool {
 	return c.by.Trace || c.by.At > c.now && !c.by.Return && !o.Watches
 }
 
-// bounced is a recipient that somebody gave up by hand.
+// bounced is a recipient that somebody gave up by hand. What its last attempt found stays:
+// its sender is to hear why it took so long.
 func bounced(r Recipient) Recipient {
-	r.State, r.Expired = Failed, false
-	if r.Code < 500 {
+	r.State, r.Expired, r.ByHand = Failed, false, true
+	if !r.found() {
 		r.Code, r.Enhanced, r.Ours = 554, "5.0.0", true
 		r.Reply, r.Host = "Returned by the administrator", ""
 	}
 	return r
 }
+
+// found tells whether an attempt has found anything: not if there was none, or it was cut
+// off, or died with its process.
+func (r *Recipient) found() bool { return r.Code != 0 || r.Reply != "" }

@@ -89,6 +89,7 @@ type Recipient struct {
 	Host     string // the remote's name, empty = never reached
 	Holder   Holder // of one that is Held; 0 = not known
 	Expired  bool   // Failed because the lifetime is over
+	ByHand   bool   // Failed because somebody gave it up
 	Delayed  bool   // the sender has had a delay notice
 	Wished   string // of one that is Leased: what it is to be unless the attempt delivers it, like "deleted"; empty = nothing
 }

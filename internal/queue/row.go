@@ -48,11 +48,15 @@ func lateOf(b mail.DeliverBy) (late int) {
 }
 
 func recipientRow(m *Message, r *Recipient, owner mail.ID) []any {
-	if r.State == Held {
+	var w wish
+	switch {
+	case r.State == Held:
 		owner = mail.ID(r.Holder)
+	case r.State == Failed && r.ByHand:
+		w = wishBounce
 	}
 	return []any{int64(r.ID), int64(m.ID), r.Address.ASCII(), r.Address.Domain.ASCII, int(r.Notify), r.ORCPT, r.Site,
-		int(r.State), int64(owner), 0, r.Attempts, r.Next, r.Code, r.Enhanced, r.Reply, r.Ours, r.Host,
+		int(r.State), int64(owner), int(w), r.Attempts, r.Next, r.Code, r.Enhanced, r.Reply, r.Ours, r.Host,
 		r.Expired, r.Delayed, max(m.Received, m.Release), m.Priority.Level(), tellAt(m), m.flow()}
 }
 
@@ -93,6 +97,8 @@ func scanRecipient(rows db.Rows) (message mail.ID, r Recipient, err error) {
 		r.Holder = Holder(owner)
 	case Leased:
 		r.Wished = w.String()
+	case Failed:
+		r.ByHand = w == wishBounce
 	}
 	return message, r, err
 }

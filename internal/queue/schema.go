@@ -10,7 +10,8 @@ import (
 //   - queue_message: one row per message that has recipients left.
 //   - queue_recipient: one row per recipient. Owner names the process that
 //     leases the row, or is the Holder of one on hold, else 0. Wish is what somebody asked for while an attempt
-//     was under way; the attempt's result grants it. Received repeats the
+//     was under way; the attempt's result grants it. The one to give it up stays on a row that
+//     failed by hand. Received repeats the
 //     message's, so that delay notices are found without a join. Level is the
 //     message's priority as it is told apart. Tell is when the sender is to hear
 //     that the recipient has nothing yet, besides the delay notice; 0 = never. Flow is

@@ -270,7 +270,7 @@ func (m *model) attempt(r *rcpt) {
 // bounce gives a recipient up by hand.
 func (r *rcpt) bounce() {
 	r.state, r.gaveUp = queue.Failed, false
-	if r.code < 500 {
+	if r.code == 0 { // else what the last attempt found stays
 		r.code, r.enhanced = 554, "5.0.0"
 	}
 }

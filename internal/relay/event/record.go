@@ -119,7 +119,7 @@ func (r *Recorder) Administered(tx *db.Tx, kind string, reports []queue.Report) 
 		}
 		if e.Kind == Failed {
 			e.Detail.Code, e.Detail.Enhanced = reports[i].Code, reports[i].Enhanced
-			e.Detail.Reply, e.Detail.Ours = reports[i].Reply, reports[i].Ours
+			e.Detail.Reply, e.Detail.Ours, e.Detail.Host = reports[i].Reply, reports[i].Ours, reports[i].Host
 			e.Detail.Class = string(r.class(Failed, &reports[i]))
 		}
 		events = append(events, e)

@@ -172,7 +172,7 @@ func TestRecorderAdministered(t *testing.T) {
 			if (e.Detail.Class != "") != (reply != "") {
 				t.Errorf("class %q", e.Detail.Class)
 			}
-			if e.Detail.Reason == "" || e.Detail.Reply != reply || e.Detail.Ours != (reply != "") || (e.Detail.Code != 0) != (reply != "") {
+			if e.Detail.Reason == "" || e.Detail.Reply != reply || e.Detail.Ours != (reply != "") || (e.Detail.Host != "") != (reply != "") || (e.Detail.Code != 0) != (reply != "") {
 				t.Errorf("detail %+v", e.Detail)
 			}
 		})
