@@ -128,8 +128,14 @@ var errEarly = errors.New("it answered what it was not asked")
 // errCutShort says that a reply waits in the middle of a message.
 var errCutShort = errors.New("it answered before the end")
 
+// errOver says that the host has taken leave, or was given up.
+var errOver = errors.New("the connection is over")
+
 // send writes whole lines in one go. All that was asked before is answered.
 func (c *client) send(d time.Duration, lines string) error {
+	if c.broken {
+		return errOver
+	}
 	if c.in.Buffered() > 0 {
 		return c.fail(errEarly)
 	}

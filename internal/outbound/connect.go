@@ -297,11 +297,14 @@ func (w *worker) hello(c *client) *problem {
 }
 
 // tryTLS uses STARTTLS if it works. A refusal of it leaves the connection as it
-// is; a failed handshake costs the connection.
+// is, unless that ends with it (421); a failed handshake costs the connection.
 func (w *worker) tryTLS(c *client) (p *problem, again error) {
 	reply, err := c.ask(w.set.Timeouts.Greeting, "STARTTLS")
 	if err != nil {
 		return nil, fmt.Errorf("STARTTLS: %s", reason(err))
+	}
+	if reply.Code == 421 {
+		return refusal(c, reply), nil
 	}
 	if reply.Code != 220 {
 		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))

@@ -48,7 +48,7 @@ func (e *exchange) run() (stale bool) {
 			e.lost(err, "RCPT to")
 			return false
 		}
-		if e.c.broken { // 421
+		if reply.Code == 421 {
 			e.all(e.judged(reply))
 			return false
 		}
@@ -169,8 +169,8 @@ func tooMany(r smtp.Reply) bool {
 	return r.Code == 452 && r.Enhanced == "" || strings.Contains(strings.ToLower(r.Text()), "too many recipients")
 }
 
-// judged is a reply to a command about the message: its class decides, unless it is about
-// the connection.
+// judged is a reply to a command about the message that keeps it from going on: its class
+// decides, unless it is about the connection.
 func (e *exchange) judged(reply smtp.Reply) *problem {
 	if p := e.c.insists(reply); p != nil {
 		return p
@@ -178,11 +178,17 @@ func (e *exchange) judged(reply smtp.Reply) *problem {
 	p := refusal(e.c, reply)
 	p.strained = false // it is about the message or a recipient; note knows 421, and the queue asks about the rest
 	p.elsewhere = passing(reply)
-	switch {
-	case reply.Class() == 2:
-		p.result, p.reports, p.watches = queue.Delivered, e.c.ext.dsn, e.c.ext.deliverBy
-	case reply.Class() == 5 && !tooMany(reply):
+	if reply.Class() == 5 && !tooMany(reply) {
 		p.result = queue.Refused
+	}
+	return p
+}
+
+// final is the reply to the end of the message: no other one says that the host has it.
+func (e *exchange) final(reply smtp.Reply) *problem {
+	p := e.judged(reply)
+	if reply.Class() == 2 {
+		p.result, p.reports, p.watches = queue.Delivered, e.c.ext.dsn, e.c.ext.deliverBy
 	}
 	return p
 }
@@ -308,7 +314,7 @@ func (e *exchange) answer() *problem {
 	if reply.Class() == 3 {
 		e.c.broken = true
 	}
-	return e.judged(reply)
+	return e.final(reply)
 }
 
 // began tells whether the remote is ready for the message behind DATA.

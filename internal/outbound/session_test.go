@@ -206,6 +206,43 @@ func TestADeadPooledConnectionIsReplaced(t *testing.T) {
 	}
 }
 
+// TestLeaveBeforeMail: a host that takes leave before MAIL, whether it closes or not, has
+// nothing of the message, which waits with the host's words (RFC 5321 §3.8).
+func TestLeaveBeforeMail(t *testing.T) {
+	t.Parallel()
+	const left = "deferred 421 4.3.2 theirs"
+	for name, rule := range map[string]testkit.MXRule{
+		"EHLO": {Command: "EHLO"}, "STARTTLS": {Command: "STARTTLS"}, "EHLO over TLS": {Command: "EHLO", Nth: 2},
+	} {
+		rule.Reply = "421 4.3.2 too busy"
+		for _, demand := range []string{"", "required"} {
+			for _, keywords := range dialects() {
+				for _, closes := range []bool{false, true} {
+					rule := rule
+					rule.Hangup = closes
+					t.Run(fmt.Sprint(name, demand, keywords, " closes: ", closes), func(t *testing.T) {
+						t.Parallel()
+						w := newWorld(t)
+						w.options.Demand = func(string, string) outbound.Demand { return outbound.Demand{TLS: demand, From: "set"} }
+						w.o.Close()
+						w.o = outbound.New(w.options)
+						m := w.mx(testkit.MXOptions{TLS: testkit.NewCA(t).ServerConfig(t, "mx.x.test"), Keywords: keywords}, rule)
+						for _, o := range w.send("a@x.test", "b@x.test", "c@x.test") {
+							w.want([]queue.Outcome{o}, left)
+							if o.Reply != "too busy" {
+								t.Errorf("%q", o.Reply)
+							}
+						}
+						if n := len(m.Messages()); n > 0 || m.Connections() != 1 {
+							t.Errorf("%d messages over %d connections", n, m.Connections())
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
 // TestRsetIsAboutTheMessageBefore: whatever a host says to it, the next message goes out
 // by another connection, in the same attempt.
 func TestRsetIsAboutTheMessageBefore(t *testing.T) {

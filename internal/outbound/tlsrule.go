@@ -213,6 +213,9 @@ func (w *worker) demandTLS(c *client) *problem {
 	if err != nil {
 		return trouble(c.target(), "STARTTLS to", err)
 	}
+	if reply.Code == 421 { // it is busy, whatever it has of TLS
+		return refusal(c, reply)
+	}
 	if reply.Code != 220 {
 		c.failed(noSTARTTLS, fmt.Sprint(reply.Code))
 		return about(c, finding(r.noTLS(fmt.Sprintf("%s refuses STARTTLS (%d %s)", c.host, reply.Code, bounded(reply.Text(), 200)))))
