@@ -285,15 +285,49 @@ func (w *worker) tls(host string, verify bool) *tls.Config {
 }
 
 func (w *worker) hello(c *client) *problem {
-	reply, err := c.hello(cmp.Or(c.ehlo, w.o.o.Hostname()))
-	c.ext.chunking = c.ext.chunking && !w.set.ByData
+	p, err := w.present(c)
 	if err != nil {
 		return trouble(c.target(), "EHLO to", err)
 	}
-	if reply.Class() != 2 {
-		return refusal(c, reply)
+	return p
+}
+
+// present says EHLO and takes what the host thinks of it.
+func (w *worker) present(c *client) (*problem, error) {
+	reply, err := c.hello(cmp.Or(c.ehlo, w.o.o.Hostname()))
+	c.ext.chunking = c.ext.chunking && !w.set.ByData
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Class() != 2:
+		return refusal(c, reply), nil
 	}
-	return w.mirrored(c, reply)
+	return w.mirrored(c, reply), nil
+}
+
+// secure does the TLS handshake and says EHLO over it. The error is of the handshake: in TLS
+// 1.3 ours ends before the host has judged it, and what it thinks of it stands where its
+// first reply would be (RFC 8446 §4.4.2.4).
+func (w *worker) secure(c *client, config *tls.Config) (p *problem, err error) {
+	if err = c.secure(w.ctx, config); err != nil {
+		return nil, err
+	}
+	p, err = w.present(c)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) { // it has closed, and may have said why
+		if _, said := c.read(quitTimeout); isAlert(said) {
+			err = said
+		}
+	}
+	if err != nil && !isAlert(err) {
+		return trouble(c.target(), "EHLO to", err), nil
+	}
+	return p, err
+}
+
+// isAlert tells whether the host has ended TLS by an alert.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 // tryTLS uses STARTTLS if it works. A refusal of it leaves the connection as it
@@ -314,13 +348,14 @@ func (w *worker) tryTLS(c *client) (p *problem, again error) {
 	}
 	config := w.tls(c.host, false)
 	config.CipherSuites = anySuites()
-	if err := c.secure(w.ctx, config); err != nil {
-		if w.ctx.Err() != nil {
-			return trouble(c.target(), "TLS with", err), nil
-		}
-		return nil, errors.New(reason(err))
+	p, err = w.secure(c, config)
+	switch {
+	case err == nil:
+		return p, nil
+	case w.ctx.Err() != nil:
+		return trouble(c.target(), "TLS with", err), nil
 	}
-	return w.hello(c), nil
+	return nil, errors.New(reason(err))
 }
 
 func (w *worker) mustSecure(c *client) *problem {
@@ -335,10 +370,11 @@ func (w *worker) mustSecure(c *client) *problem {
 	if reply.Code != 220 {
 		return refusal(c, reply)
 	}
-	if err := c.secure(w.ctx, w.tls(c.host, true)); err != nil {
+	p, err := w.secure(c, w.tls(c.host, true))
+	if err != nil {
 		return trouble(t, "TLS with", err)
 	}
-	return w.hello(c)
+	return p
 }
 
 // trouble is a failure of the connection: temporary, in our words.

@@ -227,11 +227,14 @@ func (w *worker) demandTLS(c *client) *problem {
 		config.CipherSuites = anySuites()
 	} else {
 		config.VerifyConnection = func(s tls.ConnectionState) error {
-			verdict = r.verify(s)
+			if verdict = r.verify(s); verdict == nil {
+				c.proved, c.verified = r.asks, r.source
+			}
 			return verdict
 		}
 	}
-	if err := c.secure(w.ctx, config); err != nil {
+	p, err := w.secure(c, config)
+	if err != nil {
 		if p := trouble(c.target(), "TLS with", err); w.ctx.Err() != nil || timedOut(err) {
 			return p
 		}
@@ -241,8 +244,5 @@ func (w *worker) demandTLS(c *client) *problem {
 		}
 		return about(c, finding(r.unproven(c.host, err)))
 	}
-	if r.verify != nil {
-		c.proved, c.verified = r.asks, r.source
-	}
-	return w.hello(c)
+	return p
 }

@@ -392,3 +392,42 @@ func TestPolicyUnknown(t *testing.T) {
 		t.Errorf("it connected, or reported %q", counted)
 	}
 }
+
+// TestRefusedBehindOurHandshake: a host that wants a certificate of ours says so, in TLS 1.3,
+// only where its first reply would be: that is a failed handshake as well.
+func TestRefusedBehindOurHandshake(t *testing.T) {
+	t.Parallel()
+	const unproven = "deferred 454 4.7.5 ours"
+	for _, c := range []struct{ mode, demand, want, report string }{
+		{"", "", good, "no-policy-found mx.x.test 10.0.0.1 validation-failure"},
+		{"testing", "", good, "sts mx.x.test 10.0.0.1 validation-failure"},
+		{"enforce", "", unproven, "sts mx.x.test 10.0.0.1 validation-failure"},
+		{"", "required", unproven, "no-policy-found mx.x.test 10.0.0.1 validation-failure"},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(fmt.Sprint(c.mode, c.demand, tls.VersionName(version)), func(t *testing.T) {
+				t.Parallel()
+				p := newPoliced(t)
+				p.options.Demand = func(string, string) outbound.Demand { return outbound.Demand{TLS: c.demand, From: "set"} }
+				p.restart()
+				config := p.ca.ServerConfig(t, "mx.x.test")
+				config.ClientAuth, config.MaxVersion = tls.RequireAnyClientCert, version
+				m := p.mx(testkit.MXOptions{TLS: config})
+				if c.mode != "" {
+					p.publish("1", c.mode, "mx.x.test")
+				}
+				got := p.send("a@x.test")
+				p.want(got, c.want)
+				if said := got[0].TLS + got[0].Reply; !strings.Contains(said, "remote error: tls: ") {
+					t.Errorf("it does not say why: %q", said)
+				}
+				if counted := p.counted(); counted != c.report {
+					t.Errorf("reported %q, want %q", counted, c.report)
+				}
+				if clear := len(m.Messages()) == 1; clear != (c.want == good) {
+					t.Errorf("%d messages arrived", len(m.Messages()))
+				}
+			})
+		}
+	}
+}
