@@ -27,10 +27,11 @@ type client struct {
 	host   string
 	addr   netip.AddrPort
 	source netip.Addr // of ours, from where it was made
-	tls    string     // what came of it
+	tls    string     // its version and suite, or why there is none
 	known  bool       // nobody can have sent us to another host than the domain means
 	domain string     // see target
 	rule   rule       // by which it was made
+	holds  rule       // for the message at hand
 	made   time.Time
 
 	fellBack string // to cleartext, and how TLS failed; empty = it did not
@@ -43,8 +44,9 @@ type client struct {
 	provider string // whose host it is; empty = nobody counts
 	ended    func() // called once it is closed
 
-	proved          string // what was asked of the certificate, and is proven; see rule.asks
-	verified        string // who asked for that, of the message at hand; empty = nobody did
+	shown           bool   // TLS got as far as the certificate
+	asked           string // what was asked of that last, see rule.asks; empty = nothing was
+	verdict         error  // what came of it; nil = it is proven
 	failure, reason string // of TLS, for the report
 	times           Timeouts
 	ext             extensions
@@ -290,13 +292,34 @@ func (c *client) secure(ctx context.Context, config *tls.Config) error {
 		return c.fail(errInjected)
 	}
 	secured := tls.Client(c.conn, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	err := secured.HandshakeContext(ctx)
+	if s := secured.ConnectionState(); s.CipherSuite != 0 {
+		c.tls, c.shown = tlsWords(s), true
+	}
+	refused, unproven := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case unproven:
+		c.asked, c.verdict = "PKIX", refused.Err
+	case err == nil && !config.InsecureSkipVerify:
+		c.asked = "PKIX"
+	}
+	if err != nil {
 		return c.fail(err)
 	}
-	state := secured.ConnectionState()
 	c.conn, c.in = secured, smtp.NewReplyReader(secured)
-	c.tls = tlsWords(state)
 	return nil
+}
+
+// judge tells whether the certificate proves the host as a rule asks. It is not looked at
+// again for what was asked last.
+func (c *client) judge(r rule, t *tls.Conn) error {
+	if r.verify == nil {
+		return nil
+	}
+	if c.asked != r.asks {
+		c.asked, c.verdict = r.asks, r.verify(t.ConnectionState())
+	}
+	return c.verdict
 }
 
 // tlsWords names what a handshake came to.
@@ -306,10 +329,19 @@ func tlsWords(s tls.ConnectionState) string {
 
 // trace is what is told of TLS with a message.
 func (c *client) trace() string {
-	if c.verified == "" {
+	if !c.shown {
 		return c.tls
 	}
-	return c.tls + ", verified (" + c.verified + ")"
+	r := c.holds.asking()
+	switch {
+	case r.verify == nil:
+		return c.tls + ", not verified: nothing asks for it"
+	case c.asked != r.asks:
+		return c.tls + ", not verified: it did not come to that (" + r.by() + ")"
+	case c.verdict != nil:
+		return c.tls + ", not verified: " + reason(c.verdict) + " (" + r.by() + ")"
+	}
+	return c.tls + ", verified (" + r.by() + ")"
 }
 
 const quitLine = "QUIT\r\n"

@@ -153,9 +153,6 @@ func outweighs(p, last *problem) bool {
 }
 
 func kindOf(c *client) string {
-	if c.conn == nil || c.tls == "" {
-		return "cleartext"
-	}
 	if _, ok := c.conn.(*tls.Conn); ok {
 		return "tls"
 	}
@@ -172,7 +169,7 @@ func (w *worker) greet(t target, r rule) (*client, *problem) {
 		if err != nil {
 			return nil, w.unopened(t, err)
 		}
-		c.rule = r
+		c.rule, c.holds = r, r
 		if failed != "" {
 			c.failed(otherFailure, failed)
 		}

@@ -132,7 +132,7 @@ func (w *worker) postOne(t *transaction, r queue.Recipient) problem {
 	p := judgeHook(answer, time.Now())
 	p.host = host
 	if answer.TLS != nil {
-		p.tls = tlsWords(*answer.TLS)
+		p.tls = tlsWords(*answer.TLS) + ", verified (route " + w.set.via.route + ")"
 	}
 	return p
 }

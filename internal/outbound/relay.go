@@ -40,13 +40,15 @@ func (t terms) leads(c *client) bool {
 	})
 }
 
-// relayRule is what the operator asks of the next hosts of a relay domain.
-func (o *Outbound) relayRule(set terms, site, host string) rule {
-	if !set.verifies() {
-		return rule{}
+// namedRule is what the operator asks of hosts that he names himself. What a way of his asks
+// for is part of the handshake (see mustSecure), and stands here for the trace alone.
+func (o *Outbound) namedRule(set terms, site, host string) rule {
+	proof := func(s tls.ConnectionState) error { return o.verify(s, host) }
+	switch {
+	case set.verifies():
+		return rule{source: "relay domain", name: "the relay domain " + site, must: true, asks: "PKIX", verify: proof}
+	case set.via != nil && (set.via.tls == "starttls" || set.via.tls == "implicit"):
+		return rule{source: set.via.words(), asks: "PKIX", verify: proof}
 	}
-	return rule{
-		source: "relay domain", name: "the relay domain " + site, must: true, asks: "PKIX",
-		verify: func(s tls.ConnectionState) error { return o.verify(s, host) },
-	}
+	return rule{}
 }

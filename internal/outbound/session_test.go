@@ -445,7 +445,12 @@ func TestSmartHost(t *testing.T) {
 			if c.password != "" {
 				w.set.SmartHost.User = "me"
 			}
-			w.want(w.send("a@nowhere.test"), c.want)
+			outcomes := w.send("a@nowhere.test")
+			w.want(outcomes, c.want)
+			shown := map[string]string{"smart.test": ", verified (smart host)", "other.test": ", not verified: x509: certificate is valid for other.test, not smart.test (smart host)"}[c.cert]
+			if told := outcomes[0].TLS; !strings.HasSuffix(told, shown) || strings.HasPrefix(told, "TLSv1.3 TLS_") != (shown != "") {
+				t.Errorf("TLS %q", told)
+			}
 			if got := m.Messages(); c.want == good && (len(got) != 1 || got[0].Login != c.login) {
 				t.Errorf("messages %+v", got)
 			}
@@ -476,7 +481,7 @@ func TestImplicitTLS(t *testing.T) {
 	w.set.SmartHost = outbound.SmartHost{Host: "smart.test", Port: 465, TLS: "implicit"}
 	got := w.send("a@nowhere.test")
 	w.want(got, good)
-	if !strings.HasPrefix(got[0].TLS, "TLSv1") {
+	if !strings.HasPrefix(got[0].TLS, "TLSv1") || !strings.HasSuffix(got[0].TLS, ", verified (smart host)") {
 		t.Errorf("TLS %q", got[0].TLS)
 	}
 }

@@ -119,12 +119,7 @@ func (c *client) appraise() {
 		c.failed(noSTARTTLS, "")
 		return
 	}
-	if c.rule.verify == nil || c.proved == c.rule.asks {
-		return
-	}
-	if err := c.rule.verify(t.ConnectionState()); err != nil {
+	if err := c.judge(c.holds, t); err != nil {
 		c.failed(resultOf(err), reason(err))
-		return
 	}
-	c.proved = c.rule.asks
 }

@@ -62,7 +62,7 @@ func (o *Outbound) rule(ctx context.Context, set terms, site string, t target) r
 // literal has no domain that could have a policy (RFC 8461 §3.4).
 func (o *Outbound) policyRule(ctx context.Context, set terms, site string, t target) rule {
 	if set.via != nil || strings.HasPrefix(site, "[") {
-		return o.relayRule(set, site, t.host)
+		return o.namedRule(set, site, t.host)
 	}
 	d := o.daneRule(ctx, site, t)
 	if d.unnamed != nil || d.verify != nil {
@@ -133,36 +133,47 @@ func (r rule) barred() *mail.Fault {
 func (r rule) names() bool { return r.must && r.policy == stsPolicy && r.unnamed == nil }
 
 // proves tells whether the certificate of a host was verified as the rule asks.
-func (r rule) proves(c *client) bool { return r.verify != nil && r.asks == c.proved }
+func (r rule) proves(c *client) bool { return r.verify != nil && r.asks == c.asked && c.verdict == nil }
 
-// refuses says why a connection must not be used, whatever it was made for, and has the
-// trace tell what it proved.
+// asking is what is asked of a certificate, if only for a report.
+func (r rule) asking() rule {
+	if e := r.enforced(); e.verify != nil || r.verify == nil {
+		return e
+	}
+	return r
+}
+
+// by tells who asks for a proof.
+func (r rule) by() string {
+	if r.policy != "" && !r.must {
+		return r.source + ", not enforced"
+	}
+	return r.source
+}
+
+// refuses says why a connection must not be used, whatever it was made for. It is the rule
+// for the message at hand.
 func (r rule) refuses(c *client) *mail.Fault {
-	c.verified = ""
+	c.holds = r
 	if c.rule.never != "" && r.never == "" {
 		return mail.Temporary(mail.CryptoFailure, "TLS was not tried with "+c.host)
 	}
-	if r = r.enforced(); !r.must {
-		return nil
-	}
+	e := r.enforced()
 	t, ok := c.conn.(*tls.Conn)
 	switch {
-	case r.unnamed != nil:
-		return r.unnamed
-	case !ok:
-		return r.noTLS(c.host + " was not spoken to over TLS")
-	case t.ConnectionState().Version < tls.VersionTLS12:
-		return r.noTLS(c.host + " was spoken to over a TLS older than 1.2")
-	case r.verify == nil:
+	case !e.must && !ok:
 		return nil
+	case !e.must:
+	case e.unnamed != nil:
+		return e.unnamed
+	case !ok:
+		return e.noTLS(c.host + " was not spoken to over TLS")
+	case t.ConnectionState().Version < tls.VersionTLS12:
+		return e.noTLS(c.host + " was spoken to over a TLS older than 1.2")
 	}
-	if r.asks != c.proved {
-		if err := r.verify(t.ConnectionState()); err != nil {
-			return r.unproven(c.host, err)
-		}
-		c.proved = r.asks
+	if err := c.judge(r.asking(), t); err != nil && e.must && e.verify != nil {
+		return e.unproven(c.host, err)
 	}
-	c.verified = r.source
 	return nil
 }
 
@@ -222,15 +233,12 @@ func (w *worker) demandTLS(c *client) *problem {
 	}
 	config := w.tls(cmp.Or(r.base, c.host), false) // RFC 7672 §8.1
 	config.MinVersion = tls.VersionTLS12
-	var verdict error
 	if r.verify == nil {
 		config.CipherSuites = anySuites()
 	} else {
 		config.VerifyConnection = func(s tls.ConnectionState) error {
-			if verdict = r.verify(s); verdict == nil {
-				c.proved, c.verified = r.asks, r.source
-			}
-			return verdict
+			c.asked, c.verdict = r.asks, r.verify(s)
+			return c.verdict
 		}
 	}
 	p, err := w.secure(c, config)
@@ -239,7 +247,7 @@ func (w *worker) demandTLS(c *client) *problem {
 			return p
 		}
 		c.failed(resultOf(err), reason(err))
-		if verdict == nil {
+		if c.verdict == nil {
 			return about(c, finding(r.unsecured(c.host, err)))
 		}
 		return about(c, finding(r.unproven(c.host, err)))

@@ -127,6 +127,7 @@ func TestPolicy(t *testing.T) {
 		pattern string
 		want    string // where the policy is enforced
 		failure string // as it is reported; empty = success
+		shown   string // what keeps the certificate from being verified; empty = it is, or was not shown
 	}{
 		"all is well":             {cert: names("mx.x.test"), want: good},
 		"named by a wildcard":     {cert: names("mx.x.test"), pattern: "*.x.test", want: good},
@@ -138,13 +139,14 @@ func TestPolicy(t *testing.T) {
 		"STARTTLS refused": {cert: names("mx.x.test"), rules: []testkit.MXRule{{Command: "STARTTLS", Reply: "454 4.7.0 Not now"}},
 			want: noTLS, failure: "starttls-not-supported"},
 		"an expired certificate": {cert: func(t *testing.T, ca *testkit.CA) *tls.Config { t.Helper(); return ca.Expired(t, "mx.x.test") },
-			want: unproven, failure: "certificate-expired"},
-		"the domain's certificate": {cert: names("x.test"), want: unproven, failure: "certificate-host-mismatch"},
+			want: unproven, failure: "certificate-expired", shown: "x509: certificate has expired or is not yet valid: "},
+		"the domain's certificate": {cert: names("x.test"), want: unproven, failure: "certificate-host-mismatch",
+			shown: "x509: certificate is valid for x.test, not mx.x.test"},
 		"a certificate of nobody": {cert: func(t *testing.T, _ *testkit.CA) *tls.Config {
 			t.Helper()
 			return testkit.NewCA(t).ServerConfig(t, "mx.x.test")
 		},
-			want: unproven, failure: "certificate-not-trusted"},
+			want: unproven, failure: "certificate-not-trusted", shown: "x509: certificate signed by unknown authority"},
 		"an old TLS": {cert: old, want: unproven, failure: "validation-failure"},
 	} {
 		for _, mode := range []string{"enforce", "testing", "none", ""} {
@@ -185,8 +187,14 @@ func TestPolicy(t *testing.T) {
 				if want != good && (got[0].Host != "mx.x.test" || !strings.Contains(got[0].Reply, "the MTA-STS policy of x.test (id 1)")) {
 					t.Errorf("%+v", got[0])
 				}
-				if verified := strings.Contains(got[0].TLS, "verified (MTA-STS)"); verified != (mode == "enforce" && want == good) {
-					t.Errorf("TLS %q", got[0].TLS)
+				by := map[string]string{"enforce": " (MTA-STS)", "testing": " (MTA-STS, not enforced)"}[mode]
+				switch told := got[0].TLS; {
+				case c.failure == "starttls-not-supported", want == barred, name == "an old TLS":
+				case by == "" && !strings.HasSuffix(told, ", not verified: nothing asks for it"),
+					by != "" && c.shown == "" && !strings.HasSuffix(told, ", verified"+by),
+					by != "" && c.shown != "" && (!strings.Contains(told, ", not verified: "+c.shown) || !strings.HasSuffix(told, by)),
+					!strings.HasPrefix(told, "TLSv1.3 TLS_"):
+					t.Errorf("TLS %q", told)
 				}
 				if want == barred && strings.Contains(p.dials(), "10.0.0.1") {
 					t.Errorf("it connected to %s", p.dials())

@@ -141,7 +141,7 @@ type Outcome struct {
 	Host           string         // the MX's name
 	Addr           netip.AddrPort // where the connection went
 	Source         netip.Addr     // from where it was made, not valid if none was
-	TLS            string         // "TLSv1.3 TLS_AES_128_GCM_SHA256", empty = cleartext
+	TLS            string         // "TLSv1.3 TLS_AES_128_GCM_SHA256, verified (DANE)", empty = cleartext
 	Code           int
 	Enhanced       string // "5.1.1", empty if the remote gave none
 	Reply          string // the remote's own words, or ours if Ours
