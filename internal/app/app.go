@@ -184,12 +184,13 @@ func (a *app) buildWayOut() error {
 	a.outward.Store(out)
 	a.resolver = dnsx.New(dnsx.Options{Server: cfg.DNS.Resolver, TrustAD: func() bool { return a.cfg.Load().DNS.TrustAD }})
 	own := func() []netip.Prefix { return a.cfg.Load().DNS.OwnNetworks }
+	ipv4Only := func() bool { return !a.cfg.Load().Outbound.IPv6 }
 	a.policies = sts.New(sts.Options{
 		DB: a.store.db, TXT: a.resolver.TXT,
-		Fetch: (&mtasts.Fetcher{Resolver: a.resolver, Own: own}).Fetch, InUse: func() bool { return a.cfg.Load().Outbound.MTASTS }, Logger: a.log,
+		Fetch: (&mtasts.Fetcher{Resolver: a.resolver, Own: own, IPv4Only: ipv4Only}).Fetch, InUse: func() bool { return a.cfg.Load().Outbound.MTASTS }, Logger: a.log,
 	})
 	a.reports = tlsreport.New(tlsreport.Options{
-		DB: a.store.db, TXT: a.resolver.TXT, Post: (&tlsreport.Poster{Resolver: a.resolver, Own: own}).Post, Settings: a.reportSettings,
+		DB: a.store.db, TXT: a.resolver.TXT, Post: (&tlsreport.Poster{Resolver: a.resolver, Own: own, IPv4Only: ipv4Only}).Post, Settings: a.reportSettings,
 		Logger: a.log, Metrics: tlsreport.NewMetrics(a.metrics),
 	})
 	a.outbound = outbound.New(outbound.Options{

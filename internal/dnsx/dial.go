@@ -13,18 +13,22 @@ import (
 const (
 	dialAddresses = 4
 	dialTimeout   = 15 * time.Second
+	dialStart     = 250 * time.Millisecond // before the next address begins (RFC 8305 §5)
 )
 
 // ErrNotPublic keeps connections to hosts that strangers choose out of our own networks.
 var ErrNotPublic = errors.New("the host has no public address, and none in dns.own_networks")
 
-// Dialer connects to hosts by what a Resolver says, address by address.
+// Dialer connects to hosts by what a Resolver says: to the address that answers first
+// (RFC 8305).
 type Dialer struct {
 	Resolver *Resolver
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	Public   bool                                                              // only to addresses of the Internet
 	// Own are networks that count as public. nil = none.
 	Own func() []netip.Prefix
+	// IPv4Only leaves the IPv6 addresses of a host out that has IPv4 ones. nil = it does not.
+	IPv4Only func() bool
 }
 
 // DialContext is for an http.Transport.
@@ -39,19 +43,71 @@ func (d *Dialer) DialContext(ctx context.Context, network, to string) (net.Conn,
 	} else if addrs, err = d.Resolver.Addrs(ctx, host); err != nil {
 		return nil, err
 	}
-	err = ErrNotPublic
-	tried := 0
-	for _, a := range addrs {
-		if d.Public && !public(a) && !d.own(a) {
-			continue
+	if addrs = d.chosen(addrs); len(addrs) == 0 {
+		return nil, ErrNotPublic
+	}
+	return d.race(ctx, network, port, addrs)
+}
+
+// chosen are the addresses that are tried, in order. The families are in turn before
+// they are cut: those of one that does not work here must not hide the other one.
+func (d *Dialer) chosen(addrs []netip.Addr) []netip.Addr {
+	four, six := ByFamily(slices.DeleteFunc(addrs, func(a netip.Addr) bool { return d.Public && !public(a) && !d.own(a) }))
+	if len(four) > 0 && d.IPv4Only != nil && d.IPv4Only() {
+		six = nil
+	}
+	addrs = Interleave(four, six)
+	return addrs[:min(len(addrs), dialAddresses)]
+}
+
+// dialed is what became of one address.
+type dialed struct {
+	conn net.Conn
+	err  error
+}
+
+// race tries addresses, of which there is one at least. The next one begins when one
+// fails, or has had its start; when one connects, the others are given up.
+func (d *Dialer) race(ctx context.Context, network, port string, addrs []netip.Addr) (conn net.Conn, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := time.NewTimer(dialStart)
+	defer next.Stop()
+	results := make(chan dialed)
+	running := 0
+	begin := func() {
+		if len(addrs) == 0 {
+			return
 		}
-		if tried++; tried > dialAddresses {
-			break
+		a := addrs[0]
+		addrs = addrs[1:]
+		running++
+		next.Reset(dialStart)
+		go func() {
+			conn, err := d.connect(ctx, network, a, port)
+			results <- dialed{conn, err}
+		}()
+	}
+	for begin(); running > 0; {
+		select {
+		case <-next.C:
+			begin()
+		case r := <-results:
+			running--
+			switch {
+			case r.err == nil && conn != nil:
+				_ = r.conn.Close() // nobody has used it
+			case r.err == nil:
+				conn, addrs = r.conn, nil
+				cancel()
+			default:
+				err = r.err
+				begin()
+			}
 		}
-		var conn net.Conn
-		if conn, err = d.connect(ctx, network, a, port); err == nil {
-			return conn, nil
-		}
+	}
+	if conn != nil {
+		return conn, nil
 	}
 	return nil, err
 }

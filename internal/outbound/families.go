@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/dnsx"
 )
 
 // A family of addresses by which there was no way is put behind the other one for a
@@ -128,7 +130,7 @@ func (f *families) avoided(w way) *behind {
 // order gives the addresses of a host in the order in which they are tried, and says
 // why if that is not the usual one: the families in turn, IPv6 first.
 func (f *families) order(host string, addrs []netip.Addr) (out []netip.Addr, why string) {
-	four, six := byFamily(addrs)
+	four, six := dnsx.ByFamily(addrs)
 	if len(four) == 0 || len(six) == 0 {
 		return addrs, ""
 	}
@@ -139,38 +141,11 @@ func (f *families) order(host string, addrs []netip.Addr) (out []netip.Addr, why
 	other := f.avoided(way{host, false})
 	switch {
 	case (b == nil) == (other == nil):
-		return interleave(four, six), ""
+		return dnsx.Interleave(four, six), ""
 	case b != nil:
 		out = append(append(out, four...), six...)
 	default:
 		out, b, worse = append(append(out, six...), four...), other, way{host, false}
 	}
 	return out, fmt.Sprintf("%s last until %s: %s", worse, b.until.UTC().Format("15:04 MST"), b.why)
-}
-
-// byFamily parts addresses.
-func byFamily(addrs []netip.Addr) (four, six []netip.Addr) {
-	for _, a := range addrs {
-		if a.Is4() {
-			four = append(four, a)
-		} else {
-			six = append(six, a)
-		}
-	}
-	return four, six
-}
-
-// interleave takes a family in turn, so that a broken one costs one try and not
-// all of them.
-func interleave(four, six []netip.Addr) []netip.Addr {
-	out := make([]netip.Addr, 0, len(four)+len(six))
-	for i := range max(len(four), len(six)) {
-		if i < len(six) {
-			out = append(out, six[i])
-		}
-		if i < len(four) {
-			out = append(out, four[i])
-		}
-	}
-	return out
 }

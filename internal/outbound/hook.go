@@ -181,7 +181,8 @@ func (w *worker) hookRequest(ctx context.Context, t *transaction, r queue.Recipi
 // hooks is the connection of a worker to the web hook of its route.
 func (w *worker) hooks() *http.Transport {
 	if w.hook == nil {
-		dialer := &dnsx.Dialer{Resolver: w.o.o.Resolver, Dial: w.dialer()}
+		four := w.set.IPv4Only
+		dialer := &dnsx.Dialer{Resolver: w.o.o.Resolver, Dial: w.dialer(), IPv4Only: func() bool { return four }}
 		w.hook = &http.Transport{
 			DialContext: dialer.DialContext, DisableCompression: true, MaxIdleConns: 1, ResponseHeaderTimeout: hookAnswer,
 			MaxResponseHeaderBytes: hookHeaders, TLSClientConfig: w.o.o.TLS().Clone(), TLSHandshakeTimeout: w.set.ConnectTimeout,

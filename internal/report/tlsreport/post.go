@@ -33,6 +33,7 @@ type Poster struct {
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	Roots    func() *x509.CertPool                                             // nil, also of what it returns: the system's
 	Own      func() []netip.Prefix                                             // networks besides the Internet where receivers may be; nil = none
+	IPv4Only func() bool                                                       // see dnsx.Dialer
 }
 
 // Post hands a report to an https: URI (RFC 8460 §5.4), directly and not through a
@@ -53,7 +54,7 @@ func (p *Poster) Post(ctx context.Context, uri string, report []byte) error {
 	request.Header.Set("User-Agent", "hayauma")
 	request.Header.Set("Content-Type", tlsrpt.GzipType)
 	// Strangers choose the URIs.
-	dialer := &dnsx.Dialer{Resolver: p.Resolver, Dial: p.Dial, Public: true, Own: p.Own}
+	dialer := &dnsx.Dialer{Resolver: p.Resolver, Dial: p.Dial, Public: true, Own: p.Own, IPv4Only: p.IPv4Only}
 	transport := &http.Transport{
 		DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxAnswer,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},

@@ -83,6 +83,7 @@ type Fetcher struct {
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	Roots    func() *x509.CertPool                                             // nil, also of what it returns: the system's
 	Own      func() []netip.Prefix                                             // networks besides the Internet where policy hosts may be; nil = none
+	IPv4Only func() bool                                                       // see dnsx.Dialer
 }
 
 // Fetch returns the policy that a domain publishes now. Nothing is kept of it.
@@ -98,7 +99,7 @@ func (f *Fetcher) Fetch(ctx context.Context, domain string) (Policy, error) {
 	request.Header.Set("Accept", "text/plain")
 	// A transport without a proxy, a cache or a connection that stays.
 	// Strangers choose the addresses of their policy hosts.
-	dialer := &dnsx.Dialer{Resolver: f.Resolver, Dial: f.Dial, Public: true, Own: f.Own}
+	dialer := &dnsx.Dialer{Resolver: f.Resolver, Dial: f.Dial, Public: true, Own: f.Own, IPv4Only: f.IPv4Only}
 	transport := &http.Transport{
 		DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: MaxSize,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
