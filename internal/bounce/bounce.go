@@ -154,13 +154,14 @@ func (r *Reporter) write(ctx context.Context, m *queue.Message, o occasion) erro
 	if m.From.IsNull() || len(told) == 0 {
 		return r.silent(ctx, m, settle, told)
 	}
+	target, fault := r.o.Intake.Resolve(ctx, m.From)
+	redacted := m.RequireTLS && !stays(target)
 	t := r.o.Intake.Begin(mail.Origin{Door: mail.DoorBounce, Tenant: m.Tenant, About: m.ID}, mail.Envelope{
 		UTF8: !m.From.IsASCII(), EightBit: !m.From.IsASCII(),
 		// RFC 6710 §4.6, RFC 8689 §5.
-		Priority: m.Priority, RequireTLS: m.RequireTLS,
+		Priority: m.Priority, RequireTLS: m.RequireTLS && !redacted,
 	})
 	defer t.Abort()
-	target, fault := t.Resolve(ctx, m.From)
 	if fault == nil && target.Kind == account.Unknown {
 		r.o.Logger.Warn("no report: the sender's address does not exist here", "message", m.ID.String(), "sender", m.From.String())
 		return r.silent(ctx, m, settle, told)
@@ -175,7 +176,7 @@ func (r *Reporter) write(ctx context.Context, m *queue.Message, o occasion) erro
 	if fault != nil {
 		return fault
 	}
-	content, err := r.compose(ctx, composing{message: m, recipients: told, occasion: o, id: t.ID(), language: languageOf(target)})
+	content, err := r.compose(ctx, composing{message: m, recipients: told, occasion: o, id: t.ID(), language: languageOf(target), redacted: redacted})
 	if err != nil {
 		return err
 	}
@@ -192,6 +193,11 @@ func (r *Reporter) write(ctx context.Context, m *queue.Message, o occasion) erro
 	}
 	return fault
 }
+
+// stays tells whether a report goes to mailboxes of ours alone. The way back of another
+// may know no REQUIRETLS, and nobody hears of a report that is lost: it holds nothing that
+// is to be protected, and goes as all mail does (RFC 8689 §5).
+func stays(t account.Target) bool { return t.Kind == account.Here && len(t.Forwards) == 0 }
 
 // languageOf is that of the one who reads the report; empty = not known.
 func languageOf(t account.Target) string {
@@ -252,8 +258,10 @@ func (r *Reporter) event(m *queue.Message, rcpt queue.Recipient, kind event.Kind
 }
 
 // original reads what a report returns of the message: all of it if the sender
-// asked for that and it is small, else its header.
-func (r *Reporter) original(ctx context.Context, m *queue.Message, o occasion) (b []byte, headersOnly bool, err error) {
+// asked for that and it is small, else its header; of that only what names the message,
+// if the report is redacted.
+func (r *Reporter) original(ctx context.Context, c composing) (b []byte, headersOnly bool, err error) {
+	m := c.message
 	body, err := r.o.Blobs.Open(ctx, m.Body)
 	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrCorrupt) {
 		r.o.Logger.Error("a report goes out without its original: the body cannot be read", "message", m.ID.String(), "error", err)
@@ -263,7 +271,7 @@ func (r *Reporter) original(ctx context.Context, m *queue.Message, o occasion) (
 		return nil, false, fmt.Errorf("open body: %w", err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	full := o.returns && m.Ret == "FULL" && !m.RequireTLS && body.Size() <= maxReturned // RFC 8689 §5
+	full := c.occasion.returns && m.Ret == "FULL" && !m.RequireTLS && body.Size() <= maxReturned // RFC 8689 §5
 	size := body.Size()
 	if !full {
 		size = min(size, maxReturnedHeader)
@@ -276,6 +284,9 @@ func (r *Reporter) original(ctx context.Context, m *queue.Message, o occasion) (
 	// would not reach every sender.
 	if full && dsn.Plain(b) {
 		return b, false, nil
+	}
+	if c.redacted {
+		return nameOf(b), true, nil
 	}
 	return headerOf(b), true, nil
 }

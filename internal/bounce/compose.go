@@ -33,10 +33,11 @@ type composing struct {
 	occasion   occasion
 	id         mail.ID
 	language   string // of the sender; empty = not known
+	redacted   bool   // nobody on its way may read of the message
 }
 
 func (r *Reporter) compose(ctx context.Context, c composing) ([]byte, error) {
-	original, headersOnly, err := r.original(ctx, c.message, c.occasion)
+	original, headersOnly, err := r.original(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +186,9 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 		}
 	}
 	b.WriteString("    " + w.ID + c.message.ID.String() + "\n")
+	if c.redacted {
+		b.WriteString("\n" + w.Redacted + "\n")
+	}
 	return b.String()
 }
 
@@ -233,6 +237,15 @@ func oneLine(s string) string {
 		}
 	}
 	return s
+}
+
+// nameOf is the Message-ID of a message as a header.
+func nameOf(b []byte) []byte {
+	id, ok := mime.Header(headerOf(b)).Get("Message-ID")
+	if !ok {
+		return nil
+	}
+	return []byte("Message-ID: " + oneLine(id) + "\r\n")
 }
 
 // headerOf cuts a message after its header, without the blank line.

@@ -56,6 +56,7 @@ type phrases struct {
 	Time     string // how that is written
 	Original string
 	ID       string
+	Redacted string // why no more is told of the message
 }
 
 // opening is how a report begins.
@@ -104,6 +105,7 @@ var english = phrases{
 	Time:     time.RFC1123Z,
 	Original: "The message was:",
 	ID:       "Our id: ",
+	Redacted: "You asked for TLS all the way (REQUIRETLS). The way back to you may not have it,\nso that nothing else of the message is returned.",
 }
 
 var japanese = phrases{
@@ -130,4 +132,5 @@ var japanese = phrases{
 	Time:     "2006年1月2日 15:04 (-0700)",
 	Original: "お送りになったメール:",
 	ID:       "受付番号: ",
+	Redacted: "このメールは全経路での TLS（REQUIRETLS）が指定されていました。\n返信の経路では TLS が保証されないため、これ以外の内容は返送しません。",
 }

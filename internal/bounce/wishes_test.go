@@ -1,6 +1,8 @@
 package bounce_test
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -79,28 +81,75 @@ func TestNobodyWatchesTheTime(t *testing.T) {
 	wantAll(t, "status", r.status, "\r\nDeliver-By-Date: ", "Final-Recipient: rfc822; x@elsewhere.test\r\nAction: relayed")
 }
 
-// TestReportOfASecret: it is as safe as what it tells of, as urgent, and does not
-// return the content (RFC 8689 §5, RFC 6710 §4.6).
+// TestReportOfASecret: it does not return the content, and what leaves the server holds
+// nothing of the message but its name, so that it may go by any way (RFC 8689 §5). It is
+// as urgent as the message (RFC 6710 §4.6).
 func TestReportOfASecret(t *testing.T) {
 	t.Parallel()
-	reports := make(chan mail.Envelope, 1)
-	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(func(m *queue.Message, r queue.Recipient) queue.Outcome {
-		if m.From.IsNull() {
-			reports <- m.Envelope
-			return taken(m, r)
-		}
-		return refused(m, r)
-	})})
-	s.Account("alice@hayauma.test", 0)
-	secret := mail.Envelope{From: s.Address("alice@hayauma.test"), RequireTLS: true, Priority: 3, Ret: "FULL"}
-	id := sendWith(t, s, secret, rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted failed bounced")
-	if r := read(t, s.Inbox("alice@hayauma.test")[0]); strings.Contains(r.original, "Hello") || r.originalType != "text/rfc822-headers" {
-		t.Errorf("%s: %q", r.originalType, r.original)
+	const secret = "From: boss@far.test\r\nSubject: takeover of Initech\r\nMessage-ID:\r\n <1@far.test>\r\n\r\nHello\r\n"
+	for name, c := range map[string]struct {
+		from string
+		here bool
+	}{
+		"to a mailbox here":     {from: "alice@hayauma.test", here: true},
+		"to a host elsewhere":   {from: "me@far.test"},
+		"to an alias elsewhere": {from: "away@hayauma.test"},
+		"to both":               {from: "both@hayauma.test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reports, seen := make(chan *queue.Message), make(chan struct{})
+			defer close(seen)
+			s := stack.New(t, stack.Options{Deliverer: stack.Deliver(func(m *queue.Message, r queue.Recipient) queue.Outcome {
+				if m.From.IsNull() {
+					reports <- m
+					<-seen // its body is there until then
+					return taken(m, r)
+				}
+				return refused(m, r)
+			})})
+			s.Account("alice@hayauma.test", 0)
+			s.Alias("away@hayauma.test", "me@far.test")
+			s.Alias("both@hayauma.test", "me@far.test", "alice@hayauma.test")
+			env := mail.Envelope{From: s.Address(c.from), RequireTLS: true, Priority: 3, Ret: "FULL"}
+			id := sendContent(t, s, env, secret, rcpt(s, "x@elsewhere.test", 0))
+			settled(t, s, id, "accepted failed bounced")
+			if c.here {
+				r := read(t, s.Inbox("alice@hayauma.test")[0])
+				if strings.Contains(r.original, "Hello") || r.originalType != "text/rfc822-headers" || !strings.Contains(r.original, "Initech") {
+					t.Errorf("%s: %q", r.originalType, r.original)
+				}
+				return
+			}
+			got := <-reports
+			if got.RequireTLS || got.Priority != 3 {
+				t.Errorf("report: %+v", got)
+			}
+			text := content(t, s, got)
+			for _, word := range []string{"Initech", "Hello", "boss@far.test"} {
+				if strings.Contains(text, word) {
+					t.Errorf("the report tells of %q:\n%s", word, text)
+				}
+			}
+			r := read(t, text)
+			wantAll(t, "text", r.text, "<x@elsewhere.test>: refused by", "nothing else of the message is returned")
+			if r.original != "Message-ID: <1@far.test>\r\n" || r.originalType != "text/rfc822-headers" {
+				t.Errorf("%s: %q", r.originalType, r.original)
+			}
+		})
 	}
-	secret.From = s.Address("me@far.test")
-	sendWith(t, s, secret, rcpt(s, "x@elsewhere.test", 0))
-	if got := <-reports; !got.RequireTLS || got.Priority != 3 {
-		t.Errorf("report: %+v", got)
+}
+
+// content is that of a message of the queue.
+func content(t *testing.T, s *stack.Stack, m *queue.Message) string {
+	t.Helper()
+	body, err := s.Blobs.Open(t.Context(), m.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	text, err := io.ReadAll(io.NewSectionReader(body, 0, body.Size()))
+	if err = errors.Join(err, body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -56,7 +56,7 @@ func (w *worker) post(t *transaction) []queue.Outcome {
 	if t.m.By.Over(mail.Micros(time.Now())) {
 		t.settle(aside(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
 	}
-	if t.m.RequireTLS && !t.m.From.IsNull() {
+	if t.m.RequireTLS && !t.m.From.IsNull() { // its certificate is verified: a report needs no more (RFC 8689 §5)
 		t.settle(aside(mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which a web hook does not promise (REQUIRETLS)")))
 	}
 	body := &noted{Reader: t.body}

@@ -50,15 +50,15 @@ func inTime(by mail.DeliverBy, c *client, now time.Time) *mail.Fault {
 }
 
 // safe says why a message must not go over a connection: the policy that holds now
-// forbids it, or its sender wants TLS all the way (RFC 8689 §4.2.1). Of the latter
-// a report goes nevertheless (§5). What the host lacks now but may have had is no verdict:
-// TLS that failed, or a proof that could not be looked up.
+// forbids it, or its sender wants TLS all the way (RFC 8689 §4.2.1). What the host lacks
+// now but may have had is no verdict: TLS that failed, or a proof that could not be looked
+// up. A report is as safe as what it tells of, but is not lost for want of a promise (§5).
 func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 	r := w.o.rule(w.ctx, w.set, w.site, c.target())
 	if f := r.refuses(c); f != nil {
 		return f
 	}
-	if !env.RequireTLS || env.From.IsNull() {
+	if !env.RequireTLS {
 		return nil
 	}
 	t, ok := c.conn.(*tls.Conn)
@@ -77,7 +77,7 @@ func (w *worker) safe(c *client, env mail.Envelope) *mail.Fault {
 			return mail.Final(mail.EncryptionRequired, "The sender requires TLS, and "+c.host+" does not prove who it is: "+reason(err))
 		}
 	}
-	if !c.ext.requireTLS {
+	if !c.ext.requireTLS && !env.From.IsNull() {
 		return mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which "+c.host+" does not promise (REQUIRETLS)")
 	}
 	return nil

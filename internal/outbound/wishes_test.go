@@ -134,8 +134,10 @@ func TestRequireTLS(t *testing.T) {
 		"another's certificate":   {keywords: promise, ca: ca, cert: "other.test", want: "failed 530 5.7.10 ours"},
 		"a certificate of nobody": {keywords: promise, ca: strangers, cert: "x.test", want: "failed 530 5.7.10 ours"},
 		"no promise":              {keywords: promise[:2], ca: ca, cert: "x.test", want: "failed 550 5.7.30 ours"},
-		"a report without all":    {keywords: promise[:2], plain: true, report: true, want: good},
-		"a report with it":        {keywords: promise, ca: strangers, cert: "other.test", report: true, want: good},
+		"a report, no promise":    {keywords: promise[:2], ca: ca, cert: "x.test", report: true, want: good},
+		"a report, no TLS":        {keywords: promise, plain: true, report: true, want: "failed 530 5.7.10 ours"},
+		"a report, to a stranger": {keywords: promise, ca: strangers, cert: "x.test", report: true, want: "failed 530 5.7.10 ours"},
+		"a report, an MX":         {keywords: promise, ca: ca, cert: "mx.x.test", mx: true, report: true, want: "failed 530 5.7.10 ours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
