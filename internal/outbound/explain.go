@@ -27,7 +27,7 @@ type Host struct {
 	Name       string   `json:"name"`
 	Preference int      `json:"preference"`
 	Weight     int      `json:"weight,omitempty"`    // of a route
-	Proven     bool     `json:"proven,omitempty"`    // DNSSEC vouches for its name, or the operator does
+	Proven     bool     `json:"proven,omitempty"`    // DNSSEC vouches that mail goes there, or the operator does, or the literal says it
 	Addresses  []string `json:"addresses,omitempty"` // with the port, in the order in which they are tried
 	Order      string   `json:"order,omitempty"`     // why the families are not in turn, IPv6 first
 	Fault      string   `json:"fault,omitempty"`     // why there are none
@@ -51,7 +51,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 		r.By = "no MX"
 	}
 	for _, h := range hosts {
-		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: h.known, Order: h.order, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
+		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: o.vouched(ctx, h.exchanger), Order: h.order, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
 		for _, t := range h.targets {
 			host.Addresses = append(host.Addresses, t.String())
 		}
@@ -69,6 +69,17 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 		r.Reply = o.explainBarred(ctx, set, site.ASCII, p.targets)
 	}
 	return r
+}
+
+// vouched tells whether somebody vouches that mail goes to a host. Without an MX it goes to
+// the domain's own name, which no zone need be signed for: then its addresses are to be
+// proven, as DANE wants them (RFC 7672 §2.2.1).
+func (o *Outbound) vouched(ctx context.Context, e exchanger) bool {
+	if !e.implicit {
+		return e.known
+	}
+	bases, err := o.o.Resolver.TLSABases(ctx, e.name)
+	return err == nil && len(bases) > 0
 }
 
 // by is what leads to the hosts, as far as it is known before a look-up.

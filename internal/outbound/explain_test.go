@@ -27,12 +27,14 @@ func TestExplain(t *testing.T) {
 			`{"site":"x.test","by":"MX","hosts":[{"name":"m.test","preference":10,"fault":"550 5.4.4 The mail exchanger m.test has no address"},` +
 				`{"name":"n.test","preference":20,"addresses":["10.0.0.2:25"]}],` + opportunistic + `}`},
 		{"no MX", "x.test", []string{"x.test. 60 A 10.0.0.1"}, outbound.SmartHost{},
-			`{"site":"x.test","by":"no MX","hosts":[{"name":"x.test","preference":0,"proven":true,"addresses":["10.0.0.1:25"]}],` + opportunistic + `}`},
+			`{"site":"x.test","by":"no MX","hosts":[{"name":"x.test","preference":0,"addresses":["10.0.0.1:25"]}],` + opportunistic + `}`},
+		{"no MX, signed", "signed.test", []string{"signed.test. 60 A 10.0.0.1"}, outbound.SmartHost{},
+			`{"site":"signed.test","by":"no MX","hosts":[{"name":"signed.test","preference":0,"proven":true,"addresses":["10.0.0.1:25"]}],` + opportunistic + `}`},
 		{"one, without an address", "x.test", []string{"x.test. 60 MX 10 m.test."}, outbound.SmartHost{},
 			`{"site":"x.test","by":"MX","hosts":[{"name":"m.test","preference":10,"fault":"550 5.4.4 The mail exchanger m.test has no address"}],` +
 				`"reply":"550 5.4.4 The mail exchanger m.test has no address",` + opportunistic + `}`},
 		{"no MX and no address", "x.test", []string{"x.test. 60 TXT here"}, outbound.SmartHost{},
-			`{"site":"x.test","by":"no MX","hosts":[{"name":"x.test","preference":0,"proven":true,"fault":"550 5.4.4 The mail exchanger x.test has no address"}],` +
+			`{"site":"x.test","by":"no MX","hosts":[{"name":"x.test","preference":0,"fault":"550 5.4.4 The mail exchanger x.test has no address"}],` +
 				`"reply":"550 5.1.2 The domain x.test has neither a mail exchanger nor an address",` + opportunistic + `}`},
 		{"null MX", "x.test", []string{"x.test. 60 MX 0 ."}, outbound.SmartHost{},
 			`{"site":"x.test","by":"MX","reply":"556 5.1.10 The domain x.test accepts no mail (null MX)",` + opportunistic + `}`},
@@ -49,7 +51,8 @@ func TestExplain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.records...)
-			w.set.SmartHost = c.smart
+			w.set.SmartHost, w.trustAD = c.smart, true
+			w.dns.Prove("signed.test")
 			site, err := mail.ParseDomain(c.site)
 			if err != nil {
 				t.Fatal(err)
