@@ -19,6 +19,7 @@ type Ruling struct {
 // ruled is the last reply that was asked about: what is said to many recipients is
 // one reply.
 type ruled struct {
+	provider string
 	Reply
 	Ruling
 }
@@ -31,8 +32,8 @@ func (t *transaction) judge(p *problem) string {
 		return ""
 	}
 	said := Reply{Code: p.code, Enhanced: p.enhanced, Text: p.text, Refused: p.result == queue.Refused}
-	if t.ruled.Reply != said {
-		t.ruled = ruled{said, w.o.o.Judge(w.provider, said)}
+	if provider := w.providerOf(p.host); t.ruled.Reply != said || t.ruled.provider != provider {
+		t.ruled = ruled{provider, said, w.o.o.Judge(provider, said)}
 	}
 	switch r := t.ruled.Ruling; {
 	case r.Turn && said.Refused:

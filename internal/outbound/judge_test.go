@@ -108,3 +108,23 @@ func TestDroppedConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestARuleIsForTheHostThatSpoke: a domain may name a provider's host before another's.
+func TestARuleIsForTheHostThatSpoke(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "evil.test. 60 MX 10 nosuch.big.test.", "evil.test. 60 MX 20 mx.evil.test.", "mx.evil.test. 60 A 10.0.0.1",
+		"firm.test. 60 MX 10 mx.big.test.", "mx.big.test. 60 A 10.0.0.1")
+	w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Reply: "421 4.7.0 [TSS04]"}))
+	for site, want := range map[string]string{"evil.test": "evil.test", "firm.test": "big.test"} {
+		var asked []string
+		w.options.Judge = func(provider string, _ outbound.Reply) outbound.Ruling {
+			asked = append(asked, provider)
+			return outbound.Ruling{}
+		}
+		w.o = outbound.New(w.options)
+		w.want(w.send("a@"+site), "deferred 421 4.7.0 theirs")
+		if len(asked) != 1 || asked[0] != want {
+			t.Errorf("%s: asked about %q, want %s", site, asked, want)
+		}
+	}
+}

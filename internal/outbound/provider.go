@@ -43,6 +43,15 @@ func (o *Outbound) Provider(ctx context.Context, site string) string {
 	return registrable(best.Host)
 }
 
+// providerOf names whose a host is that answered: a domain's owner can name a provider's host
+// before one that is not. Hosts that the operator names are one provider.
+func (w *worker) providerOf(host string) string {
+	if w.provider == "" || w.provider == w.site || w.set.via != nil || host == "" {
+		return w.provider
+	}
+	return registrable(host)
+}
+
 // registrable is the part of a name that somebody registered, by the public suffix
 // list; the name itself where nobody can.
 func registrable(name string) string {

@@ -44,7 +44,7 @@ func (w *worker) consult(outcomes []Outcome) (all []Advice) {
 	last := ""
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.Ours || o.Result != TryLater && o.Result != Refused || o.Reply == last {
+		if o.Ours || o.Result != TryLater && o.Result != Refused || o.Reply == last || !w.speaks(o) {
 			continue
 		}
 		last = o.Reply

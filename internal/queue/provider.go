@@ -361,6 +361,14 @@ func (o *Outcome) took() bool {
 	return subject != "3" && subject != "4" && subject != "7"
 }
 
+// speaks tells whether an outcome is the word of a host of the worker's provider. The owner
+// of a domain can name a provider's host before his own: what his says is about his domain
+// alone.
+func (w *worker) speaks(o *Outcome) bool {
+	of, own := strings.CutSuffix(o.Host, w.p.name)
+	return w.p.name == w.s.name || own && (of == "" || of[len(of)-1] == '.')
+}
+
 // adapt learns from the outcomes of one job how much the provider bears: one more
 // connection for each round of messages that it took, half as many when it is too much,
 // as many as before when it only puts them off. q.mu is held.
@@ -369,6 +377,9 @@ func (w *worker) adapt(outcomes []Outcome) {
 	taken := false
 	for i := range outcomes {
 		o := &outcomes[i]
+		if !w.speaks(o) {
+			continue
+		}
 		// A site that is down says nothing about the others of its provider, a host that
 		// says so itself does.
 		if o.Strained && (!o.Unreached || !o.Ours) || o.Result == TryLater && o.Unreached && w.crowded() {

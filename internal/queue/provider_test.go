@@ -56,6 +56,7 @@ func (f *farm) take(job *Job) Outcome {
 	if f.takes != nil {
 		o = f.takes(f.now, job)
 	}
+	o.Host = cmp.Or(o.Host, "mx.farm.test")
 	if o.Result == Delivered {
 		f.taken = append(f.taken, micros())
 	}
@@ -381,4 +382,41 @@ func TestFewer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAStrangersHost: what a host that is not the provider's says costs the provider nothing
+// and earns it nothing, though the domain names one of the provider's before it.
+func TestAStrangersHost(t *testing.T) {
+	t.Parallel()
+	for host, heard := range map[string]bool{"mx.evil.test": false, "notfarm.test": false, "mx.farm.test": true, "farm.test": true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &farm{}
+			busy := true
+			f.takes = func(int, *Job) Outcome {
+				if busy {
+					return Outcome{Result: TryLater, Code: 421, Reply: "[TSS04]", Host: host, Strained: true}
+				}
+				return Outcome{Result: Delivered, Code: 250, Host: host}
+			}
+			w := farmWorld(t, f, Limits{Connections: 20})
+			w.q.o.Advise = func(string, *Outcome) Advice { return Advice{For: time.Minute, Pause: true, Fewer: true} }
+			w.run()
+			w.spread(1, 1)
+			time.Sleep(time.Second)
+			tr := w.q.Traffic("farm.test")
+			if paused := !tr.Rest.IsZero(); paused != heard || (tr.Width < widthFirst) != heard {
+				t.Errorf("%s is busy: %+v", host, tr)
+			}
+			f.mu.Lock()
+			busy = false
+			f.mu.Unlock()
+			before := tr.Width
+			time.Sleep(2 * time.Minute)
+			w.spread(200, 9)
+			time.Sleep(time.Hour)
+			if tr = w.q.Traffic("farm.test"); (tr.Width > before) != heard {
+				t.Errorf("%s took messages: %+v", host, tr)
+			}
+		})
+	}
 }
