@@ -125,7 +125,7 @@ func (q *Queue) unpause(site string) {
 		q.retried[site] = true
 	}
 	if p := q.providers[cmp.Or(k.provider, site)]; p != nil {
-		p.pause.until = 0
+		q.cutShort(p)
 	}
 }
 

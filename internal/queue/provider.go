@@ -214,8 +214,7 @@ func (w *worker) find(ctx context.Context) bool {
 	p := q.providerOf(cmp.Or(name, s.name))
 	if q.retried[s.name] {
 		delete(q.retried, s.name)
-		p.pause.until = 0
-		signal(q.wake)
+		q.cutShort(p)
 	}
 	if !q.admits(p, s) {
 		s.starting--

@@ -91,6 +91,8 @@ type Queue struct {
 	providers map[string]*provider
 	known     map[string]known // the providers of sites
 	retried   map[string]bool  // sites by "retry", whose providers are not known yet
+	freed     map[string]bool  // providers whose pause was cut short: what rests for them is due
+	roused    int64            // the row up to which it was made so
 	lapsed    []keptDemand     // what providers do not ask for any longer, still in the database
 	turn      turn
 	active    int                 // workers
@@ -126,7 +128,7 @@ func New(o Options) *Queue {
 	return &Queue{
 		o: o, owner: o.IDs.Next(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
-		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, flows: map[int64]int64{}, busy: map[int64]int{},
+		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, freed: map[string]bool{}, flows: map[int64]int64{}, busy: map[int64]int{},
 		wished: map[mail.ID]claimed{}, gathered: map[mail.ID]bool{}, rewind: math.MinInt64,
 	}
 }

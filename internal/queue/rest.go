@@ -2,12 +2,14 @@ package queue
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -31,6 +33,89 @@ func (q *Queue) postpone(s *site, rest time.Duration) {
 		signal(q.wake)
 	}
 	q.forget(s)
+}
+
+// cutShort ends the pause of a provider before its time: what was to rest until then is due.
+// q.mu is held.
+func (q *Queue) cutShort(p *provider) {
+	if p.paused {
+		q.freed[p.name], q.roused = true, 0
+	}
+	p.pause.until = 0
+	signal(q.wake)
+}
+
+var selectResting = db.SQL("SELECT id, site, CASE WHEN state = 1 AND next > ? THEN 1 ELSE 0 END FROM queue_recipient WHERE id > ? ORDER BY id LIMIT ?")
+
+// rouse makes due what rests before an attempt since a provider paused that does so no
+// longer, and what rests for a provider that is not known, slice by slice: mail goes on
+// meanwhile. What may still not go rests again.
+func (q *Queue) rouse(ctx context.Context) error {
+	q.mu.Lock()
+	after, idle := q.roused, len(q.freed) == 0
+	q.mu.Unlock()
+	if idle {
+		return nil
+	}
+	var all []restingRow
+	v := verb{to: Queued, from: Queued, by: byAdmin, now: micros()}
+	err := q.o.DB.Read(ctx, func(tx *db.Tx) error {
+		all = all[:0]
+		rows, err := tx.Query(selectResting, v.now, after, slice)
+		if err != nil {
+			return err
+		}
+		return db.Each(rows, func(r db.Rows) error {
+			var row restingRow
+			err := r.Scan(&row.id, &row.site, &row.rests)
+			all = append(all, row)
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("what a pause kept: %w", err)
+	}
+	if ids := q.resting(all); len(ids) > 0 {
+		err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
+			_, err := q.move(tx, ids, v)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("what a pause kept: %w", err)
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.roused != after: // another pause has ended
+	case len(all) < slice:
+		clear(q.freed)
+		q.roused = 0
+		return nil
+	default:
+		q.roused = all[len(all)-1].id
+	}
+	signal(q.wake)
+	return nil
+}
+
+// restingRow is what is to be known of a row that may rest.
+type restingRow struct {
+	id    int64
+	site  string
+	rests bool
+}
+
+// resting chooses the rows that may go on by the end of a pause.
+func (q *Queue) resting(all []restingRow) (ids []int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, row := range all {
+		if k, ok := q.known[row.site]; row.rests && (!ok || q.freed[k.provider]) {
+			ids = append(ids, row.id)
+		}
+	}
+	return ids
 }
 
 // tired tells whether a recipient waits no longer for a provider that rests: its lifetime
@@ -71,11 +156,23 @@ func (q *Queue) rest(p *provider) (until int64, why string) {
 	if !p.spent {
 		return until, why
 	}
-	if at := q.whole(p, now); at > max(now, until) {
+	if at := min(q.whole(p, now), q.slowUntil(p, now)); at > max(now, until) {
 		l := q.limits(p.name)
 		return at, fmt.Sprintf("its rate of %d in %v is used up", l.Rate, l.Per)
 	}
 	return until, why
+}
+
+// slowUntil tells when the first of the rates that were asked for of a provider ends: what
+// then goes is reckoned then. q.mu is held.
+func (q *Queue) slowUntil(p *provider, now int64) int64 {
+	end := int64(math.MaxInt64)
+	for i := range p.brakes {
+		if b := &p.brakes[i]; b.Limits.Rate > 0 && q.holds(b, now) {
+			end = min(end, b.until)
+		}
+	}
+	return end
 }
 
 // whole tells from when on a provider has all of its credit; 0 = it has no rate.
@@ -125,6 +222,9 @@ func (q *Queue) resume(now int64) time.Duration {
 	for _, name := range slices.Sorted(maps.Keys(q.providers)) {
 		p := q.providers[name]
 		q.over(p, now)
+		for _, b := range p.brakes {
+			wait = min(wait, time.Duration(b.until-now)*time.Microsecond)
+		}
 		until, _ := q.rest(p)
 		switch {
 		case until > 0:

@@ -156,6 +156,70 @@ func TestAPauseThatIsTakenBack(t *testing.T) {
 	}
 }
 
+// TestOneRetryEndsThePauseForAll: who tries one message by hand ends the pause, and what
+// rested until its end goes too, after a restart as well; what rests for another provider,
+// or waits for its time, does not.
+func TestOneRetryEndsThePauseForAll(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 0)
+			s.pauses()
+			stop := s.w.run()
+			s.w.spread(1, 1)
+			s.want("the first", 0)
+			one, later := s.w.message("b@d0.test"), s.w.message("z@d1.test")
+			later.Release = micros() + 2*time.Hour.Microseconds()
+			s.w.insert(one, later)
+			s.w.spread(2*slice, 3)
+			s.want("paused", 0)
+			if restart {
+				stop = s.restart(stop)
+			}
+			_, err := s.w.q.Retry(t.Context(), Filter{IDs: []mail.ID{one.ID}})
+			s.w.must(err)
+			s.want("the pause is over", 2*slice+1)
+			if got := s.w.stats(); got[Queued] != 1 || got[Deferred] != 1 {
+				t.Errorf("%v", got)
+			}
+			s.w.q.mu.Lock()
+			if len(s.w.q.freed) > 0 || s.w.q.roused != 0 {
+				t.Errorf("%v, %d", s.w.q.freed, s.w.q.roused)
+			}
+			s.w.q.mu.Unlock()
+			stop()
+		})
+	}
+}
+
+// TestASlowRateEndsWithItsBrake: nothing waits longer for a rate than that holds, and that it
+// ended is told in time.
+func TestASlowRateEndsWithItsBrake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShaped(t, 0)
+		s.pauses()
+		s.w.q.o.Advise = func(string, *Outcome) Advice {
+			return Advice{For: 45 * time.Second, Limits: Limits{Rate: 1, Per: 24 * time.Hour}, Why: "a rule"}
+		}
+		h := &heard{}
+		s.w.q.o.Changed = h.note
+		s.w.run()
+		s.w.insert(s.w.message("a@d0.test"))
+		<-time.After(time.Second)
+		s.w.spread(5, 3)
+		s.want("while it is slow", 1)
+		if rest := time.Until(s.w.q.Traffic("farm.test").Rest); rest <= 0 || rest > 45*time.Second {
+			t.Errorf("it rests for %v", rest)
+		}
+		<-time.After(25 * time.Second)
+		if !slices.Contains(h.kinds(), string(Eased)) {
+			t.Errorf("told as soon as it is over: %v", h.kinds())
+		}
+		s.want("it is over", 5)
+	})
+}
+
 // TestRetryBeforeItsTime: nobody makes a message go before the time that its sender gave
 // (RFC 4865), and what is due already is left alone.
 func TestRetryBeforeItsTime(t *testing.T) {

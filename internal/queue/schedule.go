@@ -186,7 +186,7 @@ func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error
 			return 0, err
 		}
 	}
-	if err := q.raise(ctx); err != nil {
+	if err := errors.Join(q.raise(ctx), q.rouse(ctx)); err != nil {
 		return 0, err
 	}
 	for _, s := range q.hungry() {
