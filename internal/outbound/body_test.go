@@ -59,7 +59,7 @@ func FuzzStuffing(f *testing.F) {
 		wire := stuffed(t, [][]byte{[]byte(s[:cut]), []byte(s[cut:])}, min(max(room, 2), 100))
 		var got bytes.Buffer
 		r := smtp.NewReader(io.MultiReader(bytes.NewReader(wire), strings.NewReader("NEXT\r\n")))
-		if err := r.ReadContent(&got, smtp.NewBuffers()); err != nil {
+		if err := r.ReadContent(&got, smtp.NewBuffers(), smtp.Bounds{Octets: 1 << 40}); err != nil {
 			t.Fatalf("%q: %v", wire, err)
 		}
 		line, err := r.ReadLine()

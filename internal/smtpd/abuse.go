@@ -52,15 +52,19 @@ const (
 )
 
 // fruitless is how long a session may go on without a message. It ends those that
-// send what is no junk, a recipient at a time, for as long as each is waited for.
+// send what is no junk, a recipient at a time, for as long as each is waited for, or a
+// content that is refused, for as long as its octets last.
 const fruitless = 2 * time.Hour
+
+// givesUp is when a session without a message ends.
+func (s *session) givesUp() time.Time { return s.fruit.Add(fruitless) }
 
 // patience is until when the next command has to be here.
 func (s *session) patience() time.Time {
 	if s.tx != nil && s.tx.chunks != nil {
 		return s.conn.contentEnds()
 	}
-	return s.fruit.Add(fruitless)
+	return s.givesUp()
 }
 
 const (

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -29,14 +30,15 @@ func bdat(ctx context.Context, s *session, arg string) reply {
 		r.close = true
 		return r
 	}
+	s.tx.left -= ch.Size
 	if s.tx.chunks == nil {
-		s.tx.chunks = &smtp.Chunks{}
+		s.tx.chunks = &smtp.Chunks{Until: s.givesUp()}
 		// The next chunk's command comes out of the same time.
 		s.conn.expectContent(max(set.DataTimeout, set.CommandTimeout))
 	} else {
 		s.conn.resumeContent()
 	}
-	err = s.in.ReadChunk(s.tx.chunks, ch, s.tx, s.srv.buffers)
+	err = s.in.ReadChunk(s.tx.chunks, ch, s.tx.intake, s.srv.buffers)
 	if err != nil || ch.Last {
 		defer s.drop()
 		return s.complete(ctx, err, ch.Last)
@@ -52,7 +54,12 @@ func (s *session) skip(ctx context.Context, ch smtp.Chunk, r reply) reply {
 		return r
 	}
 	s.conn.expectContent(set.DataTimeout)
-	if err := s.in.Skip(ch.Size, s.srv.buffers); err != nil {
+	err := s.in.Skip(ch.Size, s.givesUp(), s.srv.buffers)
+	if _, endless := errors.AsType[*smtp.EndlessError](err); endless {
+		r.close = true
+		return r
+	}
+	if err != nil {
 		return s.farewell(ctx, err)
 	}
 	return r

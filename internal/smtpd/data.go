@@ -21,15 +21,6 @@ const smallest = 1 << 20
 // mostOf is how many octets of one content are read at the most.
 func mostOf(set Settings) int64 { return 2*set.MessageSize + smallest }
 
-// Write passes a content on and hangs up on a peer that does not end it. An
-// error is the intake's; the reading goes on to the end.
-func (t *tx) Write(p []byte) (int, error) {
-	if t.left -= int64(len(p)); t.left < 0 {
-		t.conn.cut()
-	}
-	return t.intake.Write(p)
-}
-
 // data serves DATA (RFC 5321 §4.1.1.4).
 func data(ctx context.Context, s *session, arg string) reply {
 	switch {
@@ -45,13 +36,23 @@ func data(ctx context.Context, s *session, arg string) reply {
 func (s *session) content(ctx context.Context) reply {
 	defer s.drop()
 	s.conn.expectContent(s.settings().DataTimeout)
-	err := s.in.ReadContent(s.tx, s.srv.buffers)
+	err := s.in.ReadContent(s.tx.intake, s.srv.buffers, smtp.Bounds{Octets: s.tx.left, Until: s.givesUp()})
 	return s.complete(ctx, err, true)
 }
 
-// complete takes responsibility for a message that was read, or, with an error,
-// says why not. last tells whether all of the content was said to have come.
+// complete ends a message, and the session with it if its content did not end. That
+// is told with the reason of the refusal: a 421 would bring an honest peer back.
 func (s *session) complete(ctx context.Context, err error, last bool) reply {
+	r := s.conclude(ctx, err, last)
+	if _, endless := errors.AsType[*smtp.EndlessError](err); endless {
+		r.close = true
+	}
+	return r
+}
+
+// conclude takes responsibility for a message that was read, or, with an error,
+// says why not. last tells whether all of the content was said to have come.
+func (s *session) conclude(ctx context.Context, err error, last bool) reply {
 	t := s.tx.intake
 	if lost, ok := errors.AsType[*smtp.ReadError](err); ok {
 		s.log.Info("connection lost in the middle of a message: nothing is kept", "message", t.ID().String(), "error", lost.Err)

@@ -39,7 +39,7 @@ func mailFrom(ctx context.Context, s *session, arg string) reply {
 	if fault != nil {
 		return s.refused("sender", fault)
 	}
-	s.tx = &tx{conn: s.conn, origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings()), rules: rules, room: room}
+	s.tx = &tx{origin: o, env: env, intake: s.srv.o.Intake.Begin(o, env), left: mostOf(s.settings()), rules: rules, room: room}
 	s.tx.intake.Counts(room)
 	s.tx.intake.Times(s.times(path))
 	if s.account.ID != 0 {

@@ -62,8 +62,7 @@ type tx struct {
 	intake   *intake.Transaction
 	origin   mail.Origin
 	env      mail.Envelope
-	accepted int // recipients
-	conn     *conn
+	accepted int          // recipients
 	left     int64        // octets of content that are still read
 	chunks   *smtp.Chunks // nil before the first BDAT
 	rules    *rule.Case

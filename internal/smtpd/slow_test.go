@@ -132,6 +132,58 @@ func TestSlowPeers(t *testing.T) {
 	}
 }
 
+// TestRefusedContents: who does not end a content that is refused hears why, as if he
+// had, and is left behind a number of octets, or a time.
+func TestRefusedContents(t *testing.T) {
+	t.Parallel()
+	const most = 2*1_000_000 + 1<<20
+	begins := []struct{ name, say, more, want string }{
+		{"too big", "DATA\r\n" + strings.Repeat("x\r\n", 400_000), "x\r\n", "552 5.3.4"},
+		{"a NUL", "DATA\r\n\x00\r\n", "x\r\n", "554 5.6.0"},
+		{"a bare newline", "DATA\r\nx\ny\r\n", "x\r\n", "550 5.5.2"},
+		{"a line without end", "DATA\r\n\x00", "x", "554 5.6.0"},
+		{"a NUL in a chunk", "BDAT 3000000\r\n\x00\r\n", "x\r\n", "554 5.6.0"},
+		{"a bare newline in a chunk", "BDAT 3000000\r\nx\ny\r\n", "x\r\n", "550 5.5.2"},
+		{"a chunk of no message", "RSET\r\nBDAT 3000000\r\nx\r\n", "x\r\n", "503 5.5.1"},
+	}
+	for _, b := range begins {
+		for _, every := range []time.Duration{0, time.Second} {
+			if every == 0 && !strings.HasPrefix(b.say, "DATA") {
+				continue // a chunk ends by itself
+			}
+			t.Run(b.name+" "+every.String(), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := slowRig(t)
+					conn := r.dialed("1")
+					begun := time.Now()
+					sent := 0
+					finish := r.aside(conn, func() {
+						_, err := io.WriteString(conn, reserving+b.say)
+						for sent = len(b.say); err == nil && sent < 3*most && time.Since(begun) < 2*fruitless; sent += 300 {
+							pause := time.NewTimer(every)
+							<-pause.C
+							_, err = io.WriteString(conn, strings.Repeat(b.more, 300/len(b.more)))
+						}
+					})
+					heard, err := io.ReadAll(conn)
+					r.served.Wait()
+					took := time.Since(begun)
+					finish()
+					lines := strings.Split(strings.TrimSpace(string(heard)), "\r\n")
+					if last := lines[len(lines)-1]; err != nil || !strings.HasPrefix(last, b.want) {
+						t.Errorf("heard %.100q, %v; want %s", last, err, b.want)
+					}
+					if sent > most+100_000 || took > fruitless+time.Minute {
+						t.Errorf("left after %d octets, %v", sent, took)
+					}
+					r.roomAgain(t)
+				})
+			})
+		}
+	}
+}
+
 // roomAgain sees that nothing was filed, and that no quota is kept free.
 func (r *rig) roomAgain(t *testing.T) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Chunk is the argument of BDAT (RFC 3030 §2).
@@ -34,6 +35,8 @@ func ParseBdat(arg string) (Chunk, error) {
 // Chunks is a content that comes in chunks: its lines may be cut anywhere, and
 // obey the same rules as those behind DATA.
 type Chunks struct {
+	Until time.Time // how long it is read once it is refused
+
 	size int64
 	tail byte // the last octet
 	bare bool // a CR or LF stood alone, where that matters
@@ -43,9 +46,9 @@ type Chunks struct {
 // Size is how many octets came so far.
 func (c *Chunks) Size() int64 { return c.size }
 
-// ReadChunk reads one chunk from r and writes it to dst. It reads all of it,
-// whatever happens; an error of dst or ErrBareNewline comes behind that, one of
-// the source at once as *ReadError. A content that ends within a line gets the
+// ReadChunk reads one chunk from r and writes it to dst. It reads all of it; an
+// error of dst or ErrBareNewline comes behind that, or as *EndlessError at Until,
+// one of the source at once as *ReadError. A content that ends within a line gets the
 // CRLF that it lacks, since no other host could be told of it by DATA.
 func (r *Reader) ReadChunk(c *Chunks, ch Chunk, dst io.Writer, pool *Buffers) error {
 	small, lent, err := r.widen(pool)
@@ -58,27 +61,44 @@ func (r *Reader) ReadChunk(c *Chunks, ch Chunk, dst io.Writer, pool *Buffers) er
 	err = c.read(r, ch.Size, dst)
 	r.giveBack(small)
 	pool.pool.Put(lent)
-	if _, lost := errors.AsType[*ReadError](err); !lost && ch.Last && err == nil {
+	if ch.Last && err == nil {
 		err = c.end(dst, r.lenient)
 	}
-	if _, lost := errors.AsType[*ReadError](err); !lost && c.bare {
+	if !cutShort(err) && c.bare {
 		return ErrBareNewline
 	}
 	return err
 }
 
-// Skip reads octets that belong to a command that was refused.
-func (r *Reader) Skip(n int64, pool *Buffers) error {
-	err := r.ReadChunk(&Chunks{}, Chunk{Size: n}, io.Discard, pool)
-	if errors.Is(err, ErrBareNewline) {
-		return nil // nobody gets to see them
-	}
-	return err
+// cutShort tells whether a content was not read as far as it said.
+func cutShort(err error) bool {
+	_, lost := errors.AsType[*ReadError](err)
+	_, endless := errors.AsType[*EndlessError](err)
+	return lost || endless
 }
+
+// Skip reads octets that belong to a command that was refused, until a time.
+func (r *Reader) Skip(n int64, until time.Time, pool *Buffers) error {
+	err := r.ReadChunk(&Chunks{Until: until}, Chunk{Size: n}, nowhere{}, pool)
+	if cutShort(err) {
+		return err
+	}
+	return nil // nobody gets to see them
+}
+
+var errRefused = errors.New("the command was refused")
+
+// nowhere refuses a content from its beginning.
+type nowhere struct{}
+
+func (nowhere) Write([]byte) (int, error) { return 0, errRefused }
 
 func (c *Chunks) read(r *Reader, left int64, dst io.Writer) (err error) {
 	for left > 0 {
 		if r.r == r.w {
+			if why := c.refused(err); why != nil && !time.Now().Before(c.Until) {
+				return &EndlessError{Err: why}
+			}
 			if err := r.fill(); err != nil {
 				return &ReadError{Err: err}
 			}
@@ -91,6 +111,14 @@ func (c *Chunks) read(r *Reader, left int64, dst io.Writer) (err error) {
 		}
 		r.r += len(p)
 		left -= int64(len(p))
+	}
+	return err
+}
+
+// refused is why the content is, by the error of dst or a bare newline.
+func (c *Chunks) refused(err error) error {
+	if c.bare {
+		return ErrBareNewline
 	}
 	return err
 }

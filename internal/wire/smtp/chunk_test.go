@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
@@ -45,7 +47,7 @@ func inChunks(t *testing.T, content string, r *rand.Rand, sizes ...int) (string,
 		}
 	}
 	in := smtp.NewReader(&chunks{data: []byte(content + "NOOP\r\n"), sizes: sizes})
-	var c smtp.Chunks
+	c := smtp.Chunks{Until: later()}
 	var out bytes.Buffer
 	var first error
 	for _, cut := range cuts {
@@ -109,17 +111,29 @@ func TestChunkFailures(t *testing.T) {
 	t.Parallel()
 	sad := errors.New("sad")
 	in := smtp.NewReader(&chunks{data: []byte("abcdefNOOP\r\nx\n")})
-	var c smtp.Chunks
+	c := smtp.Chunks{Until: later()}
 	if err := in.ReadChunk(&c, smtp.Chunk{Size: 6, Last: true}, sadWriter{sad}, smtp.NewBuffers()); !errors.Is(err, sad) {
 		t.Errorf("an error of the store gives %v", err)
 	}
 	if line, err := in.ReadLine(); err != nil || string(line) != "NOOP" {
 		t.Errorf("behind it: %q, %v", line, err)
 	}
-	if err := in.Skip(2, smtp.NewBuffers()); err != nil {
+	if err := in.Skip(2, later(), smtp.NewBuffers()); err != nil {
 		t.Error(err)
 	}
-	_, lost := errors.AsType[*smtp.ReadError](in.Skip(1, smtp.NewBuffers()))
+	for name, dst := range map[string]io.Writer{"the store": sadWriter{sad}, "a bare newline": io.Discard} {
+		in := smtp.NewReader(&chunks{data: []byte("a\n" + strings.Repeat("x", 100_000))})
+		err := in.ReadChunk(&smtp.Chunks{}, smtp.Chunk{Size: 100_000}, dst, smtp.NewBuffers())
+		if _, endless := errors.AsType[*smtp.EndlessError](err); !endless {
+			t.Errorf("%s refuses a chunk, whose time is over: %v", name, err)
+		}
+		in = smtp.NewReader(&chunks{data: []byte("a\n" + strings.Repeat("x", 100_000))})
+		err = in.Skip(100_000, time.Now(), smtp.NewBuffers())
+		if _, endless := errors.AsType[*smtp.EndlessError](err); !endless {
+			t.Errorf("one of a refused command, whose time is over: %v", err)
+		}
+	}
+	_, lost := errors.AsType[*smtp.ReadError](in.Skip(1, later(), smtp.NewBuffers()))
 	if !lost {
 		t.Error("the end of the connection is no ReadError")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 )
 
 // ErrBareNewline says that a content held a CR without LF or a LF without CR.
@@ -27,14 +28,14 @@ func NewBuffers() *Buffers {
 // ReadContent reads a content up to CRLF.CRLF and writes it, without that end
 // and without dot-stuffing, to dst (RFC 5321 §4.5.2). An error of dst does not
 // stop the reading: it is returned once the end was seen, so that the session
-// can go on, as is ErrBareNewline. An error of the source is returned at once
-// as *ReadError.
-func (r *Reader) ReadContent(dst io.Writer, pool *Buffers) error {
+// can go on, as is ErrBareNewline, or as *EndlessError if it is not seen within
+// bounds. An error of the source is returned at once as *ReadError.
+func (r *Reader) ReadContent(dst io.Writer, pool *Buffers, bounds Bounds) error {
 	small, lent, err := r.widen(pool)
 	if err != nil {
 		return err
 	}
-	d := dotReader{dst: dst, lenient: r.lenient}
+	d := dotReader{dst: dst, lenient: r.lenient, bounds: bounds}
 	if r.lenient {
 		d.dst = &lineEnds{dst: dst}
 	}
@@ -77,9 +78,28 @@ func (e *ReadError) Error() string { return "reading the message: " + e.Err.Erro
 // Unwrap gives the connection's error.
 func (e *ReadError) Unwrap() error { return e.Err }
 
+// Bounds is how far a content is read. What becomes of it does not count: who is
+// refused in its middle would else go on for ever.
+type Bounds struct {
+	Octets int64     // of it in all
+	Until  time.Time // once it is refused
+}
+
+// EndlessError is why a content is refused whose end did not come within bounds:
+// the session cannot go on, and the peer is still to hear why.
+type EndlessError struct{ Err error }
+
+func (e *EndlessError) Error() string { return "the message does not end: " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *EndlessError) Unwrap() error { return e.Err }
+
+var errEndless = errors.New("the message does not end")
+
 // dotReader is one content being read.
 type dotReader struct {
 	dst     io.Writer
+	bounds  Bounds
 	err     error // of dst, or ErrBareNewline: the first one
 	lenient bool  // bare newlines are passed on, but end nothing
 	midLine bool  // the line at hand began in an earlier buffer
@@ -90,6 +110,7 @@ type dotReader struct {
 // read works on whole lines as far as the buffer holds them, and passes runs of
 // lines that need no change on in one piece.
 func (d *dotReader) read(r *Reader) error {
+	left := d.bounds.Octets - int64(r.Buffered())
 	for {
 		done := d.lines(r)
 		if done {
@@ -98,9 +119,17 @@ func (d *dotReader) read(r *Reader) error {
 		if r.r == 0 && r.w == len(r.buf) {
 			d.part(r)
 		}
+		switch {
+		case d.err != nil && (left <= 0 || !time.Now().Before(d.bounds.Until)):
+			return &EndlessError{Err: d.err}
+		case left <= 0:
+			return &ReadError{Err: errEndless}
+		}
+		ahead := r.Buffered()
 		if err := r.fill(); err != nil {
 			return &ReadError{Err: err}
 		}
+		left -= int64(r.Buffered() - ahead)
 	}
 }
 

@@ -7,16 +7,21 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
+
+func later() time.Time { return time.Now().Add(time.Hour) }
+
+func unbounded() smtp.Bounds { return smtp.Bounds{Octets: 1 << 40, Until: later()} }
 
 // readContent reads one content and what is left behind it.
 func readContent(input []byte, sizes ...int) (out, rest []byte, err error) {
 	src := &chunks{data: input, sizes: sizes}
 	r := smtp.NewReader(src)
 	var b bytes.Buffer
-	err = r.ReadContent(&b, smtp.NewBuffers())
+	err = r.ReadContent(&b, smtp.NewBuffers(), unbounded())
 	for range len(input) + 1 {
 		line, lineErr := r.ReadLine()
 		if lineErr != nil && !errors.Is(lineErr, smtp.ErrBareLF) && !errors.Is(lineErr, smtp.ErrLineTooLong) {
@@ -120,7 +125,7 @@ func TestReadContentSeveralInOneSession(t *testing.T) {
 			t.Fatalf("message %d: %q, %v", i, line, err)
 		}
 		var b bytes.Buffer
-		if err := r.ReadContent(&b, pool); err != nil || b.Len() != 3000*6 {
+		if err := r.ReadContent(&b, pool, unbounded()); err != nil || b.Len() != 3000*6 {
 			t.Fatalf("message %d: %d octets, %v", i, b.Len(), err)
 		}
 	}
@@ -139,11 +144,45 @@ func TestReadContentEndsInTheMiddle(t *testing.T) {
 func TestReadContentReadsOnWhenTheSinkFails(t *testing.T) {
 	t.Parallel()
 	r := smtp.NewReader(strings.NewReader(strings.Repeat("line\r\n", 50_000) + ".\r\nQUIT\r\n"))
-	if err := r.ReadContent(&failing{left: 1000}, smtp.NewBuffers()); !errors.Is(err, errSink) {
+	if err := r.ReadContent(&failing{left: 1000}, smtp.NewBuffers(), unbounded()); !errors.Is(err, errSink) {
 		t.Errorf("error %v, want that of the sink", err)
 	}
 	if line, err := r.ReadLine(); err != nil || string(line) != "QUIT" {
 		t.Errorf("behind the content: %q, %v", line, err)
+	}
+}
+
+// TestEndless: however a content was refused, what is read of it has an end, and says
+// why it was.
+func TestEndless(t *testing.T) {
+	t.Parallel()
+	const most, buffer = 100_000, 32 << 10
+	octets, over := smtp.Bounds{Octets: most, Until: later()}, smtp.Bounds{Octets: 1 << 40}
+	for _, test := range []struct {
+		name, begins string
+		left         int // of the sink
+		bounds       smtp.Bounds
+		why          error
+	}{
+		{"the sink fails, octets", "a\r\n", 1000, octets, errSink},
+		{"the sink fails, time", "a\r\n", 1000, over, errSink},
+		{"a bare newline, octets", "a\nb\r\n", 1 << 40, octets, smtp.ErrBareNewline},
+		{"a bare newline, time", "a\nb\r\n", 1 << 40, over, smtp.ErrBareNewline},
+		{"nothing is wrong with it", "a\r\n", 1 << 40, octets, nil},
+	} {
+		for _, line := range []string{"line\r\n", "x"} {
+			src := &chunks{data: []byte(test.begins + strings.Repeat(line, 500_000))}
+			all := len(src.data)
+			err := smtp.NewReader(src).ReadContent(&failing{left: test.left}, smtp.NewBuffers(), test.bounds)
+			_, endless := errors.AsType[*smtp.EndlessError](err)
+			_, lost := errors.AsType[*smtp.ReadError](err)
+			if endless != (test.why != nil) || lost == endless || !errors.Is(err, test.why) && endless {
+				t.Errorf("%s: %v, want %v", test.name, err, test.why)
+			}
+			if read := all - len(src.data); read > most+buffer {
+				t.Errorf("%s: %d octets were read", test.name, read)
+			}
+		}
 	}
 }
 
@@ -177,7 +216,7 @@ func compareContent(t *testing.T, in []byte, sizes ...int) {
 	src := &chunks{data: in, sizes: sizes}
 	r := smtp.NewReader(src)
 	var out bytes.Buffer
-	err := r.ReadContent(&out, smtp.NewBuffers())
+	err := r.ReadContent(&out, smtp.NewBuffers(), unbounded())
 	if !ended {
 		if _, ok := errors.AsType[*smtp.ReadError](err); !ok {
 			t.Fatalf("%q in chunks %v: ended (%v), must not", in, sizes, err)

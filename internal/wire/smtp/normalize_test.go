@@ -44,7 +44,7 @@ func check(t *testing.T, stream string, slowly bool) {
 	r := smtp.NewReader(from)
 	r.Normalize(true)
 	var got bytes.Buffer
-	err := r.ReadContent(&got, smtp.NewBuffers())
+	err := r.ReadContent(&got, smtp.NewBuffers(), unbounded())
 	if _, lost := errors.AsType[*smtp.ReadError](err); lost != (end < 0) || !lost && err != nil {
 		t.Fatalf("%q: %v, want its end at %d", stream, err, end)
 	}
@@ -113,7 +113,7 @@ func TestNormalizeChunks(t *testing.T) {
 		r := smtp.NewReader(bytes.NewReader(b))
 		r.Normalize(true)
 		var got bytes.Buffer
-		var c smtp.Chunks
+		c := smtp.Chunks{Until: later()}
 		for left := len(b); ; {
 			n := rand.IntN(left + 1)
 			last := n == left
