@@ -15,9 +15,9 @@ func (t *Transaction) ours() bool {
 
 // toSevenBit makes what one of our users sends 7-bit, with lines that every host
 // takes, before it is stored, so that no host on its way has to, which would break
-// the signature that it gets here (RFC 6376 §5.3, RFC 6409 §8.4). What carries a
-// signature or an encryption already stays as it is, and so does what cannot be
-// converted, like a header in UTF-8. Of mail that is to leave, header lines that are too
+// the signature that it gets here (RFC 6376 §5.3, RFC 6409 §8.4). What has a DKIM
+// signature already stays as it is, and so does what cannot be converted, like a header
+// in UTF-8 or 8-bit text that is signed; one beside a signed part can be. Of mail that is to leave, header lines that are too
 // long are folded, unless they are signed.
 func (t *Transaction) toSevenBit() *mail.Fault {
 	c := &t.content
@@ -31,7 +31,7 @@ func (t *Transaction) toSevenBit() *mail.Fault {
 		return nil
 	}
 	src, report, fault := c.inspect()
-	if fault != nil || report.Sealed() {
+	if fault != nil || report.DKIM {
 		return fault
 	}
 	plan, err := report.Plan(src)

@@ -126,22 +126,34 @@ func TestSevenBitOrNot(t *testing.T) {
 	s.Account("bob@hayauma.test", 0)
 	signed := "Message-ID: <s@b.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nü\r\n--b--\r\n"
 	large := strings.Replace(eightBit, "love\r\n", strings.Repeat("love, über alle Berge\r\n", 60_000), 1)
+	smime := "Message-ID: <e@b.test>\r\nMIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime\r\nContent-Transfer-Encoding: base64\r\n\r\nMIIB\r\n"
+	sevenSigned := strings.Replace(signed, "ü", "all of this is ASCII", 1)
+	beside := "Message-ID: <f@b.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n" + eightBit + "\r\n--m\r\n"
+	forwarded := beside + "Content-Type: message/rfc822\r\n\r\n"
 	for name, c := range map[string]struct {
 		sent string
 		left bool // as it is, 8-bit
+		kept string
 	}{
-		"8-bit":             {eightBit, false},
-		"larger than 1 MiB": {large, false},
-		"signed parts":      {signed, true},
-		"DKIM":              {"DKIM-Signature: v=1\r\n" + eightBit, true},
-		"a header in UTF-8": {"Subject: ü\r\n" + eightBit, true},
-		"an obstacle":       {strings.ReplaceAll(eightBit, " 8bit", " x-uuencode"), true},
+		"8-bit":                                    {sent: eightBit},
+		"larger than 1 MiB":                        {sent: large},
+		"signed parts":                             {sent: signed, left: true},
+		"beside a part that is signed":             {sent: beside + sevenSigned + "--m--\r\n", kept: sevenSigned},
+		"a signed message is forwarded":            {sent: forwarded + sevenSigned + "--m--\r\n", kept: sevenSigned},
+		"an encrypted one is":                      {sent: forwarded + strings.Replace(sevenSigned, "/signed", "/encrypted", 1) + "--m--\r\n"},
+		"S/MIME is":                                {sent: forwarded + smime + "--m--\r\n", kept: smime},
+		"S/MIME in binary":                         {sent: strings.Replace(smime, "base64\r\n\r\nMIIB", "binary\r\n\r\n\xff\xfe", 1)},
+		"one whose signature covers 8-bit text is": {sent: forwarded + signed + "--m--\r\n", left: true},
+		"one with a DKIM signature is":             {sent: forwarded + "DKIM-Signature: v=1\r\n" + hello + "--m--\r\n", kept: "DKIM-Signature: v=1\r\n" + hello},
+		"DKIM":                                     {sent: "DKIM-Signature: v=1\r\n" + eightBit, left: true},
+		"a header in UTF-8":                        {sent: "Subject: ü\r\n" + eightBit, left: true},
+		"an obstacle":                              {sent: strings.ReplaceAll(eightBit, " 8bit", " x-uuencode"), left: true},
 	} {
 		if r := submitted(t, s, alice, c.sent, "x@elsewhere.test"); r.Fault != nil {
 			t.Fatalf("%s: %v", name, r.Fault)
 		}
 		stored := newest(t, s)
-		if left := strings.HasSuffix(stored, c.sent); left != c.left || sevenbit.High([]byte(stored)) != c.left {
+		if left := strings.HasSuffix(stored, c.sent); left != c.left || sevenbit.High([]byte(stored)) != c.left || !strings.Contains(stored, c.kept) {
 			t.Errorf("%s: stored %.1000q", name, stored)
 		}
 		queued := s.Queued()
@@ -149,7 +161,7 @@ func TestSevenBitOrNot(t *testing.T) {
 			t.Errorf("%s: queued %d octets of %d, 8-bit %v", name, m.Size, len(stored), m.EightBit)
 		}
 	}
-	if got := submitted(t, s, alice, hello, "x@elsewhere.test"); got.Fault != nil || s.Queued()[6].EightBit {
+	if got := submitted(t, s, alice, hello, "x@elsewhere.test"); got.Fault != nil || s.Queued()[13].EightBit {
 		t.Errorf("7-bit mail goes out as 8-bit: %v", got.Fault)
 	}
 
