@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/policy/rate"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/queue"
+	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/test/stack"
 )
 
@@ -67,6 +69,62 @@ func TestAccessRules(t *testing.T) {
 	if n, err := r.Queue.Release(t.Context(), queue.Filter{All: true}); err != nil || n.All() != 2 {
 		t.Fatalf("released %+v, %v", n, err)
 	}
+}
+
+// TestRulesOnRecipients: a rule says to an address that is guessed what it says to one
+// that is there, and makes neither him exist nor us a relay.
+func TestRulesOnRecipients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, stack.Options{})
+		r.change(func(s *smtpd.Settings) { s.CommandTimeout = time.Hour })
+		for _, x := range []rule.Rule{
+			{Name: "slow", Action: rule.Tarpit, Delay: 60, Conditions: rule.Conditions{Senders: []string{"@guess.test"}, Recipients: []string{"*@*"}}},
+			{Name: "closed", Action: rule.Reject, Text: "Not by mail", Conditions: rule.Conditions{Senders: []string{"@closed.test"}, Recipients: []string{"@hayauma.test", "@ask.test"}}},
+			{Name: "later", Action: rule.Defer, Conditions: rule.Conditions{Senders: []string{"@later.test"}, Recipients: []string{"@hayauma.test"}}},
+			{Name: "held", Action: rule.Quarantine, Conditions: rule.Conditions{Senders: []string{"@held.test"}, Recipients: []string{"*@*"}}},
+			{Name: "friend", Action: rule.Accept, Conditions: rule.Conditions{Senders: []string{"@friend.test"}, Recipients: []string{"*@*"}}},
+		} {
+			if _, err := r.Rules.Add(t.Context(), x, rule.Place{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := r.open("1")
+		c.say("EHLO client.test", "250")
+		for _, row := range []struct {
+			from, to, want string
+			delay          time.Duration
+		}{
+			{"guess", "bob@hayauma.test", "250 2.1.5", time.Minute},
+			{"guess", "nobody@hayauma.test", "550 5.1.1", time.Minute},
+			{"guess", "x@elsewhere.test", "550 5.7.1 We do not relay", time.Minute},
+			{"closed", "bob@hayauma.test", "550 5.7.1 Not by mail", 0},
+			{"closed", "nobody@hayauma.test", "550 5.7.1 Not by mail", 0},
+			{"closed", "down@ask.test", "550 5.7.1 Not by mail", 0},
+			{"closed", "nobody@list.test", "550 5.1.1", 0},
+			{"closed", "x@elsewhere.test", "550 5.7.1 We do not relay", 0},
+			{"later", "bob@hayauma.test", "450 4.7.1", 0},
+			{"later", "nobody@hayauma.test", "450 4.7.1", 0},
+			{"held", "bob@hayauma.test", "250 2.1.5", 0},
+			{"held", "nobody@hayauma.test", "550 5.1.1", 0},
+			{"held", "x@elsewhere.test", "550 5.7.1 We do not relay", 0},
+			{"friend", "bob@hayauma.test", "250 2.1.5", 0},
+			{"friend", "nobody@hayauma.test", "550 5.1.1", 0},
+			{"friend", "x@elsewhere.test", "550 5.7.1 We do not relay", 0},
+		} {
+			c.say("MAIL FROM:<x@"+row.from+".test>", "250")
+			started := time.Now()
+			c.send("RCPT TO:<" + row.to + ">\r\n")
+			if err := c.conn.SetReadDeadline(started.Add(2 * time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.in.ReadString('\n')
+			if took := time.Since(started); err != nil || !strings.HasPrefix(got, row.want) || took < row.delay || took > row.delay+time.Second {
+				t.Errorf("%s to %s: %q after %v, %v; want %s after %v", row.from, row.to, got, took, err, row.want, row.delay)
+			}
+			c.say("RSET", "250")
+		}
+	})
 }
 
 // TestSendLimits: a submission beyond the limits is put off, and says why.

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/hayauma/hayauma/internal/mail"
-	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/wire/smtp"
 )
 
@@ -27,21 +26,10 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 			return s.refused("recipient", fault)
 		}
 	}
-	t := s.tx.intake
-	target, fault := t.Resolve(ctx, r.Address)
+	// Before it is looked up as well: the rules are for addresses that are guessed, too.
+	ruled, fault := s.judgeRecipient(ctx, r.Address)
 	if fault == nil {
-		fault = s.srv.o.Policy.Rcpt(ctx, s.tx.origin, r.Address, target)
-	}
-	var ruled rule.Decision
-	if fault == nil {
-		ruled, fault = s.judgeRecipient(ctx, r.Address)
-	}
-	if fault == nil {
-		if fault = s.tx.room.Recipient(ctx, r.Address); fault == nil {
-			if fault = t.Add(ctx, r, target); fault != nil {
-				s.tx.room.Withdraw()
-			}
-		}
+		fault = s.addRecipient(ctx, r)
 	}
 	if fault != nil {
 		return s.refused("recipient", fault)
@@ -49,6 +37,26 @@ func rcptTo(ctx context.Context, s *session, arg string) reply {
 	s.mark(ruled)
 	s.tx.accepted++
 	return ok(250, "2.1.5", "Recipient ok")
+}
+
+// addRecipient adds a recipient that no rule refuses, if there is one, and he may be
+// written to: what a rule accepts or holds is no more than that.
+func (s *session) addRecipient(ctx context.Context, r mail.Recipient) *mail.Fault {
+	t := s.tx.intake
+	target, fault := t.Resolve(ctx, r.Address)
+	if fault == nil {
+		fault = s.srv.o.Policy.Rcpt(ctx, s.tx.origin, r.Address, target)
+	}
+	if fault == nil {
+		fault = s.tx.room.Recipient(ctx, r.Address)
+	}
+	if fault != nil {
+		return fault
+	}
+	if fault = t.Add(ctx, r, target); fault != nil {
+		s.tx.room.Withdraw()
+	}
+	return fault
 }
 
 // recipient reads the parameters of RCPT.
