@@ -22,26 +22,32 @@ func (c *cli) sourceCommand() *cobra.Command {
 }
 
 func (c *cli) sourcePoolAdd() *cobra.Command {
-	var p source.Pool
-	var warmup string
 	cmd := &cobra.Command{
 		Use: "add POOL", Short: "Add a pool, or change one",
-		Long: "Add a pool, or change its overflow and its schedule. Its addresses come by\n" +
-			"'hayauma source add', what leaves by it by 'hayauma source rule add'.",
+		Long: "Add a pool, or change its overflow and its schedule; what no flag names stays as it\n" +
+			"is. Its addresses come by 'hayauma source add', what leaves by it by 'hayauma source\n" +
+			"rule add'.",
 		Example: "  hayauma source pool add new --overflow old\n" +
 			"  hayauma source pool add new --overflow old --warm-up '20 50 100 200 500 1000'",
 		Args: exactly("POOL"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			p.Name = args[0]
-			if p.WarmUp, err = source.ParseWarmUp(warmup); err != nil {
-				return usagef("%v", err)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			change := source.PoolChange{Name: args[0], Overflow: changedText(cmd, "overflow"), WarmUp: changedText(cmd, "warm-up")}
+			if change.WarmUp != nil {
+				if _, err := source.ParseWarmUp(*change.WarmUp); err != nil {
+					return usagef("%v", err)
+				}
 			}
-			_, err = ask(cmd.Context(), c, control.SourcePoolSet, p)
+			p, err := ask(cmd.Context(), c, control.SourcePoolSet, change)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "pool %s: overflow %s, warm-up %s\n", p.Name, cmp.Or(p.Overflow, "none"),
+				cmp.Or(source.FormatWarmUp(p.WarmUp), "of 30 days"))
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&p.Overflow, "overflow", "", "the pool that takes what the warm-up does not allow; else it waits")
-	cmd.Flags().StringVar(&warmup, "warm-up", "", "messages to one provider on each day of the warm-up: '50 100 200'; if not given, 30 days from 50 to 650000")
+	cmd.Flags().String("overflow", "", "the pool that takes what the warm-up does not allow; '' = none: it waits")
+	cmd.Flags().String("warm-up", "", "messages to one provider on each day of the warm-up: '50 100 200'; '' = 30 days from 50 to 650000")
 	return cmd
 }
 
@@ -95,22 +101,31 @@ func warmUpText(a source.Address) string {
 }
 
 func (c *cli) sourceAdd() *cobra.Command {
-	var in source.Addition
+	weight := 0
 	cmd := &cobra.Command{
 		Use: "add POOL ADDRESS", Short: "Add an address of this machine to a pool, or change it",
-		Long: "Add an address of this machine to a pool, or change it there. An address is in one\n" +
-			"pool. With --warm-up it brings each provider little at first and more each day; a\n" +
-			"warm-up that is under way goes on. Without it the address is taken for warmed.",
+		Long: "Add an address of this machine to a pool, or change it there; what no flag names\n" +
+			"stays as it is. An address is in one pool. With --warm-up it brings each provider\n" +
+			"little at first and more each day; a warm-up that is under way goes on, until it is\n" +
+			"over or --warm-up=false ends it. A new address without it is taken for warmed.",
 		Args: exactly("POOL", "ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in.Pool, in.Address = args[0], args[1]
-			_, err := ask(cmd.Context(), c, control.SourceAdd, in)
+			in := source.Addition{Pool: args[0], Address: args[1], EHLO: changedText(cmd, "ehlo"), WarmUp: changedBool(cmd, "warm-up")}
+			if cmd.Flags().Changed("weight") {
+				in.Weight = &weight
+			}
+			a, err := ask(cmd.Context(), c, control.SourceAdd, in)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.stdout, "%s of the pool %s: EHLO %s, weight %d, warm-up %s\n", a.Addr, a.Pool,
+				cmp.Or(a.EHLO, "as the server"), a.Weight, warmUpText(a))
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&in.EHLO, "ehlo", "", "the name that its reverse lookup gives; the server's hostname if not given")
-	cmd.Flags().IntVar(&in.Weight, "weight", 1, "its share of the connections among those of its pool, 1 to 1000")
-	cmd.Flags().BoolVar(&in.WarmUp, "warm-up", false, "it is new to those whom it brings mail")
+	cmd.Flags().String("ehlo", "", "the name that its reverse lookup gives; '' = the server's hostname")
+	cmd.Flags().IntVar(&weight, "weight", 1, "its share of the connections among those of its pool, 1 to 1000")
+	cmd.Flags().Bool("warm-up", false, "it is new to those whom it brings mail; =false ends its warm-up")
 	return cmd
 }
 

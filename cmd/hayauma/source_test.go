@@ -20,9 +20,15 @@ func TestSource(t *testing.T) {
 	}
 	explain("source  127.0.0.1 (no pool: the system chooses it)")
 	s.do("", "source", "pool", "add", "old")
-	s.do("", "source", "pool", "add", "new", "--overflow", "old", "--warm-up", "20 50 100")
+	s.do("", "source", "pool", "add", "new", "--overflow", "old", "--warm-up", "5")
 	s.do("", "source", "add", "old", "127.0.0.61")
-	s.do("", "source", "add", "new", "127.0.0.62", "--ehlo", "new.one.test", "--weight", "3", "--warm-up")
+	s.do("", "source", "add", "new", "127.0.0.62", "--ehlo", "new.one.test", "--warm-up")
+	if got := s.do("", "source", "add", "new", "127.0.0.62", "--weight", "3"); !strings.HasPrefix(got, "127.0.0.62 of the pool new: EHLO new.one.test, weight 3, warm-up since 2") {
+		t.Error(got)
+	}
+	if got := s.do("", "source", "pool", "add", "new", "--warm-up", "20 50 100"); got != "pool new: overflow old, warm-up 20 50 100\n" {
+		t.Error(got)
+	}
 	explain("source  127.0.0.1 (no pool: the system chooses it)")
 	const old = "source  127.0.0.61 of pool old, weight 1\n"
 	s.do("", "source", "rule", "add", "new", "--tag", "bulk")

@@ -23,8 +23,8 @@ func TestWarmUpOutlivesARestart(t *testing.T) {
 	dns := testkit.StartDNS(t, "far.test. 60 MX 10 mx.far.test.", "mx.far.test. 60 A 127.0.0.1")
 	h.put(strings.Replace(h.text(fmt.Sprintf("[outbound]\nport = %s\n", port)), "127.0.0.1:9", dns.Addr, 1))
 	s := h.serve()
-	tell(t, h, control.SourcePoolSet, source.Pool{Name: "new", WarmUp: []int{2, 4}})
-	tell(t, h, control.SourceAdd, source.Addition{Pool: "new", Address: "127.0.0.71", EHLO: "new.here.test", Weight: 1, WarmUp: true})
+	tell(t, h, control.SourcePoolSet, source.PoolChange{Name: "new", WarmUp: new("2 4")})
+	tell(t, h, control.SourceAdd, source.Addition{Pool: "new", Address: "127.0.0.71", EHLO: new("new.here.test"), WarmUp: new(true)})
 	tell(t, h, control.SourceRuleSet, source.Rule{Kind: source.Everyone, Pool: "new"})
 	letter(t, h)
 	letter(t, h)
@@ -47,9 +47,9 @@ func TestWarmUpOutlivesARestart(t *testing.T) {
 	if len(plans) != 2 || plans[1].Provider != "far.test" || plans[1].Sent != 2 || plans[1].Budget != 2 {
 		t.Errorf("plans %+v", plans)
 	}
-	tell(t, h, control.SourcePoolSet, source.Pool{Name: "old"})
-	tell(t, h, control.SourceAdd, source.Addition{Pool: "old", Address: "127.0.0.72", Weight: 1})
-	tell(t, h, control.SourcePoolSet, source.Pool{Name: "new", WarmUp: []int{2, 4}, Overflow: "old"})
+	tell(t, h, control.SourcePoolSet, source.PoolChange{Name: "old"})
+	tell(t, h, control.SourceAdd, source.Addition{Pool: "old", Address: "127.0.0.72"})
+	tell(t, h, control.SourcePoolSet, source.PoolChange{Name: "new", Overflow: new("old")})
 	tell(t, h, control.QueueRetry, control.QueueFilter{All: true})
 	mx.WaitMessages(3, patience)
 	var from []string

@@ -100,10 +100,10 @@ var (
 	OutboundList    = Call[Empty, []ProviderState]{"outbound/list"}
 	OutboundReports = Call[Empty, []SentReport]{"outbound/reports"}
 
-	SourcePoolSet    = Call[source.Pool, Empty]{"source/pool/set"}
+	SourcePoolSet    = Call[source.PoolChange, source.Pool]{"source/pool/set"}
 	SourcePoolRemove = Call[SourcePool, Empty]{"source/pool/remove"}
 	SourcePoolList   = Call[Empty, []source.Pool]{"source/pool/list"}
-	SourceAdd        = Call[source.Addition, Empty]{"source/add"}
+	SourceAdd        = Call[source.Addition, source.Address]{"source/add"}
 	SourceRemove     = Call[SourceName, Empty]{"source/remove"}
 	SourcePlan       = Call[SourceQuestion, []source.Plan]{"source/plan"}
 	SourceRuleSet    = Call[source.Rule, Empty]{"source/rule/set"}

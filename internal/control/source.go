@@ -51,8 +51,8 @@ func (s *Service) handleSources(mux *http.ServeMux) {
 	handle(mux, SourceRuleList, s.sourceRuleList)
 }
 
-func (s *Service) sourcePoolSet(ctx context.Context, in source.Pool) (Empty, error) {
-	return Empty{}, s.Sources.SetPool(ctx, in)
+func (s *Service) sourcePoolSet(ctx context.Context, in source.PoolChange) (source.Pool, error) {
+	return s.Sources.SetPool(ctx, in)
 }
 
 func (s *Service) sourcePoolRemove(ctx context.Context, in SourcePool) (Empty, error) {
@@ -63,8 +63,8 @@ func (s *Service) sourcePoolList(context.Context, Empty) ([]source.Pool, error) 
 	return s.Sources.Pools(), nil
 }
 
-func (s *Service) sourceAdd(ctx context.Context, in source.Addition) (Empty, error) {
-	return Empty{}, s.Sources.AddAddress(ctx, in)
+func (s *Service) sourceAdd(ctx context.Context, in source.Addition) (source.Address, error) {
+	return s.Sources.AddAddress(ctx, in)
 }
 
 func (s *Service) sourceRemove(ctx context.Context, in SourceName) (Empty, error) {

@@ -77,12 +77,19 @@ func (p *pools) dials() string {
 func (p *pools) pool(pool source.Pool, addresses ...source.Addition) {
 	p.w.t.Helper()
 	ctx := p.w.t.Context()
-	p.must(p.SetPool(ctx, pool))
+	_, err := p.SetPool(ctx, source.PoolChange{Name: pool.Name, Overflow: &pool.Overflow, WarmUp: new(source.FormatWarmUp(pool.WarmUp))})
+	p.must(err)
 	p.must(p.SetRule(ctx, source.Rule{Kind: source.Tag, Name: pool.Name, Pool: pool.Name}))
 	for _, a := range addresses {
-		a.Pool, a.Weight = pool.Name, 1
-		p.must(p.AddAddress(ctx, a))
+		a.Pool = pool.Name
+		p.add(ctx, a)
 	}
+}
+
+func (p *pools) add(ctx context.Context, a source.Addition) {
+	p.w.t.Helper()
+	_, err := p.AddAddress(ctx, a)
+	p.must(err)
 }
 
 func (p *pools) must(err error) {
@@ -130,7 +137,7 @@ func TestPoolsKeepApart(t *testing.T) {
 	m := w.mx(testkit.MXOptions{})
 	w.set.IdleTimeout = time.Minute
 	p := w.pools()
-	p.pool(source.Pool{Name: "bulk"}, source.Addition{Address: "127.0.0.21", EHLO: "bulk.us.test"})
+	p.pool(source.Pool{Name: "bulk"}, source.Addition{Address: "127.0.0.21", EHLO: new("bulk.us.test")})
 	p.pool(source.Pool{Name: "news"}, source.Addition{Address: "127.0.0.22"})
 	var jobs []*queue.Job
 	for range 3 {
@@ -153,7 +160,7 @@ func TestPoolsKeepApart(t *testing.T) {
 	}
 	// A connection is of no use once its address has left the pool.
 	p.must(p.RemoveAddress(t.Context(), "127.0.0.21"))
-	p.must(p.AddAddress(t.Context(), source.Addition{Pool: "bulk", Address: "127.0.0.23", Weight: 1}))
+	p.add(t.Context(), source.Addition{Pool: "bulk", Address: "127.0.0.23"})
 	if got := w.deliver(t.Context(), w.tagged("bulk", "a@x.test"))[0]; got[0].Source.String() != "127.0.0.23" {
 		t.Errorf("it went from %v", got[0].Source)
 	}
@@ -195,7 +202,7 @@ func TestGreylistedFromAPool(t *testing.T) {
 	fault, last = nil, netip.MustParseAddr("127.0.0.22")
 	p.must(p.RemoveAddress(t.Context(), "127.0.0.22"))
 	try("the address is gone", "127.0.0.21", again, grey)
-	p.must(p.AddAddress(t.Context(), source.Addition{Pool: "bulk", Address: "127.0.0.22", Weight: 1}))
+	p.add(t.Context(), source.Addition{Pool: "bulk", Address: "127.0.0.22"})
 	p.Broken(last, "cannot assign requested address")
 	try("it is broken", "127.0.0.21", again, grey)
 }
@@ -209,8 +216,8 @@ func TestWarmUpCountsMessages(t *testing.T) {
 	w.mx(testkit.MXOptions{})
 	w.set.IdleTimeout = time.Minute
 	p := w.pools()
-	p.pool(source.Pool{Name: "old", WarmUp: []int{2}}, source.Addition{Address: "127.0.0.31", WarmUp: true})
-	p.pool(source.Pool{Name: "new", Overflow: "old", WarmUp: []int{4}}, source.Addition{Address: "127.0.0.32", WarmUp: true})
+	p.pool(source.Pool{Name: "old", WarmUp: []int{2}}, source.Addition{Address: "127.0.0.31", WarmUp: new(true)})
+	p.pool(source.Pool{Name: "new", Overflow: "old", WarmUp: []int{4}}, source.Addition{Address: "127.0.0.32", WarmUp: new(true)})
 	all := w.deliver(t.Context(), w.tagged("new", "a@x.test"), w.tagged("new", "a@x.test"), w.tagged("new", "a@x.test", "b@x.test", "c@x.test"))
 	var from []string
 	for _, got := range all {
@@ -251,7 +258,7 @@ func TestRefusedIsNotCounted(t *testing.T) {
 	w := newWorld(t)
 	w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "RCPT", Contains: "nobody", Reply: "550 5.1.1 who"}, testkit.MXRule{Command: "RCPT", Contains: "later", Reply: "450 4.2.1 grey"})
 	p := w.pools()
-	p.pool(source.Pool{Name: "new", WarmUp: []int{2}}, source.Addition{Address: "127.0.0.33", WarmUp: true})
+	p.pool(source.Pool{Name: "new", WarmUp: []int{2}}, source.Addition{Address: "127.0.0.33", WarmUp: new(true)})
 	for range 3 {
 		w.want(w.deliver(t.Context(), w.tagged("new", "nobody@x.test"))[0], "failed 550 5.1.1 theirs")
 		w.want(w.deliver(t.Context(), w.tagged("new", "later@x.test"))[0], "deferred 450 4.2.1 theirs")

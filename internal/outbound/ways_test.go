@@ -107,7 +107,7 @@ func TestOurHostsNeedNoWarmUp(t *testing.T) {
 	w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}))
 	w.relays = map[string]*outbound.Relay{"x.test": hops(route.Host{Name: "n.test"})}
 	p := w.pools()
-	p.pool(source.Pool{Name: "bulk", WarmUp: []int{1}}, source.Addition{Address: "127.0.0.21", WarmUp: true})
+	p.pool(source.Pool{Name: "bulk", WarmUp: []int{1}}, source.Addition{Address: "127.0.0.21", WarmUp: new(true)})
 	for range 3 {
 		got := w.deliver(t.Context(), w.tagged("bulk", "a@x.test"))[0]
 		p.record(got)

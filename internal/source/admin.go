@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -83,20 +84,33 @@ func (s *Store) change(ctx context.Context, write func(tx *db.Tx, st *state) err
 	return s.load(ctx)
 }
 
-// SetPool adds a pool, or changes one; its addresses stay as they are.
-func (s *Store) SetPool(ctx context.Context, p Pool) error {
-	if !named(p.Name) {
-		return fmt.Errorf("%q cannot be the name of a pool: use up to %d letters, digits, dots, hyphens and underscores", p.Name, maxName)
+// PoolChange is a pool that is added, or what changes of one; nil = it stays, or is empty
+// of a new one.
+type PoolChange struct {
+	Name     string  `json:"name"`
+	Overflow *string `json:"overflow,omitempty"`
+	WarmUp   *string `json:"warm_up,omitempty"` // see ParseWarmUp
+}
+
+// SetPool adds a pool, or changes one, and returns what holds then; its addresses stay as
+// they are.
+func (s *Store) SetPool(ctx context.Context, in PoolChange) (p Pool, err error) {
+	if !named(in.Name) {
+		return p, fmt.Errorf("%q cannot be the name of a pool: use up to %d letters, digits, dots, hyphens and underscores", in.Name, maxName)
 	}
-	words := make([]string, len(p.WarmUp))
-	for i, n := range p.WarmUp {
-		words[i] = fmt.Sprint(n)
-	}
-	warmup := strings.Join(words, " ")
-	if _, err := ParseWarmUp(warmup); err != nil {
-		return err
-	}
-	return s.change(ctx, func(tx *db.Tx, st *state) error {
+	err = s.change(ctx, func(tx *db.Tx, st *state) (err error) {
+		p = Pool{Name: in.Name}
+		if old := st.pools[in.Name]; old != nil {
+			p = *old
+		}
+		if in.Overflow != nil {
+			p.Overflow = *in.Overflow
+		}
+		if in.WarmUp != nil {
+			if p.WarmUp, err = ParseWarmUp(*in.WarmUp); err != nil {
+				return err
+			}
+		}
 		switch {
 		case p.Overflow == p.Name:
 			return errors.New("a pool cannot take its own overflow: name another one")
@@ -105,8 +119,9 @@ func (s *Store) SetPool(ctx context.Context, p Pool) error {
 		case st.pools[p.Name] == nil && len(st.pools) >= maxPools:
 			return fmt.Errorf("there are %d pools already: remove some first", maxPools)
 		}
-		return tx.Insert(upsertPool, []any{p.Name, p.Overflow, warmup})
+		return tx.Insert(upsertPool, []any{p.Name, p.Overflow, FormatWarmUp(p.WarmUp)})
 	})
+	return p, err
 }
 
 func named(name string) bool {
@@ -157,50 +172,71 @@ func (s *Store) RemovePool(ctx context.Context, name string) error {
 	return nil
 }
 
-// Addition is an address that comes to a pool, or changes in it.
+// Addition is an address that comes to a pool, or what changes of it there; nil = it stays,
+// or is as by default of a new one.
 type Addition struct {
-	Pool    string `json:"pool"`
-	Address string `json:"address"`
-	EHLO    string `json:"ehlo,omitempty"`
-	Weight  int    `json:"weight"`
-	WarmUp  bool   `json:"warm_up,omitempty"` // it is new to those whom it brings mail
+	Pool    string  `json:"pool"`
+	Address string  `json:"address"`
+	EHLO    *string `json:"ehlo,omitempty"`
+	Weight  *int    `json:"weight,omitempty"`  // by default 1
+	WarmUp  *bool   `json:"warm_up,omitempty"` // it is new to those whom it brings mail; by default it is not
 }
 
-// AddAddress adds an address to a pool, or changes it. Its warm-up goes on where it
-// was.
-func (s *Store) AddAddress(ctx context.Context, in Addition) error {
-	addr, err := parseAddr(in.Address)
-	if err != nil {
-		return err
+// apply changes an address to what was given.
+func (in Addition) apply(a *Address, now time.Time) error {
+	if in.EHLO != nil {
+		a.EHLO = ""
 	}
-	a := Address{Pool: in.Pool, Addr: addr, Weight: in.Weight}
-	if in.EHLO != "" {
-		name, err := mail.ParseDomain(in.EHLO)
+	if in.EHLO != nil && *in.EHLO != "" {
+		name, err := mail.ParseDomain(*in.EHLO)
 		if err != nil {
-			return fmt.Errorf("%q is no name for EHLO: %w", in.EHLO, err)
+			return fmt.Errorf("%q is no name for EHLO: %w", *in.EHLO, err)
 		}
 		a.EHLO = name.ASCII
+	}
+	if in.Weight != nil {
+		a.Weight = *in.Weight
 	}
 	if a.Weight < 1 || a.Weight > maxWeight {
 		return fmt.Errorf("weight %d: use a number from 1 to %d", a.Weight, maxWeight)
 	}
+	switch {
+	case in.WarmUp == nil:
+	case !*in.WarmUp:
+		a.Since = 0
+	case a.Since == 0:
+		a.Since = mail.Micros(now)
+	}
+	return nil
+}
+
+// AddAddress adds an address to a pool, or changes it, and returns what holds then. Its
+// warm-up goes on where it was.
+func (s *Store) AddAddress(ctx context.Context, in Addition) (a Address, err error) {
+	addr, err := parseAddr(in.Address)
+	if err != nil {
+		return a, err
+	}
 	if err := s.o.Bind(addr); err != nil {
-		return fmt.Errorf("this machine cannot send from %s: %w; give the address to one of its interfaces first", addr, err)
+		return a, fmt.Errorf("this machine cannot send from %s: %w; give the address to one of its interfaces first", addr, err)
 	}
 	err = s.change(ctx, func(tx *db.Tx, st *state) error {
+		a = Address{Pool: in.Pool, Addr: addr, Weight: 1}
 		old := st.addresses[addr]
 		switch {
-		case st.pools[a.Pool] == nil:
-			return noPool(a.Pool)
-		case old != nil && old.Pool != a.Pool:
+		case st.pools[in.Pool] == nil:
+			return noPool(in.Pool)
+		case old != nil && old.Pool != in.Pool:
 			return fmt.Errorf("%s is in the pool %s already: remove it there first", addr, old.Pool)
 		case old == nil && len(st.addresses) >= maxAddresses:
 			return fmt.Errorf("there are %d addresses already: remove some first", maxAddresses)
-		case in.WarmUp && old != nil && old.Since > 0:
-			a.Since = old.Since
-		case in.WarmUp:
-			a.Since = mail.Micros(s.o.Now())
-		default:
+		case old != nil:
+			a = *old
+		}
+		if err := in.apply(&a, s.o.Now()); err != nil {
+			return err
+		}
+		if a.Since == 0 {
 			if _, err := tx.Exec(deleteSent, addr.String()); err != nil {
 				return err
 			}
@@ -208,15 +244,15 @@ func (s *Store) AddAddress(ctx context.Context, in Addition) error {
 		return tx.Insert(upsertAddress, []any{addr.String(), a.Pool, a.EHLO, a.Weight, a.Since})
 	})
 	if err != nil {
-		return err
+		return a, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.broken, addr)
-	if !in.WarmUp {
+	if a.Since == 0 {
 		s.unlearn(addr)
 	}
-	return nil
+	return a, nil
 }
 
 // unlearn forgets the warm-up of an address. s.mu is held.

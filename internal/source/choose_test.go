@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -73,8 +74,8 @@ func TestWeights(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.chance = rand.New(rand.NewPCG(1, 2)).IntN
-	w.pool(source.Pool{Name: "p"}, source.Addition{Address: "192.0.2.7", Weight: 3}, source.Addition{Address: "192.0.2.8", Weight: 1},
-		source.Addition{Address: "2001:db8::7", Weight: 100})
+	w.pool(source.Pool{Name: "p"}, source.Addition{Address: "192.0.2.7", Weight: new(3)}, source.Addition{Address: "192.0.2.8", Weight: new(1)},
+		source.Addition{Address: "2001:db8::7", Weight: new(100)})
 	got := map[string]int{}
 	for range 4000 {
 		got[w.choose("p")]++
@@ -103,8 +104,8 @@ func TestWished(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.pool(source.Pool{Name: "old"}, source.Addition{Address: "192.0.2.1"})
-	w.pool(source.Pool{Name: "p", Overflow: "old", WarmUp: []int{10}}, source.Addition{Address: "192.0.2.7", Weight: 100},
-		source.Addition{Address: "192.0.2.8"}, source.Addition{Address: "192.0.2.9", WarmUp: true})
+	w.pool(source.Pool{Name: "p", Overflow: "old", WarmUp: []int{10}}, source.Addition{Address: "192.0.2.7", Weight: new(100)},
+		source.Addition{Address: "192.0.2.8"}, source.Addition{Address: "192.0.2.9", WarmUp: new(true)})
 	want := func(wished, want string) {
 		t.Helper()
 		if a, err := w.Choose("p", google, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr(wished)); err != nil || a.Addr.String() != want {
@@ -142,7 +143,7 @@ func TestBroken(t *testing.T) {
 		t.Errorf("later: %s", got)
 	}
 	w.lacks["192.0.2.9"] = errors.New("cannot assign requested address")
-	if err := w.AddAddress(t.Context(), source.Addition{Pool: "p", Address: "192.0.2.9", Weight: 1}); err == nil || !strings.Contains(err.Error(), "this machine cannot send from 192.0.2.9") {
+	if err := w.add(source.Addition{Pool: "p", Address: "192.0.2.9"}); err == nil || !strings.Contains(err.Error(), "this machine cannot send from 192.0.2.9") {
 		t.Errorf("an address that it lacks: %v", err)
 	}
 }
@@ -168,7 +169,7 @@ func TestBrokenAndSpent(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.pass(c.clock)
-		w.pool(source.Pool{Name: "p", WarmUp: []int{1, 2}}, source.Addition{Address: "192.0.2.11", WarmUp: true}, source.Addition{Address: "192.0.2.12"})
+		w.pool(source.Pool{Name: "p", WarmUp: []int{1, 2}}, source.Addition{Address: "192.0.2.11", WarmUp: new(true)}, source.Addition{Address: "192.0.2.12"})
 		w.send("192.0.2.11", 1)
 		w.Broken(netip.MustParseAddr("192.0.2.12"), "cannot assign requested address")
 		w.pass(c.repair)
@@ -189,18 +190,18 @@ func TestRefused(t *testing.T) {
 	w.pool(source.Pool{Name: "q", Overflow: "p"})
 	w.rule(source.Everyone, "", "q")
 	for what, err := range map[string]error{
-		"no name":                    w.SetPool(ctx, source.Pool{}),
-		"a space in the name":        w.SetPool(ctx, source.Pool{Name: "a b"}),
-		"itself as overflow":         w.SetPool(ctx, source.Pool{Name: "p", Overflow: "p"}),
-		"an overflow that is none":   w.SetPool(ctx, source.Pool{Name: "p", Overflow: "x"}),
-		"a day of no messages":       w.SetPool(ctx, source.Pool{Name: "p", WarmUp: []int{50, 0}}),
-		"two pools":                  w.AddAddress(ctx, source.Addition{Pool: "q", Address: "::ffff:192.0.2.7", Weight: 1}),
-		"no pool":                    w.AddAddress(ctx, source.Addition{Pool: "x", Address: "192.0.2.8", Weight: 1}),
-		"no address":                 w.AddAddress(ctx, source.Addition{Pool: "p", Address: "192.0.2.0/24", Weight: 1}),
-		"every address":              w.AddAddress(ctx, source.Addition{Pool: "p", Address: "0.0.0.0", Weight: 1}),
-		"a zone":                     w.AddAddress(ctx, source.Addition{Pool: "p", Address: "fe80::1%eth0", Weight: 1}),
-		"no weight":                  w.AddAddress(ctx, source.Addition{Pool: "p", Address: "192.0.2.8"}),
-		"a bad EHLO name":            w.AddAddress(ctx, source.Addition{Pool: "p", Address: "192.0.2.8", Weight: 1, EHLO: "a b"}),
+		"no name":                    w.set(source.PoolChange{}),
+		"a space in the name":        w.set(source.PoolChange{Name: "a b"}),
+		"itself as overflow":         w.set(source.PoolChange{Name: "p", Overflow: new("p")}),
+		"an overflow that is none":   w.set(source.PoolChange{Name: "p", Overflow: new("x")}),
+		"a day of no messages":       w.set(source.PoolChange{Name: "p", WarmUp: new("50 0")}),
+		"two pools":                  w.add(source.Addition{Pool: "q", Address: "::ffff:192.0.2.7", Weight: new(1)}),
+		"no pool":                    w.add(source.Addition{Pool: "x", Address: "192.0.2.8", Weight: new(1)}),
+		"no address":                 w.add(source.Addition{Pool: "p", Address: "192.0.2.0/24", Weight: new(1)}),
+		"every address":              w.add(source.Addition{Pool: "p", Address: "0.0.0.0", Weight: new(1)}),
+		"a zone":                     w.add(source.Addition{Pool: "p", Address: "fe80::1%eth0", Weight: new(1)}),
+		"no weight":                  w.add(source.Addition{Pool: "p", Address: "192.0.2.8", Weight: new(0)}),
+		"a bad EHLO name":            w.add(source.Addition{Pool: "p", Address: "192.0.2.8", Weight: new(1), EHLO: new("a b")}),
 		"a pool with a rule":         w.RemovePool(ctx, "q"),
 		"a pool that takes overflow": w.RemovePool(ctx, "p"),
 		"removing what is not there": w.RemoveAddress(ctx, "192.0.2.99"),
@@ -222,4 +223,69 @@ func TestRefused(t *testing.T) {
 	if w.Pools() != nil {
 		t.Error("pools are left")
 	}
+}
+
+// TestOneChange: what is said of a pool or an address changes that alone; a warm-up goes on
+// until its end is said.
+func TestOneChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool(source.Pool{Name: "main"})
+	w.pool(source.Pool{Name: "news", Overflow: "main", WarmUp: []int{10, 20}})
+	w.must(w.add(source.Addition{Pool: "news", Address: "192.0.2.7", EHLO: new("news.one.test"), Weight: new(5), WarmUp: new(true)}))
+	w.send("192.0.2.7", 4)
+	for _, c := range []struct {
+		name  string
+		do    func() error
+		holds string
+	}{
+		{"the schedule", func() error { return w.set(source.PoolChange{Name: "news", WarmUp: new("20 50")}) }, "main 20 50; news.one.test 5 warming, 4 sent"},
+		{"nothing of the pool", func() error { return w.set(source.PoolChange{Name: "news"}) }, "main 20 50; news.one.test 5 warming, 4 sent"},
+		{"the weight", func() error { return w.add(source.Addition{Pool: "news", Address: "192.0.2.7", Weight: new(2)}) }, "main 20 50; news.one.test 2 warming, 4 sent"},
+		{"a warm-up that is under way", func() error {
+			return w.add(source.Addition{Pool: "news", Address: "192.0.2.7", WarmUp: new(true)})
+		}, "main 20 50; news.one.test 2 warming, 4 sent"},
+		{"the name", func() error {
+			return w.add(source.Addition{Pool: "news", Address: "192.0.2.7", EHLO: new("")})
+		}, "main 20 50;  2 warming, 4 sent"},
+		{"no overflow", func() error { return w.set(source.PoolChange{Name: "news", Overflow: new("")}) }, " 20 50;  2 warming, 4 sent"},
+		{"the usual schedule", func() error { return w.set(source.PoolChange{Name: "news", WarmUp: new("")}) }, " ;  2 warming, 4 sent"},
+		{"the end of the warm-up", func() error {
+			return w.add(source.Addition{Pool: "news", Address: "192.0.2.7", WarmUp: new(false)})
+		}, " ;  2 warmed, 0 sent"},
+	} {
+		w.must(c.do())
+		for range 2 {
+			if got := w.holds("news"); got != c.holds {
+				t.Errorf("%s: %s, want %s", c.name, got, c.holds)
+			}
+			w.restart()
+		}
+	}
+}
+
+// holds tells what is set of a pool and its only address.
+func (w *world) holds(pool string) string {
+	w.t.Helper()
+	var p source.Pool
+	for _, p = range w.Pools() {
+		if p.Name == pool {
+			break
+		}
+	}
+	a, state, sent := p.Addresses[0], "warmed", 0
+	if a.Since > 0 {
+		state = "warming"
+	}
+	for _, plan := range w.plans(pool) {
+		sent += plan.Sent
+	}
+	return fmt.Sprintf("%s %s; %s %d %s, %d sent", p.Overflow, source.FormatWarmUp(p.WarmUp), a.EHLO, a.Weight, state, sent)
+}
+
+func (w *world) plans(pool string) []source.Plan {
+	w.t.Helper()
+	out, err := w.Plans(pool, 0)
+	w.must(err)
+	return out
 }

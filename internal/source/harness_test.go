@@ -69,14 +69,21 @@ func (w *world) pass(d time.Duration) {
 
 func (w *world) pool(p source.Pool, addresses ...source.Addition) {
 	w.t.Helper()
-	w.must(w.SetPool(w.t.Context(), p))
+	w.must(w.set(source.PoolChange{Name: p.Name, Overflow: &p.Overflow, WarmUp: new(source.FormatWarmUp(p.WarmUp))}))
 	for _, a := range addresses {
 		a.Pool = p.Name
-		if a.Weight == 0 {
-			a.Weight = 1
-		}
-		w.must(w.AddAddress(w.t.Context(), a))
+		w.must(w.add(a))
 	}
+}
+
+func (w *world) set(c source.PoolChange) error {
+	_, err := w.SetPool(background(), c)
+	return err
+}
+
+func (w *world) add(a source.Addition) error {
+	_, err := w.AddAddress(background(), a)
+	return err
 }
 
 func (w *world) rule(kind source.Kind, name, pool string) {

@@ -42,6 +42,15 @@ func ParseWarmUp(text string) (out []int, err error) {
 	return out, nil
 }
 
+// FormatWarmUp writes a schedule as ParseWarmUp reads it.
+func FormatWarmUp(days []int) string {
+	words := make([]string, len(days))
+	for i, n := range days {
+		words[i] = strconv.Itoa(n)
+	}
+	return strings.Join(words, " ")
+}
+
 func (p *Pool) schedule() []int {
 	if len(p.WarmUp) > 0 {
 		return p.WarmUp

@@ -18,7 +18,7 @@ const day = 24 * time.Hour
 func TestRamp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)})
 	for i, c := range []struct {
 		rest     time.Duration // before
 		ask, got int
@@ -40,7 +40,7 @@ func TestRamp(t *testing.T) {
 		}
 	}
 	w = newWorld(t)
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)})
 	for range 5 {
 		w.send("192.0.2.7", 4)
 		w.pass(day)
@@ -56,7 +56,7 @@ func TestOverflow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.pool(source.Pool{Name: "old"}, source.Addition{Address: "192.0.2.1"})
-	w.pool(source.Pool{Name: "p", Overflow: "old", WarmUp: []int{10}}, source.Addition{Address: "192.0.2.7", WarmUp: true}, source.Addition{Address: "192.0.2.8"})
+	w.pool(source.Pool{Name: "p", Overflow: "old", WarmUp: []int{10}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)}, source.Addition{Address: "192.0.2.8"})
 	want := func(pool, want string) {
 		t.Helper()
 		if got := w.choose(pool); got != want {
@@ -77,7 +77,7 @@ func TestOverflow(t *testing.T) {
 	if w.Fits("old", google, netip.MustParseAddr("192.0.2.7")) {
 		t.Error("a connection of another pool fits")
 	}
-	w.must(w.SetPool(background(), source.Pool{Name: "p", WarmUp: []int{10}}))
+	w.must(w.set(source.PoolChange{Name: "p", Overflow: new("")}))
 	w.chance = func(n int) int { return n - 1 }
 	want("p", "451 4.4.5 The source addresses of the pool p have sent what their warm-up allows to google.com today: 10; more at 2026-03-11 00:00 UTC")
 	err := w.Ready("p", google)
@@ -96,7 +96,7 @@ func TestGivenBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	addr := netip.MustParseAddr("192.0.2.7")
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10}}, source.Addition{Address: addr.String(), WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10}}, source.Addition{Address: addr.String(), WarmUp: new(true)})
 	var day int64
 	take := func(n, want int) {
 		t.Helper()
@@ -117,11 +117,11 @@ func TestGivenBack(t *testing.T) {
 		t.Error("an address that nobody warms is counted")
 	}
 	// The warm-up ends by hand, and begins anew.
-	w.must(w.AddAddress(background(), source.Addition{Pool: "p", Address: addr.String(), Weight: 2}))
+	w.must(w.add(source.Addition{Pool: "p", Address: addr.String(), WarmUp: new(false)}))
 	if room, day := w.Take(google, addr, 500); room != 500 || day != 0 {
 		t.Error("it is warmed")
 	}
-	w.must(w.AddAddress(background(), source.Addition{Pool: "p", Address: addr.String(), Weight: 2, WarmUp: true}))
+	w.must(w.add(source.Addition{Pool: "p", Address: addr.String(), WarmUp: new(true)}))
 	take(11, 10)
 }
 
@@ -130,7 +130,7 @@ func TestManyWorkers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	addr := netip.MustParseAddr("192.0.2.7")
-	w.pool(source.Pool{Name: "p", WarmUp: []int{500}}, source.Addition{Address: addr.String(), WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{500}}, source.Addition{Address: addr.String(), WarmUp: new(true)})
 	var all sync.WaitGroup
 	var out, most atomic.Int64
 	for i := range 16 {
@@ -157,7 +157,7 @@ func TestManyWorkers(t *testing.T) {
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: true}, source.Addition{Address: "192.0.2.8"})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)}, source.Addition{Address: "192.0.2.8"})
 	w.send("192.0.2.7", 6)
 	w.pass(day)
 	w.send("192.0.2.7", 3)
@@ -195,7 +195,7 @@ func TestPlan(t *testing.T) {
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40, 80}}, source.Addition{Address: "192.0.2.7", WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40, 80}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)})
 	for i, c := range []struct {
 		jump     time.Duration
 		ask, got int
@@ -225,7 +225,7 @@ func TestMidnight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	addr := netip.MustParseAddr("192.0.2.7")
-	w.pool(source.Pool{Name: "p", WarmUp: []int{100}}, source.Addition{Address: addr.String(), WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{100}}, source.Addition{Address: addr.String(), WarmUp: new(true)})
 	take := func(n, want int) (day int64) {
 		t.Helper()
 		room, day := w.Take(google, addr, n)
@@ -254,7 +254,7 @@ func TestBackWhileUnderWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	addr := netip.MustParseAddr("192.0.2.7")
-	w.pool(source.Pool{Name: "p", WarmUp: []int{10}}, source.Addition{Address: addr.String(), WarmUp: true})
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10}}, source.Addition{Address: addr.String(), WarmUp: new(true)})
 	w.pass(10 * day)
 	_, ahead := w.Take(google, addr, 8)
 	w.pass(-10 * day)
