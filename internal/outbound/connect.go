@@ -30,7 +30,7 @@ var (
 // outweighs those that will not.
 func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	w.o.pool.makeRoom(w.provider, w.connections)
-	p = w.reachable(p)
+	p = w.o.reachable(p, w.site, w.group, w.provider)
 	var tries []vain
 	met := false // a host that lets us in, or says why not
 	for i, t := range p.targets {

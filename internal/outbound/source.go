@@ -135,26 +135,27 @@ func (w *worker) unopened(t target, err error) *problem {
 	return trouble(t, doing, err)
 }
 
-// reachable leaves those targets that an address of the message's pool can reach.
-func (w *worker) reachable(p plan) plan {
-	if w.group == "" || len(p.targets) == 0 {
+// reachable leaves those targets that an address of a pool can reach: those of its overflow
+// count while the pool itself can send nothing, or has none for any of the targets.
+func (o *Outbound) reachable(p plan, site, pool, provider string) plan {
+	if pool == "" || len(p.targets) == 0 {
 		return p
 	}
-	four, six := w.o.o.Sources.Families(w.group)
-	if four && six {
-		return p
-	}
-	all := p.targets
-	p.targets = nil
-	for _, t := range all {
-		if t.addr.Addr().Is4() && four || t.addr.Addr().Is6() && six {
-			p.targets = append(p.targets, t)
+	own, with := o.o.Sources.Families(pool, provider)
+	for _, can := range []source.Families{own, with} {
+		var left []target
+		for _, t := range p.targets {
+			if can.Has(t.addr.Addr()) {
+				left = append(left, t)
+			}
+		}
+		if len(left) > 0 {
+			p.targets = left
+			return p
 		}
 	}
-	if len(p.targets) == 0 {
-		p.aside = true
-		p.fault = mail.Temporary(mail.NoRoute, "The hosts of "+w.site+" have no address of a family of which the pool "+w.group+" has a source address")
-	}
+	p.targets, p.aside = nil, true
+	p.fault = mail.Temporary(mail.NoRoute, "The hosts of "+site+" have no address of a family of which the pool "+pool+" has a source address")
 	return p
 }
 

@@ -317,3 +317,29 @@ func TestFamilyOfThePool(t *testing.T) {
 		t.Errorf("%+v", got[0])
 	}
 }
+
+// TestOverflowOfAnotherFamily: a host of both families is reached by that of the pool, by
+// that of the overflow once the pool itself has sent what it may; one of the overflow's
+// family alone from there.
+func TestOverflowOfAnotherFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mx(testkit.MXOptions{})
+	w.dns.Add("mx.x.test. 60 AAAA 2001:db8::1", "six.test. 60 MX 10 mx.six.test.", "mx.six.test. 60 AAAA 2001:db8::2")
+	six := testkit.StartMX(t, testkit.MXOptions{Addr: "[::1]:0"})
+	w.route("[2001:db8::1]:25", six)
+	w.route("[2001:db8::2]:25", six)
+	p := w.pools()
+	p.pool(source.Pool{Name: "main"}, source.Addition{Address: "::1"})
+	p.pool(source.Pool{Name: "news", Overflow: "main", WarmUp: []int{2}}, source.Addition{Address: "127.0.0.51", WarmUp: new(true)})
+	var from []string
+	for _, to := range []string{"a@x.test", "a@six.test", "a@x.test", "a@x.test"} {
+		got := w.deliver(t.Context(), w.tagged("news", to))[0]
+		w.want(got, good)
+		p.record(got)
+		from = append(from, sources(got)...)
+	}
+	if got := strings.Join(from, " "); got != "127.0.0.51 ::1 127.0.0.51 ::1" {
+		t.Errorf("they went from %s", got)
+	}
+}

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,16 +31,39 @@ type None struct {
 
 func (n *None) Error() string { return n.Fault.Error() }
 
-// Families tells of which families a pool has addresses.
-func (s *Store) Families(pool string) (four, six bool) {
-	st := s.state.Load()
-	for _, p := range st.chain(pool) {
+// Families are those of which something has addresses.
+type Families struct{ Four, Six bool }
+
+// Has tells whether an address is of one of them.
+func (f Families) Has(a netip.Addr) bool { return a.Is4() && f.Four || a.Is6() && f.Six }
+
+// Families tells of which families a pool itself has addresses, and of which it has with the
+// one that takes what it cannot. While none of its own may send to a provider, those of both
+// count as its own.
+func (s *Store) Families(pool, provider string) (own, all Families) {
+	chain := s.state.Load().chain(pool)
+	for n, p := range chain {
 		for i := range p.Addresses {
-			four = four || p.Addresses[i].Addr.Is4()
-			six = six || p.Addresses[i].Addr.Is6()
+			six := p.Addresses[i].Addr.Is6()
+			all.Four, all.Six = all.Four || !six, all.Six || six
+		}
+		if n == 0 {
+			own = all
 		}
 	}
-	return four, six
+	if len(chain) > 1 && !s.sends(chain[0], provider, func(netip.Addr) bool { return true }) {
+		own = all
+	}
+	return own, all
+}
+
+// sends tells whether an address of a pool itself may send to a provider now.
+func (s *Store) sends(p *Pool, provider string, family func(netip.Addr) bool) bool {
+	now, st := s.o.Now(), s.state.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	able, _ := s.able(st, p, provider, now, family, new(missing))
+	return len(able) > 0
 }
 
 // chain is a pool and the one that takes what it cannot.
@@ -78,36 +102,41 @@ func (s *Store) choose(pool, provider string, wished netip.Addr, family func(net
 	defer s.mu.Unlock()
 	var found missing
 	for _, p := range st.chain(pool) {
-		var able []*Address
-		total := 0
-		for i := range p.Addresses {
-			a := &p.Addresses[i]
-			if !family(a.Addr) {
-				continue
-			}
-			found.any = true
-			if b, ok := s.broken[a.Addr]; ok && now.Before(b.until) {
-				found.broken = append(found.broken, a.Addr.String()+": "+b.why)
-				if found.repaired.IsZero() || b.until.Before(found.repaired) {
-					found.repaired = b.until
-				}
-				continue
-			}
-			if left, most := s.left(st, a, provider, now); left <= 0 {
-				found.spent += most
-				continue
-			}
-			if a.Addr == wished {
-				return *a, nil
-			}
-			able = append(able, a)
-			total += a.Weight
+		able, total := s.able(st, p, provider, now, family, &found)
+		if i := slices.IndexFunc(able, func(a *Address) bool { return a.Addr == wished }); i >= 0 {
+			return *able[i], nil
 		}
 		if len(able) > 0 {
 			return *pick(able, s.o.Below(total)), nil
 		}
 	}
 	return Address{}, s.none(found, pool, provider, now)
+}
+
+// able are the addresses of a pool that may send to a provider now, with the sum of their
+// weights; found learns of the others. s.mu is held.
+func (s *Store) able(st *state, p *Pool, provider string, now time.Time, family func(netip.Addr) bool, found *missing) (able []*Address, total int) {
+	for i := range p.Addresses {
+		a := &p.Addresses[i]
+		if !family(a.Addr) {
+			continue
+		}
+		found.any = true
+		if b, ok := s.broken[a.Addr]; ok && now.Before(b.until) {
+			found.broken = append(found.broken, a.Addr.String()+": "+b.why)
+			if found.repaired.IsZero() || b.until.Before(found.repaired) {
+				found.repaired = b.until
+			}
+			continue
+		}
+		if left, most := s.left(st, a, provider, now); left <= 0 {
+			found.spent += most
+			continue
+		}
+		able = append(able, a)
+		total += a.Weight
+	}
+	return able, total
 }
 
 // pick is the one whose weights contain n.
@@ -160,18 +189,22 @@ func (s *Store) Broken(a netip.Addr, why string) {
 }
 
 // Fits tells whether a connection from an address may take one more message of a
-// pool to a provider.
+// pool to a provider: one of the overflow only while the pool itself has none for it.
 func (s *Store) Fits(pool, provider string, a netip.Addr) bool {
 	st := s.state.Load()
-	for _, p := range st.chain(pool) {
+	for n, p := range st.chain(pool) {
 		for i := range p.Addresses {
 			if own := &p.Addresses[i]; own.Addr == a {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				left, _ := s.left(st, own, provider, s.o.Now())
-				return left > 0
+				return s.room(st, own, provider) && (n == 0 || !s.sends(st.pools[pool], provider, func(b netip.Addr) bool { return b.Is4() == a.Is4() }))
 			}
 		}
 	}
 	return false
+}
+
+func (s *Store) room(st *state, a *Address, provider string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left, _ := s.left(st, a, provider, s.o.Now())
+	return left > 0
 }

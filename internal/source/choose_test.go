@@ -87,11 +87,11 @@ func TestWeights(t *testing.T) {
 	if err != nil || a.Addr.String() != "2001:db8::7" {
 		t.Errorf("for IPv6: %v, %v", a, err)
 	}
-	if four, six := w.Families("p"); !four || !six {
-		t.Errorf("families %v %v", four, six)
+	if own, _ := w.Families("p", google); !own.Four || !own.Six {
+		t.Errorf("families %+v", own)
 	}
 	w.must(w.RemoveAddress(t.Context(), "2001:db8::7"))
-	if _, six := w.Families("p"); six {
+	if own, _ := w.Families("p", google); own.Six {
 		t.Error("there is no IPv6 address any more")
 	}
 	if _, err := w.Choose("p", google, netip.MustParseAddr("2001:db8::1"), netip.Addr{}); err == nil {
@@ -288,4 +288,34 @@ func (w *world) plans(pool string) []source.Plan {
 	out, err := w.Plans(pool, 0)
 	w.must(err)
 	return out
+}
+
+// TestOverflowOfAnotherFamily: the overflow's families count while the pool itself can send
+// nothing; a connection from one of its addresses takes no more once the pool itself can.
+func TestOverflowOfAnotherFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool(source.Pool{Name: "main"}, source.Addition{Address: "2001:db8::7"}, source.Addition{Address: "192.0.2.8"})
+	w.pool(source.Pool{Name: "news", Overflow: "main", WarmUp: []int{2, 4}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)})
+	both, four := source.Families{Four: true, Six: true}, source.Families{Four: true}
+	want := func(when string, own source.Families, main4 bool) {
+		t.Helper()
+		if got, all := w.Families("news", google); got != own || all != both {
+			t.Errorf("%s: families %+v of %+v, want %+v", when, got, all, own)
+		}
+		for addr, fits := range map[string]bool{"2001:db8::7": true, "192.0.2.8": main4} {
+			if got := w.Fits("news", google, netip.MustParseAddr(addr)); got != fits {
+				t.Errorf("%s: %s takes one more: %v", when, addr, got)
+			}
+		}
+	}
+	want("at first", four, false)
+	w.send("192.0.2.7", 2)
+	want("when the day is spent", both, true)
+	w.pass(24 * time.Hour)
+	want("on the next day", four, false)
+	w.Broken(netip.MustParseAddr("192.0.2.7"), "cannot assign requested address")
+	want("when it is broken", both, true)
+	w.pass(5 * time.Minute)
+	want("later", four, false)
 }
