@@ -31,6 +31,8 @@ var (
 	ErrProxyPassword = fmt.Errorf("the user of a proxy and the password go together: give both, or none for no login, of up to %d octets each in one line", maxProxyWord)
 	// ErrProxyLogin: the proxy lets nobody in with this login, or without one.
 	ErrProxyLogin = errors.New("the proxy refuses the login")
+	// ErrProxyFamily: the proxy knows no addresses of this family.
+	ErrProxyFamily = errors.New("the proxy knows no addresses of this family")
 )
 
 // maxProxyWord bounds user and password (RFC 1929 §2).
@@ -112,8 +114,12 @@ func (p Proxy) socks(dial dialFunc) dialFunc {
 			return nil, errors.ErrUnsupported
 		}
 		conn, err := by.DialContext(ctx, network, addr)
-		if err != nil && refusesLogin(err) {
+		switch {
+		case err == nil:
+		case refusesLogin(err):
 			err = fmt.Errorf("%w: %w", ErrProxyLogin, err)
+		case strings.Contains(err.Error(), "address type not supported"): // RFC 1928 §6; there are words for it alone
+			err = fmt.Errorf("%w: %w", ErrProxyFamily, err)
 		}
 		return conn, err
 	}

@@ -122,3 +122,31 @@ func TestProxy(t *testing.T) {
 		_ = silent.Close()
 	}
 }
+
+// TestProxyFamily: a proxy that knows no addresses of a family says so in SOCKS.
+func TestProxyFamily(t *testing.T) {
+	t.Parallel()
+	p, err := dnsx.ParseProxy("socks5://127.0.0.1:1080", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := p.By(func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			defer func() { _ = theirs.Close() }() // it has said all
+			in := make([]byte, 64)
+			for _, answer := range []string{"\x05\x00", "\x05\x08\x00\x01\x00\x00\x00\x00\x00\x00"} {
+				if _, err := theirs.Read(in); err != nil {
+					return
+				}
+				if _, err := theirs.Write([]byte(answer)); err != nil {
+					return
+				}
+			}
+		}()
+		return ours, nil
+	})
+	if conn, err := dial(t.Context(), "tcp", "[2001:db8::1]:25"); !errors.Is(err, dnsx.ErrProxyFamily) {
+		t.Errorf("%v, %v", conn, err)
+	}
+}

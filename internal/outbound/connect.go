@@ -199,8 +199,8 @@ func (w *worker) dial(t target) (*client, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.set.ConnectTimeout)
 	defer cancel()
 	conn, from, err := w.open(ctx, t)
-	if w.set.proxy() == "" && t.socket == "" { // else it says nothing of the way to the host
-		w.o.families.note(t.host, t.addr.Addr(), err)
+	if t.socket == "" {
+		w.o.families.note(way{w.set.proxy(), t.host, t.addr.Addr().Is6()}, err)
 	}
 	if err != nil {
 		return nil, err

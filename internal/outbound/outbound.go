@@ -66,6 +66,7 @@ type Options struct {
 	Limits   func(provider string) Limits                                      // nil = there are none
 	Demand   func(site, provider string) Demand                                // of the operator; nil = there are none
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
+	Internet func(six bool) error                                              // whether this machine has a way there by a family; nil = the network
 	TLS      func() *tls.Config                                                // roots for smart hosts and policies; nil = the system's
 	// Sources say from which of our addresses a message goes out; nil = the system
 	// says it. DialFrom connects from one of them; nil = by the network.
@@ -108,6 +109,9 @@ func New(o Options) *Outbound {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{KeepAlive: noKeepAlive}).DialContext
 	}
+	if o.Internet == nil {
+		o.Internet = internet
+	}
 	if o.DialFrom == nil {
 		o.DialFrom = dialFrom
 	}
@@ -122,7 +126,7 @@ func New(o Options) *Outbound {
 			return m.From, false, nil
 		}
 	}
-	return &Outbound{o: o, pool: newPool(), chunks: new(chunks), families: newFamilies()}
+	return &Outbound{o: o, pool: newPool(), chunks: new(chunks), families: newFamilies(o.Internet)}
 }
 
 // Close takes leave of the hosts whose connections were kept for more work.

@@ -142,8 +142,12 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, set terms) resolved
 			return resolved{exchanger: e, fault: mail.Temporary(mail.DirectoryFailure, "The address of "+e.name+" cannot be looked up for now").Because(err)}
 		}
 	}
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !unicast(a) })
+	if len(addrs) == 0 {
+		return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address that a machine can have").Because(errNoUnicast)}
+	}
 	r := resolved{exchanger: e}
-	addrs, r.order = o.families.order(e.name, addrs)
+	addrs, r.order = o.families.order(set.proxy(), e.name, addrs)
 	if set.IPv4Only && len(e.addrs) == 0 {
 		r.order = "IPv4 alone, by outbound.ipv6"
 	}
@@ -155,7 +159,10 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, set terms) resolved
 	return r
 }
 
-var errIPv6Only = errors.New("the host has IPv6 addresses alone")
+var (
+	errIPv6Only  = errors.New("the host has IPv6 addresses alone")
+	errNoUnicast = errors.New("the host has multicast or reserved addresses alone")
+)
 
 // addresses asks DNS for the addresses of a host. Where mail goes out by IPv4 alone, a
 // host is asked for IPv6 ones only to tell it from one that has none at all.
@@ -199,7 +206,7 @@ func planOf(site string, hosts []resolved) plan {
 			p.fault = h.fault
 		}
 	}
-	if len(hosts) == 1 && hosts[0].name == site && p.fault != nil && p.fault.Class == mail.Permanent {
+	if len(hosts) == 1 && hosts[0].name == site && p.fault != nil && p.fault.Class == mail.Permanent && !errors.Is(p.fault, errNoUnicast) {
 		p.fault = mail.Final(mail.NoSuchSystem, fmt.Sprintf("The domain %s has neither a mail exchanger nor an address", site))
 	}
 	return p
