@@ -76,6 +76,9 @@ func (c *cli) printRoute(e control.Explained) {
 	if e.Rule != nil {
 		line("rule", e.Rule.String())
 	}
+	if r.Proxy != "" {
+		line("proxy", r.Proxy+", and from its address")
+	}
 	c.printHosts(r, line)
 	if r.Policy != nil {
 		c.printPolicy(r.Policy, line)
@@ -250,7 +253,7 @@ func (c *cli) outboundLimit() *cobra.Command {
 		values[string(k)] = new(string)
 		cmd.Flags().StringVar(values[string(k)], limitName(string(k)), "", map[shaping.Key]string{
 			shaping.Connections: "connections at once", shaping.Messages: "messages, before a new connection is made",
-			shaping.Recipients: "recipients in one transaction", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day", shaping.TLS: "rule: opportunistic, required, verified or none", shaping.Retry: "waits between attempts, the last repeats: '5m 15m 1h'",
+			shaping.Recipients: "recipients in one transaction, up to 100", shaping.Rate: "messages in a time: 5/s, 600/min, 1000/h, 20000/day", shaping.TLS: "rule: opportunistic, required, verified or none", shaping.Retry: "waits between attempts, the last repeats: '5m 15m 1h'",
 		}[k])
 	}
 	cmd.Flags().BoolVar(&despite, "despite-policy", false, "the TLS rule holds even if DANE or MTA-STS ask for more")

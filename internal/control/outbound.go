@@ -128,10 +128,12 @@ func (s *Service) outboundExplain(ctx context.Context, in Destination) (Explaine
 	if err != nil {
 		return out, err
 	}
-	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site})
+	way := s.Outbound.Explain(ctx, mail.Domain{ASCII: site}, s.Sources.ForSender(by.Sender))
 	state := s.state(s.Queue.Traffic(cmp.Or(s.Outbound.Provider(ctx, site), site)))
 	out.Route, out.Rule, out.Provider = &way, rule, &state
-	out.Source = s.sourceRoute(ctx, by, state.Name, way)
+	if way.Proxy == "" { // else it goes from the proxy's, which we do not know
+		out.Source = s.sourceRoute(ctx, by, state.Name, way)
+	}
 	if down, ok := s.Queue.Down(site); ok {
 		out.Down = &SiteDown{Domain: d.ASCII, Since: stamp(down.Since), Next: stamp(down.Until), Reply: down.Reply}
 	}
@@ -287,11 +289,38 @@ func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteL
 			return nil, fmt.Errorf("the limits hold, but what waited under those before may go on waiting: 'hayauma queue retry --provider %s' has it tried: %w", name, err)
 		}
 	}
-	limits := s.providerLimits(name)
+	limits := s.elsewhere(ctx, name, s.providerLimits(name))
 	if _, ok := route.OfSite(name); ok { // which no rule is about, for everyone either
 		limits = slices.DeleteFunc(limits, func(l SiteLimit) bool { return l.Limit == string(shaping.TLS) })
 	}
 	return limits, nil
+}
+
+// elsewhereWithin is how long it is looked up whose provider a name has.
+const elsewhereWithin = 3 * time.Second
+
+// elsewhere adds to the limits that are set for a name where its mail goes, if that is to a
+// provider of another name: then they are for those whose exchangers have this one. A TLS rule
+// is for domains too.
+func (s *Service) elsewhere(ctx context.Context, name string, limits []SiteLimit) []SiteLimit {
+	own := func(l SiteLimit) bool {
+		return l.Limit != string(shaping.TLS) && strings.HasSuffix(l.From, " for "+name)
+	}
+	if name == shaping.Everyone || !slices.ContainsFunc(limits, own) {
+		return limits
+	}
+	ctx, cancel := context.WithTimeout(ctx, elsewhereWithin)
+	defer cancel()
+	provider := s.Outbound.Provider(ctx, name)
+	if provider == "" || strings.EqualFold(provider, name) {
+		return limits
+	}
+	for i := range limits {
+		if own(limits[i]) {
+			limits[i].From += fmt.Sprintf("; mail of %s goes to the provider %s", name, provider)
+		}
+	}
+	return limits
 }
 
 // ownTLS says why a TLS rule of a name would do nothing, and where the TLS of what it

@@ -414,7 +414,7 @@ func TestDANEOrder(t *testing.T) {
 	for _, dns := range []string{p.dns.Addr, later.Addr} {
 		p.options.Resolver.Use(dns)
 		p.want(p.send("a@x.test"), good)
-		told = append(told, p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}).Hosts[0].Policy)
+		told = append(told, p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}, "").Hosts[0].Policy)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -436,7 +436,7 @@ func TestExplainDANE(t *testing.T) {
 	}
 	w.dns.Fail("_25._tcp.c.test", testkit.DNSServFail)
 	got := map[string]string{}
-	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"})
+	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}, "")
 	for _, h := range r.Hosts {
 		got[h.Name] = h.Policy
 	}

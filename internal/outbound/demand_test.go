@@ -200,7 +200,7 @@ func TestAppointed(t *testing.T) {
 	} {
 		w.set.SmartHost, asked = outbound.SmartHost{Host: c.smart, Port: 25}, ""
 		got, err := w.o.Appointed(t.Context(), c.site)
-		w.o.Explain(t.Context(), mail.Domain{ASCII: c.site})
+		w.o.Explain(t.Context(), mail.Domain{ASCII: c.site}, "")
 		if want := map[bool]string{true: c.site}[c.want == ""]; err != nil || got != c.want || asked != want {
 			t.Errorf("%s with the smart host %q: %q, %v, want %q; asked about %q", c.site, c.smart, got, err, c.want, asked)
 		}
@@ -240,7 +240,7 @@ func TestExplainDemand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.o.Explain(t.Context(), d); got.TLS != c.want || got.Reply != "" {
+		if got := p.o.Explain(t.Context(), d, ""); got.TLS != c.want || got.Reply != "" {
 			t.Errorf("%+v, %s: %q, want %q", c.demand, c.policy, got.TLS, c.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -19,7 +20,8 @@ type Route struct {
 	TLS   string `json:"tls"`
 	// Policy is that of the domain, nil if there is none.
 	Policy *Policy `json:"policy,omitempty"`
-	Pooled bool    `json:"-"` // it leaves by a pool of source addresses, if one is for it
+	Proxy  string  `json:"proxy,omitempty"` // by which it leaves
+	Pooled bool    `json:"-"`               // it leaves by a pool of source addresses, if one is for it
 }
 
 // Host is one that a route leads to.
@@ -36,11 +38,13 @@ type Host struct {
 
 // Explain makes the look-ups that an attempt would make, and connects to nobody. The
 // site is a domain, or in its ASCII form what a route is called there. Hosts
-// of the same preference are tried in any order, this one among them.
-func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
+// of the same preference are tried in any order, this one among them. pool is that of source
+// addresses which is for the mail, "" = none.
+func (o *Outbound) Explain(ctx context.Context, site mail.Domain, pool string) Route {
 	set := o.terms(ctx, site.ASCII)
-	r := Route{Site: site.ASCII, By: by(site, set.via), Pooled: set.pooled()}
-	set.demand = o.demand(set, site.ASCII, o.Provider(ctx, site.ASCII))
+	r := Route{Site: site.ASCII, By: by(site, set.via), Proxy: set.proxy(), Pooled: set.pooled()}
+	provider := o.Provider(ctx, site.ASCII)
+	set.demand = o.demand(set, site.ASCII, provider)
 	r.Policy, r.TLS = o.explainTLS(ctx, set, site.ASCII)
 	hosts, fault := o.survey(ctx, site.ASCII, set)
 	if fault != nil {
@@ -49,6 +53,11 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	}
 	if len(hosts) == 1 && hosts[0].implicit {
 		r.By = "no MX"
+	}
+	p := planOf(site.ASCII, hosts)
+	if r.Pooled && pool != "" {
+		p = o.reachable(p, site.ASCII, pool, cmp.Or(provider, site.ASCII))
+		confine(hosts, p.targets, pool)
 	}
 	for _, h := range hosts {
 		host := Host{Name: h.name, Preference: int(h.preference), Weight: h.weight, Proven: o.vouched(ctx, h.exchanger), Order: h.order, Policy: o.explainHost(ctx, set, site.ASCII, h.target(netip.AddrPortFrom(netip.Addr{}, uint16(set.Port))))}
@@ -63,7 +72,7 @@ func (o *Outbound) Explain(ctx context.Context, site mail.Domain) Route {
 	if !set.demand.Despite && slices.ContainsFunc(r.Hosts, func(h Host) bool { return strings.HasPrefix(h.Policy, "DANE") }) {
 		r.TLS = "as DANE says of a host; else " + r.TLS
 	}
-	if p := planOf(site.ASCII, hosts); len(p.targets) == 0 && p.fault != nil {
+	if len(p.targets) == 0 && p.fault != nil {
 		r.Reply = said(p.fault)
 	} else {
 		r.Reply = o.explainBarred(ctx, set, site.ASCII, p.targets)
@@ -80,6 +89,24 @@ func (o *Outbound) vouched(ctx context.Context, e exchanger) bool {
 	}
 	bases, err := o.o.Resolver.TLSABases(ctx, e.name)
 	return err == nil && len(bases) > 0
+}
+
+// confine leaves of the hosts' addresses those to which a pool has a source address, and says
+// why the others are not tried.
+func confine(hosts []resolved, to []target, pool string) {
+	for i := range hosts {
+		h := &hosts[i]
+		left := slices.DeleteFunc(slices.Clone(h.targets), func(t target) bool { return !slices.Contains(to, t) })
+		switch {
+		case len(left) == len(h.targets):
+		case len(left) == 0:
+			f := mail.Temporary(mail.NoRoute, "The pool "+pool+" sends nothing by the families of its addresses")
+			h.fault, h.order = f, ""
+		default:
+			h.order = way{six: left[0].addr.Addr().Is6()}.String() + " alone, by the pool " + pool
+		}
+		h.targets = left
+	}
 }
 
 // by is what leads to the hosts, as far as it is known before a look-up.

@@ -57,7 +57,7 @@ func TestExplain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := json.Marshal(w.o.Explain(t.Context(), site))
+			got, err := json.Marshal(w.o.Explain(t.Context(), site, ""))
 			if err != nil || string(got) != c.want {
 				t.Errorf("%v\n got %s\nwant %s", err, got, c.want)
 			}

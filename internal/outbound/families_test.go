@@ -36,7 +36,7 @@ func TestNoRouteByIPv6(t *testing.T) {
 	if got := w.dials(); got != "[2001:db8::1]:25 10.0.0.1:25 10.0.0.1:25 10.0.0.1:25" {
 		t.Errorf("dials %s", got)
 	}
-	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "y.test"})
+	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "y.test"}, "")
 	if h := r.Hosts[0]; strings.Join(h.Addresses, " ") != "10.0.0.1:25 [2001:db8::2]:25" || !strings.HasPrefix(h.Order, "IPv6 last until ") {
 		t.Errorf("%+v", h)
 	}
@@ -56,7 +56,7 @@ func TestIPv4Only(t *testing.T) {
 			t.Errorf("asked %+v", q)
 		}
 	}
-	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"})
+	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}, "")
 	if h := r.Hosts[0]; strings.Join(h.Addresses, " ") != "10.0.0.1:25" || h.Order != "IPv4 alone, by outbound.ipv6" {
 		t.Errorf("%+v", h)
 	}
@@ -86,12 +86,12 @@ func TestAStrangersAddress(t *testing.T) {
 		t.Errorf("dials %s", got)
 	}
 	for site, want := range map[string]string{"y.test": "[2001:db8::2]:25 10.0.0.1:25 ", "evil.test": "10.0.0.1:25 [2001:db8::66]:25 "} {
-		h := w.o.Explain(t.Context(), mail.Domain{ASCII: site}).Hosts[0]
+		h := w.o.Explain(t.Context(), mail.Domain{ASCII: site}, "").Hosts[0]
 		if got := strings.Join(h.Addresses, " ") + " "; got != want {
 			t.Errorf("%s: %s", site, got)
 		}
 	}
-	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "none.test"})
+	r := w.o.Explain(t.Context(), mail.Domain{ASCII: "none.test"}, "")
 	if want := "550 5.4.4 The mail exchanger none.test has no address that a machine can have"; r.Reply != want || r.Hosts[0].Fault != want {
 		t.Errorf("%+v", r)
 	}

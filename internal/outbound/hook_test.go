@@ -254,7 +254,7 @@ func TestHookAway(t *testing.T) {
 	if got.Result != queue.TryLater || !got.Unreached || !strings.Contains(got.Reply, "connection refused") || !strings.HasPrefix(got.Enhanced, "4.4.") {
 		t.Errorf("away: %+v", got)
 	}
-	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}); !strings.Contains(e.By, h.URL) || e.TLS != "never" || len(e.Hosts) != 1 {
+	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}, ""); !strings.Contains(e.By, h.URL) || e.TLS != "never" || len(e.Hosts) != 1 {
 		t.Errorf("%+v", e)
 	}
 }

@@ -137,7 +137,7 @@ func TestExplainOfARelayDomain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "a.test. 60 A 10.0.0.1", "mx.mail.example.com. 60 A 10.0.0.2")
 	w.relays = map[string]*outbound.Relay{"x.test": {To: []route.Host{{Name: "mx.mail.example.com"}, {Name: "a.test", Port: 26}}, Verify: true}}
-	r := w.o.Explain(t.Context(), w.address("u@x.test").Domain)
+	r := w.o.Explain(t.Context(), w.address("u@x.test").Domain, "")
 	if r.By != "next host" || len(r.Hosts) != 2 || r.Hosts[1].Addresses[0] != "10.0.0.1:26" || !strings.Contains(r.TLS, "verified (relay domain)") {
 		t.Errorf("%+v", r)
 	}

@@ -2,6 +2,7 @@ package outbound_test
 
 import (
 	"context"
+	"fmt"
 	"errors"
 	"log/slog"
 	"net"
@@ -341,5 +342,40 @@ func TestOverflowOfAnotherFamily(t *testing.T) {
 	}
 	if got := strings.Join(from, " "); got != "127.0.0.51 ::1 127.0.0.51 ::1" {
 		t.Errorf("they went from %s", got)
+	}
+}
+
+// TestExplainForAPool: a host is shown with the addresses that the pool of the mail reaches,
+// and why without the others; what goes by a proxy is of no pool.
+func TestExplainForAPool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "both.test. 60 MX 10 mx.both.test.", "mx.both.test. 60 A 10.0.0.1", "mx.both.test. 60 AAAA 2001:db8::1",
+		"six.test. 60 MX 10 mx.six.test.", "mx.six.test. 60 AAAA 2001:db8::2",
+		"some.test. 60 MX 10 mx.six.test.", "some.test. 60 MX 20 mx.both.test.")
+	p := w.pools()
+	p.pool(source.Pool{Name: "news"}, source.Addition{Address: "127.0.0.51"})
+	const (
+		none = "451 4.4.4 The pool news sends nothing by the families of its addresses"
+		four = "10.0.0.1:25 (IPv4 alone, by the pool news) "
+	)
+	explain := func(site, pool, want, reply string) {
+		t.Helper()
+		r := w.o.Explain(t.Context(), mail.Domain{ASCII: site}, pool)
+		var got strings.Builder
+		for _, h := range r.Hosts {
+			fmt.Fprintf(&got, "%s (%s) %s", strings.Join(h.Addresses, " "), h.Order, h.Fault)
+		}
+		if got.String() != want || r.Reply != reply {
+			t.Errorf("%s by the pool %q: %s, reply %q", site, pool, &got, r.Reply)
+		}
+	}
+	explain("both.test", "", "[2001:db8::1]:25 10.0.0.1:25 () ", "")
+	explain("both.test", "news", four, "")
+	explain("some.test", "news", " () "+none+four, "")
+	explain("six.test", "news", " () "+none, "451 4.4.4 The hosts of six.test have no address of a family of which the pool news has a source address")
+	w.set.Proxy = "socks5://127.0.0.1:1080"
+	explain("both.test", "news", "[2001:db8::1]:25 10.0.0.1:25 () ", "")
+	if got := w.o.Explain(t.Context(), mail.Domain{ASCII: "both.test"}, "news").Proxy; got != w.set.Proxy {
+		t.Errorf("by the proxy %q", got)
 	}
 }

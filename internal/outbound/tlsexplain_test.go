@@ -39,7 +39,7 @@ func TestExplainPolicy(t *testing.T) {
 			t.Parallel()
 			p := newPoliced(t, "x.test. 60 MX 10 mx.x.test.", "x.test. 60 MX 20 other.test.", "mx.x.test. 60 A 10.0.0.1", "other.test. 60 A 10.0.0.2")
 			c.setup(p)
-			got, err := json.Marshal(p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}))
+			got, err := json.Marshal(p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}, ""))
 			if err != nil {
 				t.Fatal(err)
 			}

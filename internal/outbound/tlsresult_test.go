@@ -28,7 +28,7 @@ func TestReportOfPolicyFailure(t *testing.T) {
 	if r := p.results[0]; r.PolicyFailure != "sts-policy-fetch-error" || r.PolicyReason != "the TXT record cannot be looked up" {
 		t.Errorf("%q, %q", r.PolicyFailure, r.PolicyReason)
 	}
-	got, err := json.Marshal(p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}))
+	got, err := json.Marshal(p.o.Explain(t.Context(), mail.Domain{ASCII: "x.test"}, ""))
 	if err != nil || !strings.Contains(string(got), p.dns.Addr+": the resolver answers SERVFAIL") {
 		t.Errorf("%s, %v", got, err)
 	}

@@ -248,7 +248,7 @@ func TestLMTPSocket(t *testing.T) {
 	if want := "connect to unix:/run/lmtp: connection refused"; got[0].Reply != want {
 		t.Errorf("%q, want %q", got[0].Reply, want)
 	}
-	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}); len(e.Hosts) != 2 || e.Hosts[0].Addresses[0] != "/run/none" {
+	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}, ""); len(e.Hosts) != 2 || e.Hosts[0].Addresses[0] != "/run/none" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -346,7 +346,7 @@ func TestExplainRoute(t *testing.T) {
 			`"fault":"451 4.4.4 The mail exchanger nothing.test has no address"`, `"tls":"always; the certificate is verified (implicit)"`},
 		"gone": {`"by":"route gone"`, `"reply":"451 4.4.4 The route gone`},
 	} {
-		got, err := json.Marshal(w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site(name)}))
+		got, err := json.Marshal(w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site(name)}, ""))
 		if missing := slices.DeleteFunc(parts, func(p string) bool { return strings.Contains(string(got), p) }); err != nil || len(missing) > 0 {
 			t.Errorf("%s lacks %q, %v", got, missing, err)
 		}

@@ -121,7 +121,7 @@ func TestOurHostsNeedNoWarmUp(t *testing.T) {
 	for site, want := range map[string]bool{"x.test": false, route.Site("r"): false, route.Site("s"): true, "y.test": true} {
 		d := w.address("a@y.test").Domain
 		d.ASCII = site
-		if got := w.o.Explain(t.Context(), d).Pooled; got != want {
+		if got := w.o.Explain(t.Context(), d, "").Pooled; got != want {
 			t.Errorf("%s: pools are for it: %v", site, got)
 		}
 	}

@@ -29,10 +29,17 @@ func Keys() []Key { return []Key{Connections, Messages, Recipients, Rate, Retry,
 // largest bounds every number.
 const largest = 1_000_000
 
+// mostRecipients is what a transaction never has more of, whatever a server says that it takes.
+const mostRecipients = 100
+
 func (k Key) number(value string) (int, error) {
+	most, why := largest, ""
+	if k == Recipients {
+		most, why = mostRecipients, "; no server has to take more in one transaction (RFC 5321 §4.5.3.1.8)"
+	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > largest {
-		return 0, fmt.Errorf("%s = %q: write a number from 1 to %d", k, value, largest)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s = %q: write a number from 1 to %d%s", k, value, most, why)
 	}
 	return n, nil
 }

@@ -112,6 +112,7 @@ func TestNoSuchLimit(t *testing.T) {
 		{"x.test", "connections", "0", "from 1 to"},
 		{"x.test", "connections", "many", "from 1 to"},
 		{"x.test", "connections", "1000001", "from 1 to"},
+		{"x.test", "recipients", "101", "from 1 to 100; no server has to take more in one transaction"},
 		{"x.test", "retry", "", "at least one"},
 		{"x.test", "tls", "", "write none, opportunistic"},
 		{"x.test", "tls", "none sometimes", "write none, opportunistic"},
