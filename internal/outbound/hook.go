@@ -53,26 +53,28 @@ func (w *worker) post(t *transaction) []queue.Outcome {
 		t.settle(aside(mail.Temporary(mail.NoRoute, "The route "+via.route+" leads to an http: URL of this machine by a proxy, which would get mail and secret in clear: "+
 			"set it anew with an https: URL, or without the proxy, by 'hayauma route set'")))
 	}
-	if t.m.By.Over(mail.Micros(time.Now())) {
-		t.settle(aside(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
-	}
 	if t.m.RequireTLS && !t.m.From.IsNull() { // its certificate is verified: a report needs no more (RFC 8689 §5)
 		t.settle(aside(mail.Final(mail.RequireTLSNeeded, "The sender requires TLS all the way, which a web hook does not promise (REQUIRETLS)")))
 	}
 	body := &noted{Reader: t.body}
 	t.body = body
-	for _, r := range t.pending {
+	for len(t.pending) > 0 {
 		if w.ctx.Err() != nil || !t.mayBegin() {
 			return t.untried()
 		}
+		if t.m.By.Over(mail.Micros(time.Now())) { // each request may take minutes
+			t.settle(aside(mail.Temporary(mail.DeliveryExpired, "The time within which it was to be delivered is over")))
+			break
+		}
+		r := t.pending[0]
 		p := w.postOne(t, r)
 		if p.result == queue.TryLater && body.failed.Load() != nil {
 			t.unread(*body.failed.Load())
 			p = aside(mail.Temporary(mail.SystemError, unreadable))
 		}
 		t.note(r, p)
+		t.pending = t.pending[1:]
 	}
-	t.pending = nil
 	return t.outcomes()
 }
 

@@ -240,6 +240,26 @@ func TestHookTooLate(t *testing.T) {
 	}
 }
 
+// TestHookTooLateMeanwhile: the time is over while the first recipient is served.
+func TestHookTooLateMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.hook("r", route.NoAuth, "", nil)
+	job := w.job("a@x.test", "b@x.test", "c@x.test")
+	for i := range job.Recipients {
+		job.Recipients[i].Site = route.Site("r")
+	}
+	job.Message.By = mail.DeliverBy{At: mail.Micros(time.Now().Add(time.Hour)), Return: true}
+	job.Another = func() bool {
+		job.Message.By.At = mail.Micros(time.Now())
+		return true
+	}
+	w.want(w.deliver(t.Context(), job)[0], "delivered 250 2.0.0 theirs", "deferred 451 4.4.7 ours", "deferred 451 4.4.7 ours")
+	if n := len(h.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // TestHookAway: one that is not there is down, and one that breaks off is not.
 func TestHookAway(t *testing.T) {
 	t.Parallel()

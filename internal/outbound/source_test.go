@@ -2,8 +2,8 @@ package outbound_test
 
 import (
 	"context"
-	"fmt"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
