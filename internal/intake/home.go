@@ -38,11 +38,28 @@ func (s *sieve) nextJob() *queue.Job {
 		default:
 			rest := *job
 			rest.Recipients = away
+			if job.Course != nil {
+				rest.Course = course{s, &rest}
+			}
 			s.parts[&rest] = part{job, served}
 			return &rest
 		}
 	}
 	return nil
+}
+
+// course is that of a job of which others have a part: what became of that is reported with
+// the first of the rest.
+type course struct {
+	s    *sieve
+	rest *queue.Job
+}
+
+// Another implements queue.Course.
+func (c course) Another(outcomes []queue.Outcome, left []queue.Recipient) []queue.Recipient {
+	p := c.s.parts[c.rest]
+	c.s.parts[c.rest] = part{job: p.job}
+	return p.job.Course.Another(append(p.served, outcomes...), left)
 }
 
 func (s *sieve) doneJob(job *queue.Job, outcomes []queue.Outcome) {

@@ -47,14 +47,14 @@ func passing(r smtp.Reply) bool {
 func (w *worker) elsewhere(t *transaction) {
 	var shunned []place
 	for len(t.putOff) > 0 && len(shunned) < hostsTried-1 && w.ctx.Err() == nil {
-		off := t.putOff
-		t.putOff = nil
-		o := t.done[off[0].at]
+		o := t.done[t.putOff[0].at]
 		shunned = append(shunned, place{o.Host, o.Addr.Port()})
 		p := w.planWithout(shunned)
 		if len(p.targets) == 0 || !t.mayBegin() {
 			break
 		}
+		off := t.putOff
+		t.putOff = nil
 		w.leave()
 		var problem *problem
 		if w.c, problem = w.connect(p, t.m.Envelope); problem != nil {
@@ -78,20 +78,33 @@ func (w *worker) planWithout(shunned []place) plan {
 
 // again offers the message to one more host for some recipients.
 func (t *transaction) again(c *client, off []putOff) {
-	first := make(map[mail.ID]queue.Outcome, len(off))
+	t.first = make(map[mail.ID]queue.Outcome, len(off))
 	for _, p := range off {
 		o := t.done[p.at]
-		first[o.Recipient] = o
+		t.first[o.Recipient] = o
 		t.pending = append(t.pending, p.r)
 		t.w.note(tryOf(o))
 	}
-	t.done = slices.DeleteFunc(t.done, func(o queue.Outcome) bool { _, is := first[o.Recipient]; return is })
+	t.done = slices.DeleteFunc(t.done, func(o queue.Outcome) bool { _, is := t.first[o.Recipient]; return is })
 	for left := 0; left != len(t.pending) && !c.broken; {
 		left = len(t.pending)
 		t.run(c)
+		t.weigh()
+		if len(t.pending) > 0 && len(t.pending) != left && !c.broken && !t.mayBegin() {
+			break
+		}
 	}
+	for _, r := range t.pending { // nobody has said anything
+		t.done = append(t.done, t.first[r.ID])
+	}
+	t.pending, t.first = nil, nil
+}
+
+// weigh sets what the host has said beside what the one before it said.
+func (t *transaction) weigh() {
 	for i, o := range t.done {
-		was, is := first[o.Recipient]
+		was, is := t.first[o.Recipient]
+		delete(t.first, o.Recipient)
 		switch {
 		case !is:
 		case o.Ours && o.Result == queue.Refused, o.Result == queue.NotTried:
@@ -100,8 +113,4 @@ func (t *transaction) again(c *client, off []putOff) {
 			t.done[i].Strained = o.Strained || was.Strained
 		}
 	}
-	for _, r := range t.pending { // nobody has said anything
-		t.done = append(t.done, first[r.ID])
-	}
-	t.pending = nil
 }

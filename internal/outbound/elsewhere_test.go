@@ -134,7 +134,7 @@ func TestNoHostLeft(t *testing.T) {
 			hosts := w.exchangers(c.hosts, c.rules...)
 			job := w.job("a@x.test")
 			if c.down == "rate" {
-				job.Another = func() bool { return false }
+				job.Course = course(func([]queue.Outcome, []queue.Recipient) []queue.Recipient { return nil })
 			} else if c.down != "" {
 				delete(w.routes, c.down)
 			}

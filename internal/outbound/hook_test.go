@@ -250,11 +250,14 @@ func TestHookTooLateMeanwhile(t *testing.T) {
 		job.Recipients[i].Site = route.Site("r")
 	}
 	job.Message.By = mail.DeliverBy{At: mail.Micros(time.Now().Add(time.Hour)), Return: true}
-	job.Another = func() bool {
+	var settled []queue.Outcome
+	job.Course = course(func(outcomes []queue.Outcome, left []queue.Recipient) []queue.Recipient {
+		settled = append(settled, outcomes...)
 		job.Message.By.At = mail.Micros(time.Now())
-		return true
-	}
-	w.want(w.deliver(t.Context(), job)[0], "delivered 250 2.0.0 theirs", "deferred 451 4.4.7 ours", "deferred 451 4.4.7 ours")
+		return left
+	})
+	last := w.deliver(t.Context(), job)[0]
+	w.want(append(settled, last...), "delivered 250 2.0.0 theirs", "deferred 451 4.4.7 ours", "deferred 451 4.4.7 ours")
 	if n := len(h.requests()); n != 1 {
 		t.Errorf("%d requests", n)
 	}

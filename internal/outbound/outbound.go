@@ -260,6 +260,9 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		if !stale && !t.mayBegin() {
 			return t.untried()
 		}
+		if len(t.pending) == 0 {
+			break // who is left was put off
+		}
 		if problem := w.connected(t.m.Envelope); problem != nil {
 			if w.ctx.Err() != nil {
 				return t.untried()

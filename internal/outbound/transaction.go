@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,21 +33,68 @@ type transaction struct {
 	all     int               // recipients of the job
 	pending []queue.Recipient // without an outcome
 	done    []queue.Outcome
-	putOff  []putOff // of done: those whom the next host may take
+	putOff  []putOff                  // of done: those whom the next host may take
+	first   map[mail.ID]queue.Outcome // of pending: what the host before has said of them; nil = there was none
 	ruled   ruled
-	begun   bool        // the first one was
-	another func() bool // see queue.Job
+	begun   bool         // the first one was
+	course  queue.Course // nil = nobody asks
 }
 
 func newTransaction(w *worker, job *queue.Job) *transaction {
-	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), more: job.More, all: len(job.Recipients), pending: job.Recipients, another: job.Another}
+	return &transaction{w: w, m: job.Message, started: mail.Micros(time.Now()), more: job.More, all: len(job.Recipients), pending: job.Recipients, course: job.Course}
 }
 
-// mayBegin tells whether there may be one more.
+// mayBegin tells whether there may be one more. Who is settled by then is reported, and
+// who is not to be tried any longer is taken off.
 func (t *transaction) mayBegin() bool {
-	may := !t.begun || t.another == nil || t.another()
-	t.begun = true
-	return may
+	if !t.begun || t.course == nil {
+		t.begun = true
+		return true
+	}
+	outcomes, left := t.done, t.pending
+	for _, r := range t.pending {
+		if o, is := t.first[r.ID]; is {
+			outcomes = append(outcomes, o)
+		}
+	}
+	if len(t.putOff) > 0 {
+		left = slices.Clone(left)
+		for _, p := range t.putOff {
+			left = append(left, p.r)
+		}
+	}
+	kept := t.course.Another(outcomes, left)
+	var only map[mail.ID]bool
+	if n := len(kept); n > 0 && n < len(left) {
+		only = make(map[mail.ID]bool, n)
+		for i := range kept {
+			only[kept[i].ID] = true
+		}
+	}
+	t.retain(only)
+	return len(kept) > 0
+}
+
+// retain forgets the outcomes that are reported, and everybody but some; nil = nobody.
+func (t *transaction) retain(only map[mail.ID]bool) {
+	if only != nil {
+		var pending []queue.Recipient
+		for _, r := range t.pending {
+			if only[r.ID] {
+				pending = append(pending, r)
+			}
+		}
+		t.pending = pending
+	}
+	var done []queue.Outcome
+	var off []putOff
+	for _, p := range t.putOff {
+		if only == nil || only[p.r.ID] {
+			off = append(off, putOff{p.r, len(done)})
+			done = append(done, t.done[p.at])
+		}
+	}
+	t.done, t.putOff = done, off
 }
 
 // noReturnPath is what people are told of a sender's address that cannot be made.

@@ -80,7 +80,9 @@
 // A message that its host took, and of which that is not recorded, goes out again after a
 // crash or a takeover. So no worker gets a new job while a commit of results has been
 // under way for a second, while some wait for one that is slow, or more than a commit
-// holds for the next; what has begun goes on. Nor does one get a job when no commit of the
+// holds for the next; a transaction that has begun goes on. A job of several, as where each
+// recipient has a return path of his own, reports what is settled before each of them, and
+// goes on by the same rules: a crash repeats the one that was under way. Nor does one get a job when no commit of the
 // queue's came through for some seconds, as after a time in which the machine, or the
 // process, was stopped: the database is asked first whether it is still this process's.
 //

@@ -99,10 +99,17 @@ type Job struct {
 	Message    *Message // its Recipients are not used
 	Recipients []Recipient
 	More       bool // others wait for the same site
-	// Another is asked before each transaction but the first: false = there shall be
-	// none now, by the rate of the provider, and the recipients that are left were not
-	// tried. nil = there may be any number.
-	Another func() bool
+	// Course is asked before each transaction but the first. nil = there may be any number.
+	Course Course
+}
+
+// Course is how a job goes on that takes more than one transaction.
+type Course interface {
+	// Another records what became of those who are settled: all in outcomes who are not
+	// in left. It returns those of left who may be tried in one more transaction; none =
+	// there shall be none now, by the rate of the provider or since the database does not
+	// keep up, and those who are left were not tried, or have the outcome reported last.
+	Another(outcomes []Outcome, left []Recipient) []Recipient
 }
 
 // Result is what became of an attempt for one recipient.

@@ -32,8 +32,11 @@ func (f *farm) Deliver(_ context.Context, _ string, next func() *Job, done func(
 	for job := next(); job != nil; job = next() {
 		var outcomes []Outcome
 		for i, r := range job.Recipients {
-			if i > 0 && job.Another != nil && !job.Another() {
-				break
+			if i > 0 {
+				may := job.Course.Another(outcomes, job.Recipients[i:])
+				if outcomes = nil; len(may) == 0 {
+					break
+				}
 			}
 			o := f.take(job)
 			o.Recipient = r.ID

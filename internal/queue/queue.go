@@ -15,7 +15,8 @@ import (
 // Deliverer takes messages to their site; outbound implements it.
 type Deliverer interface {
 	// Deliver is one worker for one site: it takes jobs by next until that
-	// returns nil and reports each by done, keeping its connection meanwhile.
+	// returns nil and reports each by done, keeping its connection meanwhile. What was
+	// reported by the job's Course need not be reported again.
 	// The end of ctx means that the server stops: what is not yet under way is
 	// reported as NotTried, what is under way may be finished within a grace, and is
 	// CutOff if only the reply to the whole message is missing then.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/stackroom"
@@ -19,6 +18,8 @@ type lease struct {
 	flow   int64
 	octets int64 // estimated
 	left   int   // recipients without a recorded result
+	worker *worker
+	open   map[mail.ID]int // the places of those in the job without a result; nil = all are
 }
 
 // site is one destination that has something to do. It leaves the map when it
@@ -265,38 +266,13 @@ func (w *worker) next() *Job {
 		if q.outlive(l); len(l.job.Recipients) > 0 {
 			q.withdraw(l)
 		}
-		if len(l.job.Recipients) > 0 && q.limits(w.p.name).Rate > 0 {
-			l.job.Another = w.another
-		}
 		if len(l.job.Recipients) > 0 {
+			l.worker, l.job.Course = w, l
 			w.open[&l.job] = l
 			return &l.job
 		}
 	}
 	return nil
-}
-
-// another takes one more transaction for the same message from the provider's rate. It
-// waits for that as long as to give the rest back would take.
-func (w *worker) another() bool {
-	q := w.q
-	for {
-		q.mu.Lock()
-		may, ending := q.spend(w.p), q.ending()
-		until, _ := q.rest(w.p)
-		q.mu.Unlock()
-		rest := max(until-micros(), 0)
-		switch {
-		case ending || !may && rest > giveBackMicros:
-			return false
-		case may:
-			return true
-		}
-		select {
-		case <-time.After(time.Duration(rest) * time.Microsecond):
-		case <-q.context().Done():
-		}
-	}
 }
 
 func (w *worker) begin() {
@@ -373,36 +349,53 @@ func (w *worker) report(job *Job, outcomes []Outcome, otherwise Outcome) {
 		return
 	}
 	delete(w.open, job)
-	kept := q.note(w.p)
-	if !q.ending() {
-		w.judge(outcomes)
-		w.adapt(outcomes)
-		for _, a := range advice {
-			kept = append(kept, w.heed(a)...)
-		}
-	}
+	kept := w.learn(outcomes, advice)
 	by := make(map[int64]*Outcome, len(outcomes))
 	for i := range outcomes {
 		by[int64(outcomes[i].Recipient)] = &outcomes[i]
 	}
 	for _, r := range job.Recipients {
-		it := &item{lease: l, r: r, outcome: otherwise, stopping: q.ending(), demands: kept}
+		if !l.has(r.ID) {
+			continue
+		}
+		it := &item{lease: l, r: r, outcome: otherwise, demands: kept}
 		kept = nil
 		if o := by[int64(r.ID)]; o != nil {
 			it.outcome = *o
 		}
-		if it.outcome.Unreached && w.crowded() {
-			// The message waits for one of the connections that the host has.
-			it.outcome.Result = NotTried
-		}
-		it.outcome.Recipient = r.ID
-		// What we find of ourselves while stopping is no finding: the attempt
-		// was cut short by us.
-		if it.stopping && it.outcome.Result == TryLater && it.outcome.Ours && it.outcome.Host == "" {
-			it.outcome.Result = NotTried
-		}
-		q.collect(it)
+		w.conclude(it)
 	}
+}
+
+// learn takes from outcomes what they say of the site and its provider, and returns what
+// of that is to be kept. q.mu is held.
+func (w *worker) learn(outcomes []Outcome, advice []Advice) []keptDemand {
+	kept := w.q.note(w.p)
+	if w.q.ending() {
+		return kept
+	}
+	w.judge(outcomes)
+	w.adapt(outcomes)
+	for _, a := range advice {
+		kept = append(kept, w.heed(a)...)
+	}
+	return kept
+}
+
+// conclude collects what became of one recipient. q.mu is held.
+func (w *worker) conclude(it *item) {
+	it.stopping = w.q.ending()
+	if it.outcome.Unreached && w.crowded() {
+		// The message waits for one of the connections that the host has.
+		it.outcome.Result = NotTried
+	}
+	it.outcome.Recipient = it.r.ID
+	// What we find of ourselves while stopping is no finding: the attempt
+	// was cut short by us.
+	if it.stopping && it.outcome.Result == TryLater && it.outcome.Ours && it.outcome.Host == "" {
+		it.outcome.Result = NotTried
+	}
+	w.q.collect(it)
 }
 
 // end frees the worker's place and gives back what it left open.

@@ -366,10 +366,31 @@ func raised(r *recipient) bool {
 }
 
 // reported sees what a worker found.
-func (m *model) reported(job *queue.Job, outcomes []queue.Outcome) {
-	for _, r := range job.Recipients {
-		m.of(r.ID).hands = ""
+func (m *model) reported(worker string, job *queue.Job, outcomes []queue.Outcome) {
+	for _, given := range job.Recipients {
+		if r := m.of(given.ID); r.hands == worker {
+			r.hands = ""
+		}
 	}
+	m.learn(outcomes)
+}
+
+// partly takes what is reported while a worker goes on with those who are left.
+func (m *model) partly(worker string, outcomes []queue.Outcome, left []queue.Recipient) {
+	var out []queue.Outcome
+	for _, o := range outcomes {
+		if slices.ContainsFunc(left, func(r queue.Recipient) bool { return r.ID == o.Recipient }) {
+			continue
+		}
+		out = append(out, o)
+		if r := m.of(o.Recipient); r.hands == worker {
+			r.hands = ""
+		}
+	}
+	m.learn(out)
+}
+
+func (m *model) learn(outcomes []queue.Outcome) {
 	for _, o := range outcomes {
 		r := m.of(o.Recipient)
 		r.told = o.Result == queue.Delivered

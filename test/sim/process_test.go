@@ -139,15 +139,35 @@ func (d deliverer) Deliver(ctx context.Context, site string, next func() *queue.
 		}
 		job := next()
 		w.model.handed(p, name, job)
+		if job != nil {
+			job.Course = course{p, name, job.Course}
+		}
 		return job
 	}, func(job *queue.Job, outcomes []queue.Outcome) {
 		if w.gates.pass(p, name+" done", nil).dead {
 			return
 		}
-		w.model.reported(job, outcomes)
+		w.model.reported(name, job, outcomes)
 		done(job, outcomes)
 	})
 	w.gates.pass(p, name+" ends", nil)
+}
+
+// course puts a gate before what is reported while a job goes on.
+type course struct {
+	p    *process
+	name string
+	of   queue.Course
+}
+
+// Another implements queue.Course.
+func (c course) Another(outcomes []queue.Outcome, left []queue.Recipient) []queue.Recipient {
+	w := c.p.w
+	if w.gates.pass(c.p, c.name+" goes on", nil).dead {
+		return nil
+	}
+	w.model.partly(c.name, outcomes, left)
+	return c.of.Another(outcomes, left)
 }
 
 // hook is what a commit left to be done whose answer was lost.

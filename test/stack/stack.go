@@ -278,14 +278,21 @@ func (l local) Deliver(ctx context.Context, site string, next func() *queue.Job,
 	intake.NewLocal(l.s.Intake, l.others).Deliver(ctx, site, next, done)
 }
 
-// Deliver is a deliverer that asks a function for each recipient's outcome.
+// Deliver is a deliverer that asks a function for each recipient's outcome; each has a
+// transaction of his own.
 type Deliver func(m *queue.Message, r queue.Recipient) queue.Outcome
 
 // Deliver implements queue.Deliverer.
 func (f Deliver) Deliver(_ context.Context, _ string, next func() *queue.Job, done func(*queue.Job, []queue.Outcome)) {
 	for job := next(); job != nil; job = next() {
 		var out []queue.Outcome
-		for _, r := range job.Recipients {
+		for i, r := range job.Recipients {
+			if i > 0 {
+				may := job.Course.Another(out, job.Recipients[i:])
+				if out = nil; len(may) == 0 {
+					break
+				}
+			}
 			o := f(job.Message, r)
 			now := mail.Micros(time.Now())
 			o.Recipient, o.Started, o.Ended = r.ID, now, now
