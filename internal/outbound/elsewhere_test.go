@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/testkit"
 )
@@ -157,6 +159,47 @@ func TestNoHostLeft(t *testing.T) {
 			t.Errorf("%d and %d messages", len(hosts[0].Messages()), len(hosts[1].Messages()))
 		}
 	})
+}
+
+// TestWithdrawnMeanwhile: whom the queue takes back between two transactions gets nothing
+// more, be he still to be tried or put off, and the others go on.
+func TestWithdrawnMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hosts := w.exchangers(2, []testkit.MXRule{
+		{Command: "RCPT", Contains: "b@", Reply: "451 4.3.0 busy"}, {Command: "RCPT", Contains: "c@", Reply: "451 4.3.0 busy"},
+	})
+	w.limits = func(string) outbound.Limits { return outbound.Limits{Recipients: 1} }
+	job := w.job("a@x.test", "b@x.test", "c@x.test", "d@x.test")
+	names := map[mail.ID]string{}
+	for _, r := range job.Recipients {
+		names[r.ID] = r.Address.Local
+	}
+	taken := []string{"d", "", "b"} // behind each transaction
+	var asked []string
+	job.Course = course(func(outcomes []queue.Outcome, left []queue.Recipient) []queue.Recipient {
+		line := ""
+		for _, o := range outcomes {
+			line += names[o.Recipient] + " " + o.Result.String() + " "
+		}
+		line += "/"
+		for _, r := range left {
+			line += " " + names[r.ID]
+		}
+		asked = append(asked, line)
+		out := taken[0]
+		taken = taken[1:]
+		return slices.DeleteFunc(slices.Clone(left), func(r queue.Recipient) bool { return names[r.ID] == out })
+	})
+	w.want(w.deliver(t.Context(), job)[0], good)
+	if want := []string{"a delivered / b c d", "b deferred / c b", "b deferred c deferred / b c"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	for i, want := range []string{"a@x.test", "c@x.test"} {
+		if got := hosts[i].Messages(); len(got) != 1 || got[0].Recipients[0].Address != want {
+			t.Errorf("host %d has %+v", i+1, got)
+		}
+	}
 }
 
 // TestNextPort: another port of a host is another server.

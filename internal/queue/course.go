@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
@@ -15,7 +16,33 @@ func (l *lease) Another(outcomes []Outcome, left []Recipient) []Recipient {
 	if !l.worker.another() {
 		return nil
 	}
-	return left
+	return l.withdraw(outcomes, left)
+}
+
+// withdraw returns those who are left, but for those for whom somebody wished something
+// else meanwhile: that is granted now, not when the job ends.
+func (l *lease) withdraw(outcomes []Outcome, left []Recipient) []Recipient {
+	q := l.worker.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.wished) == 0 {
+		return left
+	}
+	kept := make([]Recipient, 0, len(left))
+	for _, r := range left {
+		if c, wished := q.wished[r.ID]; !wished || c != claimedAs(r) {
+			kept = append(kept, r)
+			continue
+		}
+		o := Outcome{Result: NotTried}
+		if i := slices.IndexFunc(outcomes, func(o Outcome) bool { return o.Recipient == r.ID }); i >= 0 {
+			o = outcomes[i] // a host has put him off, and the next one was to be asked
+		}
+		if r, open := l.take(r.ID); open {
+			l.worker.conclude(&item{lease: l, r: r, outcome: o})
+		}
+	}
+	return kept
 }
 
 // settle collects the outcomes of those who are not left: a crash must not repeat what a

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // stepwise is a Deliverer that gives each recipient a transaction of his own, of a second,
@@ -109,6 +111,57 @@ func TestNoMoreWithoutRecords(t *testing.T) {
 				synctest.Wait()
 				if n := w.obs.count("delivered"); n != 4 || len(s.began) != 4 || !w.empty() {
 					t.Errorf("%s; transactions for %v", strings.Join(w.obs.seen(), ", "), s.began)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// TestWishMeanwhile: who was not yet in a transaction when he was to be held, given up or
+// deleted gets nothing, and the wish is granted while the job goes on with others.
+func TestWishMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		verb  func(*Queue, context.Context, Filter) (Touched, error)
+		one   bool // the fourth alone, else all
+		began int
+		told  string
+	}{
+		"hold all":       {(*Queue).Hold, false, 2, "held held"},
+		"hold one":       {(*Queue).Hold, true, 5, "held held"},
+		"delete all":     {(*Queue).Delete, false, 2, "deleted gone"},
+		"bounce all":     {(*Queue).Bounce, false, 2, "failed failed"},
+		"hold their own": {func(q *Queue, ctx context.Context, _ Filter) (Touched, error) { return q.HoldAccount(ctx, 5) }, false, 2, "held held"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &stepwise{}
+				w := newBubble(t, s)
+				m := w.message(many(6)...)
+				m.Account = 5
+				f := Filter{All: true}
+				if c.one {
+					f = Filter{IDs: []mail.ID{m.Recipients[3].ID}}
+				}
+				s.after = func(n int) {
+					synctest.Wait()
+					if n == 2 {
+						if _, err := c.verb(w.q, t.Context(), f); err != nil {
+							t.Error(err)
+						}
+					}
+					if n == 4 && w.obs.count(c.told) != 1 {
+						t.Errorf("while the job goes on: %v", w.obs.seen())
+					}
+				}
+				stop := w.run()
+				w.insert(m)
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if n := w.obs.count(c.told); len(s.began) != c.began || w.obs.count("delivered") != c.began || n != 6-c.began {
+					t.Errorf("transactions for %v, %d %s; told of %v", s.began, n, c.told, w.obs.seen())
 				}
 				stop()
 			})

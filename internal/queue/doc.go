@@ -43,11 +43,12 @@
 //	Served    (gone)    settle   in the commit that holds its report
 //
 // A leased recipient belongs to the attempt: hold, bounce and delete leave a
-// wish on its row, which is granted before the attempt starts or with its
-// result, unless the remote has taken the message by then. After a crash a
-// recipient that was to be deleted is held, so that somebody looks at it. One that was
-// leased counts as tried then, by one attempt at least: a host may have the message, so
-// that it cannot be recalled. The waits go by what attempts found.
+// wish on its row, which is granted before the attempt starts, before the next
+// transaction of an attempt that has several, or with its result, unless the remote has
+// taken the message by then. After a crash a recipient that was to be deleted is held, so
+// that somebody looks at it. One that was leased counts as tried then, by one attempt at
+// least: a host may have the message, so that it cannot be recalled. The waits go by what
+// attempts found.
 //
 // Hold makes the operator the holder of a recipient that is held with its account,
 // without an arrow of its own: the release of the account leaves it.

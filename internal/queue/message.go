@@ -106,9 +106,10 @@ type Job struct {
 // Course is how a job goes on that takes more than one transaction.
 type Course interface {
 	// Another records what became of those who are settled: all in outcomes who are not
-	// in left. It returns those of left who may be tried in one more transaction; none =
-	// there shall be none now, by the rate of the provider or since the database does not
-	// keep up, and those who are left were not tried, or have the outcome reported last.
+	// in left. It returns those of left who may be tried in one more transaction: all but
+	// those for whom somebody wished something else, who have the outcome given, or were
+	// not tried. None = there shall be no more now, be it by the rate of the provider or
+	// since the database does not keep up.
 	Another(outcomes []Outcome, left []Recipient) []Recipient
 }
 
