@@ -166,6 +166,9 @@ func wishes(env mail.Envelope) string {
 	if env.RequireTLS {
 		out = append(out, "TLS all the way")
 	}
+	if env.TLSOptional {
+		out = append(out, "TLS policies put aside")
+	}
 	return strings.Join(out, ", ")
 }
 

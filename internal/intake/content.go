@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"strings"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/blob"
@@ -238,6 +239,10 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	}
 	if c.fault == nil && t.completes() && !c.scanner.Done() {
 		c.fault = t.putHead()
+	}
+	if c.fault == nil && !t.env.RequireTLS {
+		wish := c.scanner.TLSRequired()
+		t.env.TLSOptional = wish.Count == 1 && strings.EqualFold(wish.Value(), "No")
 	}
 	if c.fault == nil && t.ours() {
 		c.fault = t.toSevenBit()

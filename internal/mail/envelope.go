@@ -63,6 +63,9 @@ type Envelope struct {
 	By         DeliverBy
 	Priority   Priority
 	RequireTLS bool // it goes to no host without TLS that proves who the host is (RFC 8689)
+	// TLSOptional says that policies of its recipients' domains are to be put aside. Its
+	// header says so, and MAIL not the contrary (RFC 8689 §3).
+	TLSOptional bool
 }
 
 // Notify is the DSN NOTIFY parameter of a recipient (RFC 3461 §4.1).

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+
+	"github.com/hayauma/hayauma/internal/mail"
 )
 
 // Demand is what the operator asks of connections to a destination.
@@ -35,6 +37,21 @@ func (o *Outbound) Appointed(ctx context.Context, site string) (string, error) {
 		return t.via.words(), nil
 	}
 	return "", nil
+}
+
+// wished is what holds for a message. Its sender may put the policies of recipients' domains
+// aside (RFC 8689 §4.2.2), not what the operator insists on.
+func (d Demand) wished(set terms, env mail.Envelope) Demand {
+	if !env.TLSOptional || d.Despite || set.via != nil {
+		return d
+	}
+	switch d.TLS {
+	case "", "opportunistic":
+		return Demand{TLS: "opportunistic", Despite: true, From: "TLS-Required: No"}
+	case "none":
+		d.Despite = true
+	}
+	return d
 }
 
 // on is a rule as the operator wants it. What he asks for besides a policy never makes

@@ -41,6 +41,55 @@ func demanding(t *testing.T, d outbound.Demand, encryption, policy string, keywo
 	return p, p.mx(o)
 }
 
+// TestTLSRequiredNo: a sender puts policies aside for his message and for no other one, and
+// nothing that the operator insists on (RFC 8689 §4.2.2).
+func TestTLSRequiredNo(t *testing.T) {
+	t.Parallel()
+	const noTLS, unproven = "deferred 454 4.7.4 ours", "deferred 454 4.7.5 ours"
+	for _, c := range []struct {
+		demand       string // of the operator
+		encryption   string
+		want, others string
+		secured      string
+	}{
+		{"", "", good, noTLS, ""},
+		{"", "wrong", good, unproven, "TLSv1.3"},
+		{"", "right", good, good, "TLSv1.3"},
+		{"opportunistic", "", good, noTLS, ""},
+		{"none", "wrong", good, unproven, "none: set for x.test"},
+		{"required", "", noTLS, noTLS, ""},
+		{"required", "wrong", unproven, unproven, ""},
+		{"verified", "wrong", unproven, unproven, ""},
+	} {
+		t.Run(c.demand+","+c.encryption, func(t *testing.T) {
+			t.Parallel()
+			p, _ := demanding(t, outbound.Demand{TLS: c.demand}, c.encryption, "enforce")
+			wish := p.job("a@x.test")
+			wish.Message.TLSOptional = true
+			got := p.deliver(t.Context(), p.job("b@x.test"), wish, p.job("c@x.test"))
+			p.want(got[0], c.others)
+			p.want(got[1], c.want)
+			p.want(got[2], c.others)
+			if tls := got[1][0].TLS; !strings.HasPrefix(tls, c.secured) || (tls == "") != (c.secured == "") {
+				t.Errorf("TLS %q, want %q", tls, c.secured)
+			}
+		})
+	}
+}
+
+// TestTLSRequiredNoByRoute: the settings of hosts that the operator names are his own.
+func TestTLSRequiredNoByRoute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mx(testkit.MXOptions{})
+	w.set.SmartHost = outbound.SmartHost{Host: "mx.x.test", Port: 25, TLS: "starttls"}
+	job := w.job("a@x.test")
+	job.Message.TLSOptional = true
+	if got := w.deliver(t.Context(), job)[0][0]; got.Code == 250 {
+		t.Errorf("sent without TLS: %+v", got)
+	}
+}
+
 // TestDemand: what the operator asks of TLS, with and without a policy of the domain,
 // and what the domain is told of it.
 func TestDemand(t *testing.T) {

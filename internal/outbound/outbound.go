@@ -241,7 +241,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 	t := newTransaction(w, job)
 	w.before = nil
 	w.refresh()
-	w.set.demand = w.o.demand(w.set, w.site, w.provider)
+	w.set.demand = w.o.demand(w.set, w.site, w.provider).wished(w.set, job.Message.Envelope)
 	if w.ctx.Err() != nil {
 		return nil // the queue takes it back untried
 	}

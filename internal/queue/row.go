@@ -28,7 +28,7 @@ var updateRecipient = db.Insert{
 func messageRow(m *Message) []any {
 	return []any{int64(m.ID), int64(m.Tenant), int64(m.Account), m.Stream, strings.Join(m.Tags, "\n"), int64(m.Body),
 		m.Prefix, m.Size, m.From.ASCII(), m.Envelope.Size, m.EightBit, m.UTF8, m.Ret, m.EnvID, m.Received, m.Expires,
-		m.By.At, lateOf(m.By), int(m.Priority), m.RequireTLS, m.LongLines}
+		m.By.At, lateOf(m.By), int(m.Priority), tlsOf(m.Envelope), m.LongLines}
 }
 
 // What a message is worth behind its deadline, as its row has it.
@@ -45,6 +45,22 @@ func lateOf(b mail.DeliverBy) (late int) {
 		late |= lateTrace
 	}
 	return late
+}
+
+// What the sender wants of TLS, as the column requiretls has it.
+const (
+	tlsRequired = 1 + iota
+	tlsOptional
+)
+
+func tlsOf(e mail.Envelope) int {
+	switch {
+	case e.RequireTLS:
+		return tlsRequired
+	case e.TLSOptional:
+		return tlsOptional
+	}
+	return 0
 }
 
 func recipientRow(m *Message, r *Recipient, owner mail.ID) []any {
@@ -72,10 +88,11 @@ func tellAt(m *Message) int64 {
 func scanMessage(rows db.Rows) (*Message, error) {
 	m := new(Message)
 	var tags, sender string
-	var late int
+	var late, tls int
 	err := rows.Scan(&m.ID, &m.Tenant, &m.Account, &m.Stream, &tags, &m.Body, &m.Prefix, &m.Size, &sender,
 		&m.Envelope.Size, &m.EightBit, &m.UTF8, &m.Ret, &m.EnvID, &m.Received, &m.Expires,
-		&m.By.At, &late, &m.Priority, &m.RequireTLS, &m.LongLines)
+		&m.By.At, &late, &m.Priority, &tls, &m.LongLines)
+	m.RequireTLS, m.TLSOptional = tls == tlsRequired, tls == tlsOptional
 	m.By.Return, m.By.Trace = late&lateReturn != 0, late&lateTrace != 0
 	if tags != "" {
 		m.Tags = strings.Split(tags, "\n")

@@ -197,12 +197,12 @@ func TestWishesAreKept(t *testing.T) {
 	w := newWorld(t, always(delivered), func(s *Settings) { s.Hold = true })
 	for i, by := range []mail.DeliverBy{{}, {At: 1 << 50}, {At: 1 << 51, Return: true}, {At: 7, Trace: true}, {At: 1 << 51, Return: true, Trace: true}} {
 		m := w.message("a@x.test")
-		m.By, m.Priority, m.RequireTLS = by, mail.Priority(4*i-9), i%2 == 0
+		m.By, m.Priority, m.RequireTLS, m.TLSOptional = by, mail.Priority(4*i-9), i%3 == 0, i%3 == 1
 		w.insert(m)
 		got, err := w.q.Show(t.Context(), m.ID)
 		w.must(err)
-		if got.By != m.By || got.Priority != m.Priority || got.RequireTLS != m.RequireTLS {
-			t.Errorf("%+v became %+v, %d, %v", m.Envelope, got.By, got.Priority, got.RequireTLS)
+		if got.By != m.By || got.Priority != m.Priority || got.RequireTLS != m.RequireTLS || got.TLSOptional != m.TLSOptional {
+			t.Errorf("%+v became %+v, %d, %v, %v", m.Envelope, got.By, got.Priority, got.RequireTLS, got.TLSOptional)
 		}
 		if by.Return && got.Expires != min(by.At, m.Received+w.set.Lifetime.Microseconds()) {
 			t.Errorf("%+v expires at %d", by, got.Expires)

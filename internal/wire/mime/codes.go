@@ -102,7 +102,7 @@ var zones = map[string]int{
 const monthNames = "janfebmaraprmayjunjulaugsepoctnovdec"
 
 // scanned are the fields that HeaderScanner knows.
-var scanned = [...]string{"date", "from", "message-id", "received", "references", "return-path", "sender", "subject"}
+var scanned = [...]string{"date", "from", "message-id", "received", "references", "return-path", "sender", "subject", "tls-required"}
 
 // The indexes of scanned.
 const (
@@ -114,4 +114,5 @@ const (
 	scanReturnPath
 	scanSender
 	scanSubject
+	scanTLSRequired
 )

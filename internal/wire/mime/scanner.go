@@ -30,7 +30,7 @@ type ScannedField struct {
 // the limit that NewHeaderScanner got, and empty for Received.
 func (f *ScannedField) Value() string { return Unfold(f.value) }
 
-const longestScanned = len("return-path")
+const longestScanned = len("tls-required")
 
 type lineState uint8
 
@@ -81,6 +81,9 @@ func (s *HeaderScanner) Sender() *ScannedField { return &s.seen[scanSender] }
 
 // Subject is what is known of the Subject fields.
 func (s *HeaderScanner) Subject() *ScannedField { return &s.seen[scanSubject] }
+
+// TLSRequired is what is known of the TLS-Required fields.
+func (s *HeaderScanner) TLSRequired() *ScannedField { return &s.seen[scanTLSRequired] }
 
 // Feed takes the next bytes of the message and tells whether the header has
 // ended; bytes behind its end are not looked at.

@@ -85,7 +85,7 @@ func facts(s *HeaderScanner) map[string]any {
 func TestHeaderScanner(t *testing.T) {
 	t.Parallel()
 	msg := "Return-Path: <>\r\nReceived: a\r\nreceived : b\r\n\tfolded\r\nDATE:\r\n Mon, 2 Jan 2006\r\n" +
-		"From: a@b\r\nFrom: c@d\r\nMessage-ID: <1@x>\r\nX-Received: no\r\nSubject: long long\r\n\r\nFrom: body\r\n"
+		"From: a@b\r\nFrom: c@d\r\nMessage-ID: <1@x>\r\nX-Received: no\r\nSubject: long long\r\nTLS-Required:  No\r\n\r\nFrom: body\r\n"
 	s := NewHeaderScanner(18)
 	if !s.Feed([]byte(msg)) || !s.Done() {
 		t.Fatal("the header's end is not seen")
@@ -96,10 +96,10 @@ func TestHeaderScanner(t *testing.T) {
 	if s.Received().Count != 2 || s.From().Count != 2 || s.ReturnPath().Count != 1 || s.Sender().Count != 0 {
 		t.Errorf("counts: %+v", facts(s))
 	}
-	if s.From().Value() != "a@b" || s.Date().Value() != "Mon, 2 Jan 2006" || s.MessageID().Value() != "<1@x>" {
+	if s.From().Value() != "a@b" || s.Date().Value() != "Mon, 2 Jan 2006" || s.MessageID().Value() != "<1@x>" || s.TLSRequired().Value() != "No" {
 		t.Errorf("values: %+v", facts(s))
 	}
-	if s.Junk() || s.Fields() != 9 {
+	if s.Junk() || s.Fields() != 10 {
 		t.Errorf("junk %v, fields %d", s.Junk(), s.Fields())
 	}
 	if scan([]byte("no colon\r\n\r\n"), 1, 9).Junk() != true || scan([]byte("a b: c\r\n\r\n"), 1, 9).Junk() != true {
