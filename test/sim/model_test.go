@@ -199,6 +199,8 @@ func (m *model) refused(r *recipient, o queue.Report) {
 }
 
 func (m *model) deferred(r *recipient, o queue.Report, now int64) {
+	first := !r.found
+	r.found = true
 	expires := r.m.Expires
 	if r.m.By.Return {
 		expires = min(expires, r.m.By.At)
@@ -214,8 +216,8 @@ func (m *model) deferred(r *recipient, o queue.Report, now int64) {
 	}
 	retry := m.w.set.Retry
 	failures := r.attempts
-	if !r.found {
-		failures, r.found = 1, true
+	if first {
+		failures = 1
 	}
 	wait := cmp.Or(o.Again, retry[min(failures, len(retry))-1])
 	next := o.Recipient.Next
