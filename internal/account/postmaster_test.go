@@ -8,6 +8,32 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
+// TestWhatAPostmasterStandsFor: one way to write him is as good as another.
+func TestWhatAPostmasterStandsFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bare := mail.Address{Local: "postmaster"}
+	if got, err := w.StandsFor(t.Context(), bare); err != nil || got != bare {
+		t.Errorf("without a domain: %v, %v", got, err)
+	}
+	w.must(w.AddDomain(t.Context(), domain(t, "e.test")))
+	w.mu.Lock()
+	w.hostname = "mx1.host.test"
+	w.mu.Unlock()
+	for in, want := range map[string]string{
+		"POSTMASTER@[192.0.2.1]": "postmaster@e.test", "postmaster@MX1.host.test": "postmaster@e.test",
+		"postmaster@e.test": "postmaster@e.test", "postmaster@elsewhere.test": "postmaster@elsewhere.test",
+		"abuse@[192.0.2.1]": "abuse@[192.0.2.1]", "taro@mx1.host.test": "taro@mx1.host.test",
+	} {
+		if got, err := w.StandsFor(t.Context(), addr(t, in)); err != nil || got != addr(t, want) {
+			t.Errorf("%s: %v, %v", in, got, err)
+		}
+	}
+	if got, err := w.StandsFor(t.Context(), mail.Address{Local: "Postmaster"}); err != nil || got.Key() != "postmaster@e.test" {
+		t.Errorf("without its domain: %v, %v", got, err)
+	}
+}
+
 // RFC 5321 §4.5.1: the postmaster of this host is reached by any of its names.
 func TestPostmasterOfThisHost(t *testing.T) {
 	t.Parallel()

@@ -107,6 +107,20 @@ func (d *Directory) ownPostmaster(ctx context.Context, a mail.Address) (mail.Add
 	return bare, nil
 }
 
+// StandsFor is the address of ours that a postmaster without a domain, or that of this
+// host, has; any other stands for itself. Whether somebody reads it is not asked.
+func (d *Directory) StandsFor(ctx context.Context, a mail.Address) (mail.Address, error) {
+	own, err := d.ownPostmaster(ctx, a)
+	if err != nil || !own.Domain.IsZero() || !mail.IsPostmaster(own.Local) {
+		return own, err
+	}
+	err = d.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		own.Domain, err = d.expand(tx).firstDomain()
+		return err
+	})
+	return own, err
+}
+
 // fresh tells whether an answer still holds: those that came from the setting
 // of the postmaster hold as long as it does.
 func (d *Directory) fresh(a *answer) bool {

@@ -225,7 +225,7 @@ func (a *app) buildWayIn() {
 		DB: s.db, Ask: a.askRecipient, Timeout: func() time.Duration { return a.cfg.Load().Relay.AskTimeout }, Logger: a.log,
 		Metrics: callahead.NewMetrics(a.metrics),
 	})
-	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids})
+	a.rules = rule.New(rule.Options{DB: s.db, IDs: s.ids, StandsFor: a.directory.StandsFor})
 	a.policy = policy.New(policy.Options{
 		Directory:     a.directory,
 		RelayNetworks: func() []netip.Prefix { return a.cfg.Load().Relay.Networks },

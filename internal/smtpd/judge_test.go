@@ -83,6 +83,7 @@ func TestRulesOnRecipients(t *testing.T) {
 			{Name: "closed", Action: rule.Reject, Text: "Not by mail", Conditions: rule.Conditions{Senders: []string{"@closed.test"}, Recipients: []string{"@hayauma.test", "@ask.test"}}},
 			{Name: "later", Action: rule.Defer, Conditions: rule.Conditions{Senders: []string{"@later.test"}, Recipients: []string{"@hayauma.test"}}},
 			{Name: "held", Action: rule.Quarantine, Conditions: rule.Conditions{Senders: []string{"@held.test"}, Recipients: []string{"*@*"}}},
+			{Name: "postmaster", Action: rule.Reject, Conditions: rule.Conditions{Senders: []string{"@pm.test"}, Recipients: []string{"postmaster@*.test"}}},
 			{Name: "friend", Action: rule.Accept, Conditions: rule.Conditions{Senders: []string{"@friend.test"}, Recipients: []string{"*@*"}}},
 		} {
 			if _, err := r.Rules.Add(t.Context(), x, rule.Place{}); err != nil {
@@ -108,6 +109,11 @@ func TestRulesOnRecipients(t *testing.T) {
 			{"held", "bob@hayauma.test", "250 2.1.5", 0},
 			{"held", "nobody@hayauma.test", "550 5.1.1", 0},
 			{"held", "x@elsewhere.test", "550 5.7.1 We do not relay", 0},
+			{"pm", "postmaster@hayauma.test", "550 5.7.1", 0},
+			{"pm", "postmaster", "550 5.7.1", 0},
+			{"pm", "Postmaster@[6.6.6.6]", "550 5.7.1", 0},
+			{"pm", "bob@hayauma.test", "250 2.1.5", 0},
+			{"friend", "postmaster@[6.6.6.6]", "250 2.1.5", 0},
 			{"friend", "bob@hayauma.test", "250 2.1.5", 0},
 			{"friend", "nobody@hayauma.test", "550 5.1.1", 0},
 			{"friend", "x@elsewhere.test", "550 5.7.1 We do not relay", 0},

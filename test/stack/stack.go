@@ -160,7 +160,7 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 	}
 	s.Routes = routes
 	s.start(s.Routes.Watch)
-	s.Rules = rule.New(rule.Options{DB: s.DB, IDs: s.IDs})
+	s.Rules = rule.New(rule.Options{DB: s.DB, IDs: s.IDs, StandsFor: s.Directory.StandsFor})
 	rates, err := rate.Open(s.t.Context(), rate.Options{
 		DB: s.DB, Logger: log,
 		Defaults: func(k rate.Kind) rate.Limits {

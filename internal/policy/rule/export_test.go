@@ -15,7 +15,7 @@ func Begin(rules []Rule, f Facts) (*Case, error) {
 		}
 		list = append(list, c)
 	}
-	return newCase(list, f), nil
+	return New(Options{}).newCase(list, f), nil
 }
 
 // Glob is the comparison with a text in which * stands for any characters.

@@ -45,6 +45,7 @@ type seen struct {
 	helo          string
 	login, sender mailbox
 	recipient     *mailbox // nil before RCPT
+	meant         *mailbox // what it stands for; nil = for itself
 
 	looked  bool // what follows is known
 	reverse string
@@ -63,6 +64,13 @@ func (s *seen) peerText() string {
 		return ""
 	}
 	return s.peer.String()
+}
+
+func (s *seen) recipientText() string {
+	if s.meant != nil {
+		return s.recipient.String() + " (" + s.meant.String() + ")"
+	}
+	return s.recipient.String()
 }
 
 // lookUp finds the reverse name. Its error stays: a peer with a hundred

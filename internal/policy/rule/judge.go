@@ -47,14 +47,16 @@ type Case struct {
 	rules   []*compiled
 	seen    *seen            // nil without rules
 	delayed map[mail.ID]bool // the rules whose delay was given out
+	// standsFor is that of the options; nil = each address stands for itself.
+	standsFor func(context.Context, mail.Address) (mail.Address, error)
 }
 
-func newCase(rules []*compiled, f Facts) *Case {
+func (s *Store) newCase(rules []*compiled, f Facts) *Case {
 	if len(rules) == 0 { // as on most servers: nothing is compared
 		return &Case{}
 	}
 	sees := see(f)
-	return &Case{rules: rules, seen: &sees, delayed: map[mail.ID]bool{}}
+	return &Case{rules: rules, seen: &sees, delayed: map[mail.ID]bool{}, standsFor: s.o.StandsFor}
 }
 
 // Mail judges the sender. Rules on the recipient are left for Rcpt; behind one
@@ -64,18 +66,29 @@ func (c *Case) Mail(ctx context.Context) (Decision, error) {
 	if len(c.rules) == 0 {
 		return Decision{}, nil
 	}
-	c.seen.recipient = nil
+	c.seen.recipient, c.seen.meant = nil, nil
 	return c.walk(ctx)
 }
 
 // Rcpt judges a recipient by all rules from the first on, so that what Mail
-// decided is decided again. An error is temporary.
+// decided is decided again. A postmaster is judged by the address that he has as well,
+// however he is written. An error is temporary.
 func (c *Case) Rcpt(ctx context.Context, a mail.Address) (Decision, error) {
 	if len(c.rules) == 0 {
 		return Decision{}, nil
 	}
 	m := mailboxOf(a)
-	c.seen.recipient = &m
+	c.seen.recipient, c.seen.meant = &m, nil
+	if mail.IsPostmaster(a.Local) && c.standsFor != nil {
+		meant, err := c.standsFor(ctx, a)
+		if err != nil {
+			return Decision{}, err
+		}
+		if meant != a {
+			m := mailboxOf(meant)
+			c.seen.meant = &m
+		}
+	}
 	return c.walk(ctx)
 }
 

@@ -51,7 +51,7 @@ func Kinds() []Kind {
 			parse:  mailboxes(func(s *seen) *mailbox { return &s.sender }), fact: func(s *seen) string { return s.sender.String() }},
 		{Name: "to", Help: "the recipient, like --from; judged for each recipient alone",
 			Values: func(c *Conditions) *[]string { return &c.Recipients }, recipient: true,
-			parse: mailboxes(func(s *seen) *mailbox { return s.recipient }), fact: func(s *seen) string { return s.recipient.String() }},
+			parse: parseRecipient, fact: (*seen).recipientText},
 		{Name: "reverse", Help: "the name in DNS of the peer's address, like --helo; <> = it has none",
 			Values: func(c *Conditions) *[]string { return &c.Reverse }, lookUp: true,
 			parse: names(func(s *seen) string { return s.reverse }), fact: func(s *seen) string { return s.reverse }},
@@ -72,6 +72,11 @@ func mailboxes(fact func(*seen) *mailbox) func(string) (matcher, error) {
 		p, err := parseMailbox(value)
 		return func(s *seen) bool { return p.match(fact(s)) }, err
 	}
+}
+
+func parseRecipient(value string) (matcher, error) {
+	p, err := parseMailbox(value)
+	return func(s *seen) bool { return p.match(s.recipient) || s.meant != nil && p.match(s.meant) }, err
 }
 
 var errDoor = errors.New("use smtp, submission or lmtp")

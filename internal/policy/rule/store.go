@@ -13,6 +13,9 @@ import (
 type Options struct {
 	DB  db.DB
 	IDs *mail.IDs
+	// StandsFor is the address that another way to write a postmaster leads to;
+	// others stand for themselves. nil = all do.
+	StandsFor func(context.Context, mail.Address) (mail.Address, error)
 }
 
 // Store keeps the rules and brings messages before them. It may be used by many
@@ -36,7 +39,7 @@ func (s *Store) Open(ctx context.Context, f Facts) (*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCase(rules, f), nil
+	return s.newCase(rules, f), nil
 }
 
 // rules returns what the last change left, from memory if it can.

@@ -101,7 +101,7 @@ func (s *Store) Try(ctx context.Context, q Question) (Trial, error) {
 	if err != nil {
 		return Trial{}, err
 	}
-	c := newCase(rules, facts)
+	c := s.newCase(rules, facts)
 	d, err := c.Mail(ctx)
 	t := Trial{At: "MAIL", Delay: int(d.Delay.Seconds())}
 	if err == nil && recipient != nil && d.Fault() == nil {

@@ -1,9 +1,12 @@
 package rule_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rule"
 )
 
@@ -57,6 +60,41 @@ func TestTry(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		}
+	}
+}
+
+// TestPostmasters: however he is written, he is judged by the address that he has.
+func TestPostmasters(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	s.add(rule.Place{}, "host: tag tag=host to=*@[*]")
+	s.add(rule.Place{}, "closed: reject to=postmaster@ours.test")
+	fails := errors.New("the store is gone")
+	var failure error
+	s.Store = rule.New(rule.Options{DB: s.db, StandsFor: func(_ context.Context, a mail.Address) (mail.Address, error) {
+		if _, literal := a.Domain.Literal(); literal || a.Domain.IsZero() {
+			a.Domain = mail.Domain{ASCII: "ours.test"}
+		}
+		return a, failure
+	}})
+	for to, want := range map[string]string{
+		"postmaster@ours.test":   "no,yes | reject closed | RCPT",
+		"postmaster":             "no,yes | reject closed | RCPT",
+		"Postmaster@[192.0.2.1]": "yes,yes | reject closed | RCPT",
+		"postmaster@other.test":  "no,no |  | RCPT",
+		"abuse@[192.0.2.1]":      "yes,no |  | RCPT",
+	} {
+		got, err := s.Try(t.Context(), rule.Question{IP: "192.0.2.1", Door: "smtp", To: to})
+		if err != nil || shown(got) != want {
+			t.Errorf("%s: %v\ngot  %s\nwant %s", to, err, shown(got), want)
+		}
+		if why := got.Steps[1].Why; to == "postmaster" && why != "to postmaster (postmaster@ours.test) matches postmaster@ours.test" {
+			t.Error(why)
+		}
+	}
+	failure = fails
+	if _, err := s.Try(t.Context(), rule.Question{IP: "192.0.2.1", Door: "smtp", To: "postmaster"}); !errors.Is(err, fails) {
+		t.Errorf("whom he stands for cannot be told: %v", err)
 	}
 }
 
