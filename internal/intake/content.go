@@ -32,6 +32,8 @@ type content struct {
 	scanner *mime.HeaderScanner
 	sum     hash.Hash // of the bytes as the peer sent them
 	head    []byte    // a submission's header, held until it is complete
+	dated   bool      // it has a Date that can be read
+	named   bool      // and a Message-ID that is not empty
 	size    int64     // as the peer sent it
 	ruler   ruler     // of the lines as the peer sent them
 	high    bool      // of our own users: what is to be stored has octets beyond ASCII
@@ -167,14 +169,17 @@ func (t *Transaction) checkHeader() *mail.Fault {
 	return nil
 }
 
-// putHead writes a submission's header with the fields that it lacks.
+// putHead writes a submission's header with the fields that it lacks, or that say
+// nothing (RFC 6409 §8).
 func (t *Transaction) putHead() *mail.Fault {
 	c := &t.content
+	_, c.dated = mime.ParseDate(c.scanner.Date().Value())
+	c.named = strings.Trim(c.scanner.MessageID().Value(), "<> \t") != ""
 	var add []byte
-	if c.scanner.Date().Count == 0 {
+	if !c.dated {
 		add = append(add, "Date: "+t.started.Format(time.RFC1123Z)+"\r\n"...)
 	}
-	if c.scanner.MessageID().Count == 0 {
+	if !c.named {
 		add = append(add, "Message-ID: "+t.messageID()+"\r\n"...)
 	}
 	head, body := c.head, []byte(nil)
@@ -192,16 +197,17 @@ func (t *Transaction) putHead() *mail.Fault {
 		}
 	}
 	c.head = nil
-	return t.put(append(append(add, withoutBcc(head)...), body...))
+	return t.put(append(append(add, c.kept(head)...), body...))
 }
 
-// withoutBcc takes out what other recipients are not to see (RFC 5322 §3.6.3), and
-// what some reader could take for it. Behind the header the body may begin.
-func withoutBcc(head []byte) []byte {
+// kept takes out what other recipients are not to see (RFC 5322 §3.6.3), what some
+// reader could take for it, and what ours stand for. Behind the header the body may
+// begin.
+func (c *content) kept(head []byte) []byte {
 	var out []byte
 	kept := 0 // up to here head is in out
 	for f := range mime.Header(head).All() {
-		if seemsBcc(f) {
+		if seemsBcc(f) || !c.dated && f.Is("Date") || !c.named && f.Is("Message-ID") {
 			out = append(out, head[kept:f.Offset]...)
 			kept = f.Offset + len(f.Raw)
 		}
@@ -219,11 +225,20 @@ func seemsBcc(f mime.Field) bool {
 	return f.Seems("Bcc") || f.Seems("Resent-Bcc")
 }
 
+// named tells whether the content came with a Message-ID; an empty one is none where we
+// give another (RFC 6409 §8.3).
+func (t *Transaction) named() bool {
+	if t.completes() {
+		return t.content.named
+	}
+	return t.content.scanner.MessageID().Count > 0
+}
+
 // messageID is the Message-ID of the content: the peer's, or the one that we
 // gave it.
 func (t *Transaction) messageID() string {
-	if s := t.content.scanner; s != nil && s.MessageID().Count > 0 {
-		return s.MessageID().Value()
+	if c := &t.content; c.scanner != nil && t.named() {
+		return c.scanner.MessageID().Value()
 	}
 	if t.completes() {
 		return "<" + t.id.String() + "@" + t.settings.Hostname + ">"
@@ -259,7 +274,7 @@ func (t *Transaction) finish(ctx context.Context) *mail.Fault {
 	if c.fault != nil || t.heard {
 		return c.fault
 	}
-	if c.scanner.MessageID().Count > 0 && t.mayRepeat() {
+	if t.named() && t.mayRepeat() {
 		t.receipt = t.fingerprint()
 	}
 	meta := blob.Meta{Message: t.id, Tenant: t.origin.Tenant, Time: mail.Micros(t.started)}

@@ -113,12 +113,19 @@ func TestMissingFields(t *testing.T) {
 		{"nothing", "", "\r\n", true, true},
 		{"a Date only in the body", "Subject: a\r\n\r\nDate: x\r\nMessage-ID: y\r\n", "Subject: a\r\n\r\nDate: x\r\nMessage-ID: y\r\n", true, true},
 		{
-			"Bcc", "Date: x\r\nBcc: a@b.test,\r\n\tc@d.test\r\nMessage-ID: <a@b>\r\nBCC : e@f.test\r\nResent-Bcc: g@h.test\r\nTo: i@j.test\r\n\r\nBcc: in the body\r\n",
-			"Date: x\r\nMessage-ID: <a@b>\r\nTo: i@j.test\r\n\r\nBcc: in the body\r\n", false, false,
+			"Bcc", "Date: 1 Jan 2026 00:00\r\nBcc: a@b.test,\r\n\tc@d.test\r\nMessage-ID: <a@b>\r\nBCC : e@f.test\r\nResent-Bcc: g@h.test\r\nTo: i@j.test\r\n\r\nBcc: in the body\r\n",
+			"Date: 1 Jan 2026 00:00\r\nMessage-ID: <a@b>\r\nTo: i@j.test\r\n\r\nBcc: in the body\r\n", false, false,
 		},
 		{
-			"what could be taken for Bcc", " Bcc: a@b.test\r\nDate: x\r\nBcc\r\n : c@d.test,\r\n\te@f.test\r\nMessage-ID: <a@b>\r\nResent-B\u200bcc: g@h.test\r\nBccs: i\r\n\r\nx\r\n",
-			"Date: x\r\nMessage-ID: <a@b>\r\nBccs: i\r\n\r\nx\r\n", false, false,
+			"what could be taken for Bcc", " Bcc: a@b.test\r\nDate: 1 Jan 2026 00:00\r\nBcc\r\n : c@d.test,\r\n\te@f.test\r\nMessage-ID: <a@b>\r\nResent-B\u200bcc: g@h.test\r\nBccs: i\r\n\r\nx\r\n",
+			"Date: 1 Jan 2026 00:00\r\nMessage-ID: <a@b>\r\nBccs: i\r\n\r\nx\r\n", false, false,
+		},
+		{"both say nothing", "Message-ID:\r\nDate: nonsense\r\nSubject: a\r\n\r\nx\r\n", "Subject: a\r\n\r\nx\r\n", true, true},
+		{"both are empty, and folded", "Subject: a\r\nMessage-Id: \r\n\t<>\r\nDate :\r\n \r\n\r\nx\r\n", "Subject: a\r\n\r\nx\r\n", true, true},
+		{"the first of two says nothing", "Message-ID: < >\r\nMessage-ID: <a@b>\r\nDate: 1 Jan 2026 00:00\r\n\r\nx\r\n", "Date: 1 Jan 2026 00:00\r\n\r\nx\r\n", false, true},
+		{
+			"what can be read", "Message-ID: no.brackets@b\r\nDate: Thursday, 1-Jan-26 9:05 GMT (as it was written)\r\n\r\nx\r\n",
+			"Message-ID: no.brackets@b\r\nDate: Thursday, 1-Jan-26 9:05 GMT (as it was written)\r\n\r\nx\r\n", false, false,
 		},
 		{"only Bcc", "bcc: a@b.test\r\n\r\nx\r\n", "\r\nx\r\n", true, true},
 		{"a long header", "X: " + strings.Repeat("x ", 30_000) + "\r\n\r\nx\r\n", "X: " + strings.Repeat("x ", 30_000) + "\r\n\r\nx\r\n", true, true},
