@@ -200,14 +200,14 @@ func (t *Transaction) putHead() *mail.Fault {
 	return t.put(append(append(add, c.kept(head)...), body...))
 }
 
-// kept takes out what other recipients are not to see (RFC 5322 §3.6.3), what some
-// reader could take for it, and what ours stand for. Behind the header the body may
-// begin.
+// kept takes out what other recipients are not to see (RFC 5322 §3.6.3) and what only
+// the last host may write (RFC 5321 §4.4), what some reader could take for either, and
+// what ours stand for. Behind the header the body may begin.
 func (c *content) kept(head []byte) []byte {
 	var out []byte
 	kept := 0 // up to here head is in out
 	for f := range mime.Header(head).All() {
-		if seemsBcc(f) || !c.dated && f.Is("Date") || !c.named && f.Is("Message-ID") {
+		if foreign(f) || !c.dated && f.Is("Date") || !c.named && f.Is("Message-ID") {
 			out = append(out, head[kept:f.Offset]...)
 			kept = f.Offset + len(f.Raw)
 		}
@@ -218,11 +218,12 @@ func (c *content) kept(head []byte) []byte {
 	return append(out, head[kept:]...)
 }
 
-func seemsBcc(f mime.Field) bool {
+// foreign tells whether a field is none of a message that is sent.
+func foreign(f mime.Field) bool {
 	if began, first := bytes.CutPrefix(f.Raw, []byte(unnamed)); first {
 		f.Raw = began
 	}
-	return f.Seems("Bcc") || f.Seems("Resent-Bcc")
+	return f.Seems("Bcc") || f.Seems("Resent-Bcc") || f.Seems("Return-Path")
 }
 
 // named tells whether the content came with a Message-ID; an empty one is none where we

@@ -127,6 +127,7 @@ func TestMissingFields(t *testing.T) {
 			"what can be read", "Message-ID: no.brackets@b\r\nDate: Thursday, 1-Jan-26 9:05 GMT (as it was written)\r\n\r\nx\r\n",
 			"Message-ID: no.brackets@b\r\nDate: Thursday, 1-Jan-26 9:05 GMT (as it was written)\r\n\r\nx\r\n", false, false,
 		},
+		{"Return-Path", " Return-Path: <a@b.test>\r\nreturn-path : <a@b.test>\r\nSubject: a\r\nReturn-Paths: i\r\n\r\nReturn-Path: x\r\n", "Subject: a\r\nReturn-Paths: i\r\n\r\nReturn-Path: x\r\n", true, true},
 		{"only Bcc", "bcc: a@b.test\r\n\r\nx\r\n", "\r\nx\r\n", true, true},
 		{"a long header", "X: " + strings.Repeat("x ", 30_000) + "\r\n\r\nx\r\n", "X: " + strings.Repeat("x ", 30_000) + "\r\n\r\nx\r\n", true, true},
 	}
