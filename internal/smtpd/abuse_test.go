@@ -168,7 +168,8 @@ func TestVerify(t *testing.T) {
 	c := r.open("1")
 	for arg, want := range map[string]string{
 		"<alice@hayauma.test>": "250 2.1.5 <alice@hayauma.test>", "TEAM@hayauma.test": "250 2.1.5",
-		"nobody@hayauma.test": "550 5.1.1", "x@elsewhere.test": "252 2.5.0", "alice": "501 5.1.3", "": "501 5.5.4",
+		"nobody@hayauma.test": "550 5.1.1", "x@elsewhere.test": "252 2.5.0", "alice": "252 2.5.0", "<nobody>": "252 2.5.0", "Alice Smith": "252 2.5.0", "": "501 5.5.4",
+		"PostMaster": "250 2.1.5 <postmaster>", "<postmaster>": "250 2.1.5 <postmaster>", "<>": "501 5.1.3", "@": "501 5.1.3", "alice@": "501 5.1.3",
 		"alice@hayauma.test SMTPUTF8": "250 2.1.5", "jürgen@hayauma.test smtputf8": "252 2.5.0", "jürgen@hayauma.test": "252 2.5.0",
 	} {
 		if got := c.say(strings.TrimSpace("VRFY "+arg), want[:3]); !strings.HasPrefix(got, want) {

@@ -45,8 +45,14 @@ func (s *session) verify(ctx context.Context, arg string) reply {
 	if at := len(arg) - len(parameter); at > 0 && strings.EqualFold(arg[at:], parameter) {
 		arg = strings.TrimRight(arg[:at], " ")
 	}
-	a, err := mail.ParseAddress(strings.Trim(arg, "<>"))
-	if err != nil {
+	name := strings.Trim(arg, "<>")
+	a, err := mail.ParseAddress(name)
+	switch {
+	case mail.IsPostmaster(name):
+		a = mail.Address{Local: mail.Postmaster}
+	case name != "" && !strings.Contains(name, "@"): // a user's name alone (RFC 5321 §3.5.1)
+		return ok(252, "2.5.0", "Cannot verify a name alone, give the whole address")
+	case err != nil:
 		return refuse(mail.Final(mail.BadAddressSyntax, "This is not a valid address"))
 	}
 	target, fault := s.srv.o.Intake.Resolve(ctx, a)
