@@ -74,8 +74,20 @@ func (w *worker) post(t *transaction) []queue.Outcome {
 		}
 		t.note(r, p)
 		t.pending = t.pending[1:]
+		switch {
+		case p.missed:
+			t.settle(p) // as for a host that is not there
+		case p.away():
+			return t.untried()
+		}
 	}
 	return t.outcomes()
+}
+
+// away tells whether a web hook takes nothing now: it has too much to do, or it did not
+// answer. What else it says may be about the recipient.
+func (p problem) away() bool {
+	return p.result == queue.TryLater && !p.aside && (p.strained || !p.quotes)
 }
 
 // noted is a body of which is remembered that it could not be read: a request that ends
@@ -210,16 +222,25 @@ func judgeHook(answer *http.Response, now time.Time) problem {
 	}
 	switch code {
 	case http.StatusRequestEntityTooLarge:
-		return finding(mail.Final(mail.MessageTooBig, said))
+		return quoting(mail.Final(mail.MessageTooBig, said))
 	case http.StatusBadRequest, http.StatusNotAcceptable, http.StatusGone, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
-		return finding(mail.Final(mail.Undefined, said))
+		return quoting(mail.Final(mail.Undefined, said))
 	}
 	if code/100 == 3 {
 		said += "; redirections are not followed"
 	}
-	p := finding(mail.Temporary(mail.SystemError, said))
-	p.strained = code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable
+	p := quoting(mail.Temporary(mail.SystemError, said))
 	p.after = retryAfter(answer.Header.Get("Retry-After"), now)
+	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
+		p.strained, p.pause = true, p.after // RFC 6585 §4, RFC 9110 §15.6.4: it is about the client or the server
+	}
+	return p
+}
+
+// quoting is a finding that says what a web hook said. The codes of SMTP in it are ours.
+func quoting(f *mail.Fault) problem {
+	p := finding(f)
+	p.quotes = true
 	return p
 }
 

@@ -11,12 +11,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/outbound"
 	"github.com/hayauma/hayauma/internal/queue"
 	"github.com/hayauma/hayauma/internal/route"
 	"github.com/hayauma/hayauma/internal/testkit"
@@ -170,6 +172,7 @@ func TestHookAnswers(t *testing.T) {
 		{code: 422, want: refused},
 		{code: 425, want: later},
 		{code: 429, after: "120", want: later, again: 2 * time.Minute, strained: true},
+		{code: 500, after: "120", want: later, again: 2 * time.Minute},
 		{code: 500, body: strings.Repeat("é", 200), want: later, words: strings.Repeat("é", 150)},
 		{code: 503, after: "999999999", want: later, again: 24 * time.Hour, strained: true},
 		{code: 503, after: "Mon, 02 Jan 2006 15:04:05 GMT", want: later, strained: true},
@@ -188,7 +191,7 @@ func TestHookAnswers(t *testing.T) {
 			})
 			got := w.by("r", "a@x.test")
 			w.want(got, c.want)
-			if o := got[0]; !strings.Contains(o.Reply, c.words) || o.Again != c.again || o.Strained != c.strained || o.Unreached || len(o.Reply) > 400 {
+			if o := got[0]; !strings.Contains(o.Reply, c.words) || o.Again != c.again || o.Strained != c.strained || o.Unreached || o.Quotes != (c.code/100 != 2) || c.strained && o.Pause != c.again || !c.strained && o.Pause != 0 || len(o.Reply) > 400 {
 				t.Errorf("%+v", o)
 			}
 			if n := len(h.requests()); n != 1 {
@@ -279,6 +282,69 @@ func TestHookAway(t *testing.T) {
 	}
 	if e := w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site("r")}, ""); !strings.Contains(e.By, h.URL) || e.TLS != "never" || len(e.Hosts) != 1 {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestHookAwayForAll: a web hook that is not there, does not answer, or has too much to do is
+// asked about one recipient of a message, one that finds fault with him about the others too.
+func TestHookAwayForAll(t *testing.T) {
+	t.Parallel()
+	const later, refused = "deferred 451 4.3.0 ours", "failed 550 5.0.0 ours"
+	for name, c := range map[string]struct {
+		answer   func(http.ResponseWriter, *http.Request, string)
+		requests int
+		want     []string
+	}{
+		"429":    {status(429), 1, []string{later}},
+		"503":    {status(503), 1, []string{later}},
+		"500":    {status(500), 3, []string{later, later, later}},
+		"422":    {status(422), 3, []string{refused, refused, refused}},
+		"silent": {func(http.ResponseWriter, *http.Request, string) { panic(http.ErrAbortHandler) }, 1, []string{"deferred 451 4.4.1 ours"}},
+		"gone":   {nil, 0, []string{"deferred 451 4.4.1 ours", "deferred 451 4.4.1 ours", "deferred 451 4.4.1 ours"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			h := w.hook("r", "", "", c.answer)
+			if c.answer == nil {
+				delete(w.routes, h.Listener.Addr().String())
+			}
+			got := w.by("r", "a@x.test", "b@x.test", "c@x.test")
+			w.want(got, c.want...)
+			if n, dials := len(h.requests()), strings.Fields(w.dials()); n != c.requests || c.answer == nil && len(dials) != 1 {
+				t.Errorf("%d requests, dialed %v", n, dials)
+			}
+		})
+	}
+}
+
+// status answers with one.
+func status(code int) func(http.ResponseWriter, *http.Request, string) {
+	return func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, "quota exceeded")
+	}
+}
+
+// TestHookRuled: the operator's rules about replies hold for what a web hook says, and for
+// nothing that we find of it.
+func TestHookRuled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var said []string
+	w.options.Judge = func(_ string, r outbound.Reply) outbound.Ruling {
+		said = append(said, r.Text)
+		return outbound.Ruling{Turn: true, Why: "rule 1"}
+	}
+	w.o.Close()
+	w.o = outbound.New(w.options)
+	h := w.hook("r", "", "", status(429))
+	w.want(w.by("r", "a@x.test"), "failed 451 4.3.0 ours")
+	delete(w.routes, h.Listener.Addr().String())
+	h.CloseClientConnections()
+	w.want(w.by("r", "a@x.test"), "deferred 451 4.4.1 ours")
+	if want := []string{"The web hook answers 429: quota exceeded"}; !slices.Equal(said, want) {
+		t.Errorf("asked about %q", said)
 	}
 }
 

@@ -24,11 +24,11 @@ type ruled struct {
 	Ruling
 }
 
-// judge lets the operator have his say on a remote's words, never on ours, and tells
-// what he made of them.
+// judge lets the operator have his say on a remote's words, never on ours that quote none,
+// and tells what he made of them.
 func (t *transaction) judge(p *problem) string {
 	w := t.w
-	if w.o.o.Judge == nil || p.ours || p.result != queue.TryLater && p.result != queue.Refused {
+	if w.o.o.Judge == nil || p.ours && !p.quotes || p.result != queue.TryLater && p.result != queue.Refused {
 		return ""
 	}
 	said := Reply{Code: p.code, Enhanced: p.enhanced, Text: p.text, Refused: p.result == queue.Refused}

@@ -339,6 +339,7 @@ type problem struct {
 	enhanced  string
 	text      string
 	ours      bool
+	quotes    bool // ours with the words of a web hook in them: its codes are HTTP's
 	loops     bool // the host is this server
 	missed    bool // no host could be reached, whatever the message
 	strained  bool // the host bears less than it was given
@@ -347,6 +348,7 @@ type problem struct {
 	source    netip.Addr
 	tls       string
 	after     time.Duration // it asked to be left alone for so long
+	pause     time.Duration // the same, for any message
 	reports   bool          // the remote tells the sender of success itself
 	watches   bool          // the remote keeps to the sender's time itself
 	aside     bool          // it is about us or the message, and says nothing of the site

@@ -152,7 +152,7 @@ func (t *transaction) note(r queue.Recipient, p problem) {
 	}
 	t.done = append(t.done, queue.Outcome{
 		Recipient: r.ID, Result: p.result, Host: p.host, Addr: p.addr, Source: p.source, TLS: p.tls,
-		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Aside: p.aside, Strained: p.strains(),
+		Code: p.code, Enhanced: p.enhanced, Reply: p.text, Ours: p.ours, Quotes: p.quotes, Pause: p.pause, Reports: p.reports, Watches: p.watches, Unreached: p.missed, Aside: p.aside, Strained: p.strains(),
 		Started: t.started, Ended: mail.Micros(time.Now()), Again: p.again(t.w.knows(&r, p.source)), Rule: rule, Before: t.w.before,
 	})
 }

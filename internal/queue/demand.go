@@ -38,16 +38,19 @@ func (q *Queue) holds(d *demand, now int64) bool {
 // consult asks what follows from replies that were no success, once for those that
 // are the same.
 func (w *worker) consult(outcomes []Outcome) (all []Advice) {
-	if w.q.o.Advise == nil {
-		return nil
-	}
 	last := ""
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.Ours || o.Result != TryLater && o.Result != Refused || o.Reply == last || !w.speaks(o) {
+		if o.Ours && !o.Quotes || o.Result != TryLater && o.Result != Refused || o.Reply == last || !w.speaks(o) {
 			continue
 		}
 		last = o.Reply
+		if o.Pause > 0 {
+			all = append(all, Advice{For: o.Pause, Pause: true, Why: o.Reply})
+		}
+		if w.q.o.Advise == nil {
+			continue
+		}
 		a := w.q.o.Advise(w.p.name, o)
 		o.Strained = o.Strained || a.Fewer && o.Result == TryLater
 		if a.For > 0 {

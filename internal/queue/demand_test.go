@@ -67,6 +67,43 @@ func TestAPauseOutlivesARestart(t *testing.T) {
 	}
 }
 
+// TestAPauseThatTheRemoteAskedFor holds for its provider, with no rule of anybody's, and
+// rules are asked about words of a remote in a finding of ours.
+func TestAPauseThatTheRemoteAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]Outcome{
+		"by itself": {Result: TryLater, Ours: true, Quotes: true, Host: "mx.farm.test", Code: 451, Reply: "429: slowly", Pause: time.Hour, Again: time.Hour},
+		"by a rule": {Result: TryLater, Ours: true, Quotes: true, Host: "mx.farm.test", Code: 451, Reply: "429: slowly", Again: time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShaped(t, 0)
+			s.pauses()
+			if name == "by itself" {
+				s.w.q.o.Advise = nil
+			}
+			then, asked := s.takes, 0
+			s.takes = func(at int, job *Job) Outcome {
+				asked++
+				if got := then(at, job); got.Result == Delivered {
+					return got
+				}
+				return o
+			}
+			stop := s.w.run()
+			s.w.spread(1, 1)
+			s.want(name+": the first", 0)
+			s.w.insert(s.w.message("b@d0.test"), s.w.message("c@d0.test"))
+			s.want(name+": paused", 0)
+			if tr := s.w.q.Traffic("farm.test"); asked != 1 || tr.Rest.IsZero() || tr.Why != o.Reply && tr.Why != "a rule" {
+				t.Errorf("%s: %d attempts, %+v", name, asked, tr)
+			}
+			<-time.After(time.Hour)
+			s.want(name+": over", 3)
+			stop()
+		})
+	}
+}
+
 // TestABrakeOutlivesARestart, with what it leaves, and is told to have ended.
 func TestABrakeOutlivesARestart(t *testing.T) {
 	t.Parallel()

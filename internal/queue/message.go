@@ -156,6 +156,7 @@ type Outcome struct {
 	Ours           bool   // Reply is our own finding: DNS, connection, time-out
 	Reports        bool   // Delivered to a host that reports success itself (RFC 3461 §5.2.1)
 	Watches        bool   // Delivered to a host that keeps to the sender's time itself (RFC 2852)
+	Quotes         bool   // Ours with the words of a remote in them that speaks no SMTP: what is said of replies holds for it
 	Unreached      bool   // TryLater: no host of the site could be reached, for this message or any other
 	Strained       bool   // the host bears less than it was given
 	Shared         bool   // found by the attempt of another message
@@ -166,6 +167,8 @@ type Outcome struct {
 	Before         []Try  // the addresses that were tried in vain before
 	// Again is when the next attempt is wanted, after a TryLater; 0 = as Retry says.
 	Again time.Duration
+	// Pause is for how long the remote wants nothing, whatever the message; 0 = it said none.
+	Pause time.Duration
 	// Also runs in the commit that records the outcome; its error undoes that
 	// outcome and makes it TryLater.
 	Also func(*db.Tx) error
