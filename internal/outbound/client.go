@@ -44,10 +44,11 @@ type client struct {
 	provider string // whose host it is; empty = nobody counts
 	ended    func() // called once it is closed
 
-	shown           bool   // TLS got as far as the certificate
-	asked           string // what was asked of that last, see rule.asks; empty = nothing was
-	verdict         error  // what came of it; nil = it is proven
-	failure, reason string // of TLS, for the report
+	shown           bool     // TLS got as far as the certificate
+	asked           string   // what was asked of that last, see rule.asks; empty = nothing was
+	verdict         error    // what came of it; nil = it is proven
+	failure, reason string   // of TLS, for the report
+	counted         []string // sites to which this was a session, of TLS reports
 	times           Timeouts
 	ext             extensions
 

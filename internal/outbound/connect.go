@@ -178,8 +178,7 @@ func (w *worker) greet(t target, r rule) (*client, *problem) {
 		stop()
 		switch {
 		case problem == nil && again == nil:
-			c.appraise()
-			w.report(t, r, c)
+			w.account(c)
 			return c, nil
 		case again != nil:
 			c.close()

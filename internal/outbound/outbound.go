@@ -80,7 +80,7 @@ type Options struct {
 	// there are none.
 	Relay  func(ctx context.Context, site string) (*Relay, error)
 	STS    *sts.Store      // nil = nobody has an MTA-STS policy
-	Report func(TLSResult) // called once for each connection to an exchanger; must not block; nil = nobody counts
+	Report func(TLSResult) // called once for each connection to an exchanger and site that it serves; must not block; nil = nobody counts
 	// From is the envelope sender under which a message leaves for a recipient;
 	// alone = for no other recipient. nil = its own.
 	From func(ctx context.Context, m *queue.Message, to mail.Address) (from mail.Address, alone bool, err error)
@@ -322,6 +322,7 @@ func (w *worker) adopt(p plan, env mail.Envelope) bool {
 		for c := w.o.pool.takeHost(key); c != nil; c = w.o.pool.takeHost(key) {
 			c.site, c.known, c.domain = w.site, t.known, t.domain
 			if w.c = c; w.usable() && c.addr.Port() == t.addr.Port() && w.fits(c) && w.safe(c, env) == nil {
+				w.account(c)
 				return true
 			}
 			c.quit()

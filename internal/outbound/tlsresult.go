@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/tlspolicy/dane"
@@ -79,6 +80,20 @@ func (c *client) failed(result, reason string) {
 	if c.failure == "" {
 		c.failure, c.reason = result, reason
 	}
+}
+
+// account tells of a connection that is used, once for each site: that its mail shares the
+// connection with another's is no reason to tell it less.
+func (w *worker) account(c *client) {
+	if w.o.o.Report == nil || slices.Contains(c.counted, w.site) {
+		return
+	}
+	if len(c.counted) > 0 {
+		c.failure, c.reason = "", "" // by the rule of another
+	}
+	c.counted = append(c.counted, w.site)
+	c.appraise()
+	w.report(c.target(), c.holds, c)
 }
 
 // report tells of a connection that got as far as TLS, or of a host that a policy

@@ -34,6 +34,49 @@ func TestReportOfPolicyFailure(t *testing.T) {
 	}
 }
 
+// TestReportOfSharedConnection: each domain is told of it once, by its own policy, whoever
+// used it first and however often.
+func TestReportOfSharedConnection(t *testing.T) {
+	t.Parallel()
+	const mine, none = "x.test sts", "y.test no-policy-found"
+	for _, c := range []struct {
+		name, mode, cert string
+		order            string
+		want             string
+	}{
+		{"enforced for the first", "enforce", "mx.x.test", "x y y x y", mine + ", " + none},
+		{"enforced for the second", "enforce", "mx.x.test", "y x x y x", none + ", " + mine},
+		{"tried out, and not proven, for the first", "testing", "else.test", "x y x", mine + " certificate-host-mismatch, " + none},
+		{"tried out, and not proven, for the second", "testing", "else.test", "y x y", none + ", " + mine + " certificate-host-mismatch"},
+		{"no TLS", "testing", "", "x y x", mine + " starttls-not-supported, " + none + " starttls-not-supported"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPoliced(t, "y.test. 60 MX 10 mx.x.test.")
+			p.set.IdleTimeout = time.Minute
+			var o testkit.MXOptions
+			if c.cert != "" {
+				o.TLS = p.ca.ServerConfig(t, c.cert)
+			}
+			m := p.mx(o)
+			p.publish("1", c.mode, "mx.x.test")
+			for _, site := range strings.Fields(c.order) {
+				p.want(p.send("a@"+site+".test"), good)
+			}
+			var got []string
+			for _, r := range p.results {
+				got = append(got, strings.TrimSpace(r.Domain+" "+r.Policy+" "+r.Failure))
+				if r.Host != "mx.x.test" || r.Addr.String() != "10.0.0.1:25" || !r.Local.IsValid() {
+					t.Errorf("%+v", r)
+				}
+			}
+			if told := strings.Join(got, ", "); told != c.want || m.Connections() != 1 {
+				t.Errorf("reported %q over %d connections, want %q", told, m.Connections(), c.want)
+			}
+		})
+	}
+}
+
 // cable is a connection that breaks when TLS begins.
 type cable struct{ net.Conn }
 
