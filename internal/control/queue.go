@@ -241,7 +241,7 @@ func (s *Service) siteWaits() func(r *queue.Recipient) (waits, busy string) {
 			known[r.Site] = w
 		}
 		if w.down != nil && (r.State != queue.Deferred || w.down.Keeps(r)) {
-			return "its destination cannot be reached; one message tries it again at " + w.down.Until.Format(time.RFC3339), w.busy
+			return w.down.Words() + "; one message tries it again at " + w.down.Until.Format(time.RFC3339), w.busy
 		}
 		return w.waits, w.busy
 	}

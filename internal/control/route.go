@@ -36,7 +36,11 @@ func (s *Service) handleRoutes(mux *http.ServeMux) {
 
 func (s *Service) routeSet(ctx context.Context, in RouteChange) (Empty, error) {
 	in.Route.Secret, in.Route.ProxySecret = route.Secret(in.Password), route.Secret(in.ProxyPassword)
-	return Empty{}, named(in.Route.Name, s.Routes.Set(ctx, in.Route))
+	err := s.Routes.Set(ctx, in.Route)
+	if err == nil {
+		s.Queue.Mended(route.Site(in.Route.Name))
+	}
+	return Empty{}, named(in.Route.Name, err)
 }
 
 func (s *Service) routeRemove(ctx context.Context, in RouteName) (Empty, error) {

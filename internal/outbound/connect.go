@@ -32,7 +32,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 	w.o.pool.makeRoom(w.provider, w.connections)
 	p = w.o.reachable(p, w.site, w.group, w.provider)
 	var tries []vain
-	met := false // a host that lets us in, or says why not
+	met := false // a host that lets us in, or may let others in
 	for i, t := range p.targets {
 		if i > 0 && w.ctx.Err() != nil {
 			break
@@ -50,6 +50,9 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 		c, problem := w.greet(t, r)
 		if c != nil {
 			w.o.o.Metrics.connection(kindOf(c))
+			if w.o.o.Sources != nil {
+				w.o.doors.open(w.site)
+			}
 			f := w.safe(c, env)
 			if f == nil {
 				w.tell(tries, nil)
@@ -59,9 +62,7 @@ func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
 			c.quit()
 		} else {
 			w.o.o.Metrics.connection("failed")
-			// A 421 closes the door on everybody (RFC 5321 §3.8); where we come from many
-			// addresses, perhaps on one of them.
-			met = met || !problem.ours && (problem.code != 421 || w.group != "")
+			met = w.individual(t, problem) || met
 		}
 		tries = append(tries, vainAt(t, problem, false))
 		if problem.loops {

@@ -42,7 +42,7 @@ func (w *worker) login(c *client) *problem {
 	case reply.Code != 235:
 		w.o.o.Logger.Error("the host refuses our login", "host", c.host, "code", reply.Code, "reply", reply.Text())
 		p := refusal(c, reply)
-		p.result = queue.TryLater
+		p.result, p.login = queue.TryLater, true
 		return p
 	}
 	return nil

@@ -100,6 +100,7 @@ type Outbound struct {
 	pool     *pool
 	chunks   *chunks
 	families *families
+	doors    *doors
 }
 
 var _ queue.Deliverer = (*Outbound)(nil)
@@ -126,7 +127,7 @@ func New(o Options) *Outbound {
 			return m.From, false, nil
 		}
 	}
-	return &Outbound{o: o, pool: newPool(), chunks: new(chunks), families: newFamilies(o.Internet)}
+	return &Outbound{o: o, pool: newPool(), chunks: new(chunks), families: newFamilies(o.Internet), doors: newDoors()}
 }
 
 // Close takes leave of the hosts whose connections were kept for more work.
@@ -342,6 +343,7 @@ type problem struct {
 	ours      bool
 	quotes    bool // ours with the words of a web hook in them: its codes are HTTP's
 	loops     bool // the host is this server
+	login     bool // the host refuses our login
 	missed    bool // no host could be reached, whatever the message
 	strained  bool // the host bears less than it was given
 	host      string

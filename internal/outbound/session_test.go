@@ -447,6 +447,9 @@ func TestSmartHost(t *testing.T) {
 			}
 			outcomes := w.send("a@nowhere.test")
 			w.want(outcomes, c.want)
+			if outcomes[0].Unreached != (c.want != good) {
+				t.Errorf("one message tries it for all: %+v", outcomes[0])
+			}
 			shown := map[string]string{"smart.test": ", verified (smart host)", "other.test": ", not verified: x509: certificate is valid for other.test, not smart.test (smart host)"}[c.cert]
 			if told := outcomes[0].TLS; !strings.HasSuffix(told, shown) || strings.HasPrefix(told, "TLSv1.3 TLS_") != (shown != "") {
 				t.Errorf("TLS %q", told)

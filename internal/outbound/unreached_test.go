@@ -28,7 +28,13 @@ func TestUnreached(t *testing.T) {
 		}, "deferred 421 4.3.2 theirs", true},
 		{"it does not like us", func(t *testing.T, w *world) {
 			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "450 4.7.1 who are you"}))
-		}, "deferred 450 4.7.1 theirs", false},
+		}, "deferred 450 4.7.1 theirs", true},
+		{"it wants nobody", func(t *testing.T, w *world) {
+			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "554 5.7.1 no mail here"}))
+		}, "deferred 554 5.7.1 theirs", true},
+		{"it does not like our name", func(t *testing.T, w *world) {
+			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "EHLO", Reply: "550 5.7.1 bad name"}, testkit.MXRule{Command: "HELO", Reply: "550 5.7.1 bad name"}))
+		}, "deferred 550 5.7.1 theirs", true},
 		{"it has enough in the transaction", func(t *testing.T, w *world) {
 			w.route("10.0.0.1:25", testkit.StartMX(t, testkit.MXOptions{}, testkit.MXRule{Command: "MAIL", Reply: "421 4.3.2 enough"}))
 		}, "deferred 421 4.3.2 theirs", false},

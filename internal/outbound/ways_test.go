@@ -91,11 +91,34 @@ func TestABlockedSourceIsNotTheSite(t *testing.T) {
 	w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "421 4.7.0 blocked", Hangup: true})
 	p := w.pools()
 	p.pool(source.Pool{Name: "bulk"}, source.Addition{Address: "127.0.0.21"})
-	for tag, want := range map[string]bool{"bulk": false, "none": true} {
-		got := w.deliver(t.Context(), w.tagged(tag, "a@x.test"))[0][0]
-		if got.Result != queue.TryLater || got.Code != 421 || got.Unreached != want {
-			t.Errorf("by pool %s: %+v, want unreached %v", tag, got, want)
+	p.pool(source.Pool{Name: "other"}, source.Addition{Address: "127.0.0.22"})
+	for i, step := range []struct {
+		tag       string
+		unreached bool
+	}{{"bulk", false}, {"bulk", false}, {"none", true}, {"bulk", false}, {"other", true}, {"bulk", true}} {
+		got := w.deliver(t.Context(), w.tagged(step.tag, "a@x.test"))[0][0]
+		if got.Result != queue.TryLater || got.Code != 421 || got.Unreached != step.unreached {
+			t.Errorf("%d, by pool %s: %+v, want unreached %v", i, step.tag, got, step.unreached)
 		}
+	}
+}
+
+// TestALetInSourceOpensTheDoor: of a site that has let one address in, the others are asked
+// again, one by one.
+func TestALetInSourceOpensTheDoor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "554 5.7.1 blocked", Hangup: true, Times: 2})
+	p := w.pools()
+	p.pool(source.Pool{Name: "bulk"}, source.Addition{Address: "127.0.0.21"})
+	w.deliver(t.Context(), w.tagged("none", "a@x.test"))
+	if got := w.deliver(t.Context(), w.tagged("bulk", "a@x.test"))[0][0]; got.Code != 554 || !got.Unreached {
+		t.Errorf("both are shut out: %+v", got)
+	}
+	w.want(w.deliver(t.Context(), w.tagged("none", "a@x.test"))[0], good)
+	w.mx(testkit.MXOptions{}, testkit.MXRule{Command: "CONNECT", Reply: "554 5.7.1 blocked", Hangup: true})
+	if got := w.deliver(t.Context(), w.tagged("bulk", "a@x.test"))[0][0]; got.Code != 554 || got.Unreached {
+		t.Errorf("the other one was let in: %+v", got)
 	}
 }
 

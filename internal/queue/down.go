@@ -14,7 +14,7 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// A site that cannot be reached, or lets nobody in (421), is tried again by one message
+// A site that cannot be reached, or lets nobody in, is tried again by one message
 // at a time, after waits that double from the first to the longest: a try costs one
 // connection, whatever waits behind it.
 const (
@@ -56,6 +56,26 @@ func (d *Down) Keeps(r *Recipient) bool {
 	f := &d.finding
 	return r.Code == f.Code && r.Enhanced == f.Enhanced && r.Ours == f.Ours ||
 		r.Ours && strings.HasPrefix(r.Enhanced, "4.4.") && r.Enhanced != "4.4.5" || !r.Ours && r.Code == 421 // see releaseRisen
+}
+
+// Words tell in short what is wrong.
+func (d *Down) Words() string {
+	if d.finding.Ours || d.finding.Code == 421 || d.finding.Code == 0 {
+		return "its destination cannot be reached"
+	}
+	return "its destination " + d.finding.door()
+}
+
+// door is why nobody is let in. What is said to a login is 535 (RFC 4954 §6).
+func (o *Outcome) door() string {
+	said := strings.Join(strings.Fields(fmt.Sprintf("%d %s %s", o.Code, o.Enhanced, o.Reply)), " ")
+	switch {
+	case o.Ours:
+		return o.Reply
+	case o.Code == 535:
+		return "refuses our login: " + said
+	}
+	return "lets nobody in: " + said
 }
 
 // Down tells of a site that cannot be reached; false if nothing is known.
@@ -106,7 +126,7 @@ func (w *worker) reached() {
 	q.o.Logger.Info("a site can be reached again", "site", s.name, "since", mail.FromMicros(s.down.since), "probes", s.down.probes)
 	q.changed(Change{Kind: SiteOn, Provider: w.p.name, Site: s.name, Why: fmt.Sprintf("after %s, tried %d times", mail.About(time.Duration(micros()-s.down.since)*time.Microsecond), s.down.probes)})
 	s.lastDown, s.down = s.down, nil
-	q.risen = append(q.risen, s.name)
+	q.risen = append(q.risen, risenOf(s.name, &s.lastDown.finding))
 	signal(q.wake)
 	q.await(s)
 	q.dispatch()
@@ -150,7 +170,7 @@ func (w *worker) missed(o Outcome) {
 		if last := s.lastDown; o.Ours && last != nil && now-last.until < probeLongest.Microseconds() {
 			s.down.probes = last.probes
 		}
-		q.changed(Change{Kind: SiteOff, Provider: w.p.name, Site: s.name, Why: o.Reply})
+		q.changed(Change{Kind: SiteOff, Provider: w.p.name, Site: s.name, Why: o.door()})
 		q.o.Logger.Info("a site cannot be reached; one message tries it again", "site", s.name, "reply", o.Reply)
 	case o.Started < s.down.until || o.Started < s.down.finding.Started:
 		return // it began before the site was found down
@@ -207,6 +227,14 @@ func (q *Queue) share(s *site) {
 	if s.more {
 		signal(q.wake)
 	}
+}
+
+// Mended lets a site that is down be tried now: what kept us out may have been set right.
+func (q *Queue) Mended(site string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.askNow(site)
+	signal(q.wake)
 }
 
 // askNow lets a site that is down be tried now: somebody thinks that it may be
@@ -309,12 +337,23 @@ func (p *probing) behind(flow int64) ([]int64, error) {
 // What waits since its site could not be reached has a finding of ours of the class
 // "network and routing" (RFC 3463 §3.5), or a 421; what waits for the warm-up of a source
 // address has 4.4.5.
-const waitsForSite = "state IN (1, 3) AND state = 3 AND next > ? AND (ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421)"
+const waitsForSite = "(ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421)"
 
 var (
-	releaseRisen  = db.SQL("UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient WHERE site = ? AND " + waitsForSite + " LIMIT ?)")
-	selectWaiting = db.SQL("SELECT site, reply FROM queue_recipient WHERE site > ? AND " + waitsForSite + " ORDER BY site LIMIT 1")
+	releaseRisen = db.SQL("UPDATE queue_recipient SET next = ? WHERE id IN (SELECT id FROM queue_recipient WHERE site = ? AND state IN (1, 3) AND state = 3 AND next > ? AND (" +
+		waitsForSite + " OR code = ? AND enhanced = ? AND ours = ?) LIMIT ?)")
+	selectWaiting = db.SQL("SELECT site, reply FROM queue_recipient WHERE site > ? AND state IN (1, 3) AND state = 3 AND next > ? AND " + waitsForSite + " ORDER BY site LIMIT 1")
 )
+
+// risen is a site that can be reached again, and what was found while it could not.
+type risen struct {
+	site     string
+	code     int
+	enhanced string
+	ours     bool
+}
+
+func risenOf(site string, o *Outcome) risen { return risen{site, o.Code, o.Enhanced, o.Ours} }
 
 // takeOver takes the sites for which something waits since they could not be reached as
 // those that the last process found down. Each is tried within the longest wait, one after
@@ -346,14 +385,14 @@ func (q *Queue) takeOver(ctx context.Context) error {
 // raise makes due what waits for a site that can be reached again.
 func (q *Queue) raise(ctx context.Context) error {
 	q.mu.Lock()
-	slices.Sort(q.risen)
-	names := slices.Compact(q.risen)
+	slices.SortStableFunc(q.risen, func(a, b risen) int { return strings.Compare(a.site, b.site) })
+	sites := slices.Compact(q.risen)
 	q.risen = nil
 	q.mu.Unlock()
-	for i, name := range names {
-		if err := q.raiseSite(ctx, name); err != nil {
+	for i, r := range sites {
+		if err := q.raiseSite(ctx, r); err != nil {
 			q.mu.Lock()
-			q.risen = append(q.risen, names[i:]...)
+			q.risen = append(q.risen, sites[i:]...)
 			q.mu.Unlock()
 			return fmt.Errorf("messages for a site that can be reached again: %w", err)
 		}
@@ -361,11 +400,11 @@ func (q *Queue) raise(ctx context.Context) error {
 	return nil
 }
 
-func (q *Queue) raiseSite(ctx context.Context, name string) error {
+func (q *Queue) raiseSite(ctx context.Context, r risen) error {
 	now := micros()
 	for n := int64(maxResults); n == maxResults; {
 		err := q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
-			n, err = tx.Exec(releaseRisen, now, name, now, maxResults)
+			n, err = tx.Exec(releaseRisen, now, r.site, now, r.code, r.enhanced, r.ours, maxResults)
 			return err
 		})
 		if err != nil {

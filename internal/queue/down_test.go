@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +20,7 @@ import (
 // gate is a Deliverer for a host that is there or not.
 type gate struct {
 	busy  bool // it is there and lets nobody in
+	code  int  // with which it does not; 0 = 421
 	open  atomic.Bool
 	tries atomic.Int64 // to connect
 	took  atomic.Int64
@@ -31,7 +34,7 @@ func (g *gate) Deliver(_ context.Context, _ string, next func() *Job, done func(
 			o := Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1", Host: "mx.far.test",
 				Addr: netip.MustParseAddrPort("127.0.0.1:25"), Reply: "connect to mx.far.test: timed out", Started: now, Ended: now}
 			if g.busy {
-				o.Ours, o.Strained, o.Code, o.Enhanced, o.Reply = false, true, 421, "4.7.0", "too many connections"
+				o.Ours, o.Strained, o.Code, o.Enhanced, o.Reply = false, true, cmp.Or(g.code, 421), "4.7.0", "too many connections"
 			}
 			done(job, all(job, o))
 			continue
@@ -56,15 +59,29 @@ func (w *world) fill(n int, site string) {
 // hours: it is tried now and then by one of them, and as soon as it is back all go.
 func TestOneMessageProbes(t *testing.T) {
 	t.Parallel()
-	probed(t, false, "timed out")
-	probed(t, true, "too many")
+	for _, c := range []struct {
+		busy               bool
+		code               int
+		said, words, event string
+	}{
+		{false, 0, "timed out", "its destination cannot be reached", "connect to mx.far.test: timed out"},
+		{true, 421, "too many", "its destination cannot be reached", "lets nobody in: 421 4.7.0 too many connections"},
+		{true, 554, "too many", "its destination lets nobody in: 554 4.7.0 too many connections", "lets nobody in: 554 4.7.0 too many connections"},
+		{true, 535, "too many", "its destination refuses our login: 535 4.7.0 too many connections", "refuses our login: 535 4.7.0 too many connections"},
+	} {
+		h := &heard{}
+		probed(t, &gate{busy: c.busy, code: c.code}, h, c.said, c.words)
+		if !slices.ContainsFunc(h.list, func(h Change) bool { return h.Kind == SiteOff && h.Why == c.event }) {
+			t.Errorf("told %+v, want %q", h.list, c.event)
+		}
+	}
 }
 
-func probed(t *testing.T, busy bool, said string) {
+func probed(t *testing.T, g *gate, h *heard, said, words string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{busy: busy}
 		w := newBubble(t, g)
+		w.q.o.Changed = h.note
 		w.run()
 		n := 2000
 		if scale > 1 {
@@ -80,7 +97,7 @@ func probed(t *testing.T, busy bool, said string) {
 		if s := w.stats(); s[Deferred] != int64(n) {
 			t.Errorf("states: %v, want all deferred", s)
 		}
-		if d, ok := w.q.Down("far.test"); !ok || !strings.Contains(d.Reply, said) || !d.Until.After(time.Now()) {
+		if d, ok := w.q.Down("far.test"); !ok || !strings.Contains(d.Reply, said) || d.Words() != words || !d.Until.After(time.Now()) {
 			t.Errorf("down: %+v, %v", d, ok)
 		}
 		before := g.tries.Load()

@@ -107,7 +107,7 @@ type Queue struct {
 	stopping  bool
 	stuck     bool // results cannot be recorded: hand nothing out
 	rewind    int64
-	risen     []string // sites that were down: what waits for them is due
+	risen     []risen // sites that were down: what waits for them is due
 	results   []*item
 	gathered  map[mail.ID]bool // messages whose reports wait for recipients that are not done
 	alarm     *time.Timer      // the first of them has waited for long enough; nil = none does

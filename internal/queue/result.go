@@ -377,7 +377,7 @@ func (q *Queue) recorded(items []*item) {
 			q.spendMemory(it.lease, -it.lease.octets)
 		}
 		if s := q.sites[it.lease.site]; it.outcome.Unreached && (s == nil || s.down == nil) {
-			q.risen = append(q.risen, it.lease.site) // it came too late to be raised
+			q.risen = append(q.risen, risenOf(it.lease.site, &it.outcome)) // it came too late to be raised
 			signal(q.wake)
 		}
 		if q.gathered[it.lease.job.Message.ID] {

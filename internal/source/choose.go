@@ -66,6 +66,22 @@ func (s *Store) sends(p *Pool, provider string, family func(netip.Addr) bool) bo
 	return len(able) > 0
 }
 
+// Every tells whether something is so of each address of a family from which mail leaves, by
+// whatever pool; of the one that is not valid too, which the system chooses, where not
+// everyone's mail has a pool.
+func (s *Store) Every(four bool, is func(netip.Addr) bool) bool {
+	st := s.state.Load()
+	if st == nil || st.poolOf(Sender{}) == "" && !is(netip.Addr{}) {
+		return false
+	}
+	for a := range st.addresses {
+		if a.Is4() == four && !is(a) {
+			return false
+		}
+	}
+	return true
+}
+
 // chain is a pool and the one that takes what it cannot.
 func (st *state) chain(pool string) (out []*Pool) {
 	if st == nil {

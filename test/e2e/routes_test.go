@@ -69,6 +69,39 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestARefusedLoginIsTriedByOne: a wrong password costs one login now and then, whatever waits;
+// it is told, and a right one is used at once.
+func TestARefusedLoginIsTriedByOne(t *testing.T) {
+	t.Parallel()
+	ca := testkit.NewCA(t)
+	far := testkit.StartMX(t, testkit.MXOptions{Auth: true, TLS: ca.ServerConfig(t, "localhost", "127.0.0.1")}, testkit.MXRule{Command: "AUTH", Reply: "535 5.7.8 Authentication credentials invalid"})
+	cert, _ := ca.Files(t, "localhost")
+	n := node.Start(t, node.Options{DNS: testkit.StartDNS(t, "localhost. 60 A 127.0.0.1"), Port: far.Addr,
+		Env: []string{"SSL_CERT_FILE=" + filepath.Join(filepath.Dir(cert), "ca.pem")}})
+	set := func(password string) {
+		n.Run(password+"\n", "route", "set", "hub", "--tls", "starttls", "--host", "localhost:"+node.PortOf(far.Addr), "--user", "us", "--password-stdin")
+	}
+	set("wrong")
+	n.Run("", "route", "rule", "set", "--everyone", "--to", "hub")
+	const messages = 30
+	for range messages {
+		n.Submit("hello", "x@far.test")
+	}
+	n.WaitQueue(strings.TrimSpace(strings.Repeat("deferred ", messages)))
+	if c := far.Connections(); c > 6 { // some workers may begin together
+		t.Errorf("%d connections for %d messages", c, messages)
+	}
+	const told = "refuses our login: 535 5.7.8 Authentication credentials invalid"
+	for _, args := range [][]string{{"queue", "list", "--json"}, {"outbound", "events"}} {
+		if got := n.Run("", args...); !strings.Contains(got, told) {
+			t.Errorf("%v: no %q in\n%s", args, told, got)
+		}
+	}
+	far.SetRules()
+	set("right")
+	far.WaitMessages(messages, node.Patience)
+}
+
 // TestReroute: what waits for a destination that is down leaves by a route, with its
 // domain given; the trace tells of it.
 func TestReroute(t *testing.T) {
