@@ -195,7 +195,7 @@ func (a *app) buildWayOut() error {
 	})
 	a.outbound = outbound.New(outbound.Options{
 		Hostname: a.hostname, Resolver: a.resolver, Blobs: a.store.blobs, Route: a.routes.Get, STS: a.policies, Report: a.reports.Add,
-		Settings: a.outboundSettings, Limits: a.transactionLimits, Sources: a.sources, LastSource: a.history.LastSource, Judge: a.judge, Demand: a.demand, IsOurs: a.isOurs, Relay: a.relayDomain, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
+		Settings: a.outboundSettings, Limits: a.transactionLimits, Bears: func(provider string) int { return a.queue.Bears(provider) }, Sources: a.sources, LastSource: a.history.LastSource, Judge: a.judge, Demand: a.demand, IsOurs: a.isOurs, Relay: a.relayDomain, Logger: a.log, Metrics: outbound.NewMetrics(a.metrics),
 		From: func(ctx context.Context, m *queue.Message, to mail.Address) (mail.Address, bool, error) {
 			return a.paths.From(ctx, m.ID, m.From, to)
 		},

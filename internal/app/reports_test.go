@@ -51,11 +51,16 @@ func TestTLSIsCounted(t *testing.T) {
 // letter sends a message to far.test.
 func letter(t *testing.T, h *home) {
 	t.Helper()
+	letterTo(t, h, "x@far.test")
+}
+
+func letterTo(t *testing.T, h *home, to string) {
+	t.Helper()
 	client, done, err := app.Control(t.Context(), h.config(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := control.Send(t.Context(), client, control.Outgoing{Recipients: []string{"x@far.test"}, Message: strings.NewReader("Subject: hi\r\n\r\nHello\r\n")}); err != nil {
+	if _, err := control.Send(t.Context(), client, control.Outgoing{Recipients: []string{to}, Message: strings.NewReader("Subject: hi\r\n\r\nHello\r\n")}); err != nil {
 		t.Error(err)
 	}
 	if err := done(); err != nil {

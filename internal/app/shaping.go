@@ -35,8 +35,11 @@ func (a *app) buildShaping(ctx context.Context) (err error) {
 // from a reply.
 const ruleActed = "rule"
 
-// changed writes down what the queue tells of a provider.
+// changed writes down what the queue tells of a provider, and ends what it has too many of.
 func (a *app) changed(c queue.Change) {
+	if c.Kind == queue.Slowed || c.Kind == queue.Fewer {
+		a.outbound.Fewer()
+	}
 	a.journal.Note(shaping.Event{Provider: c.Provider, Kind: string(c.Kind), About: c.Site, Text: c.Why})
 }
 
@@ -106,11 +109,8 @@ func (a *app) reckon(provider string) providerLimits {
 	set := a.shaping.For(provider)
 	rate, per := set.Rate()
 	return providerLimits{
-		queue: queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: providedWaits(set)},
-		outbound: outbound.Limits{
-			Connections: set.Number(shaping.Connections),
-			Messages:    set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients),
-		},
+		queue:    queue.Limits{Connections: set.Number(shaping.Connections), Rate: rate, Per: per, Retry: providedWaits(set)},
+		outbound: outbound.Limits{Messages: set.Number(shaping.Messages), Recipients: set.Number(shaping.Recipients)},
 	}
 }
 

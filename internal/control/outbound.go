@@ -288,6 +288,7 @@ func (s *Service) outboundLimit(ctx context.Context, in ProviderLimits) ([]SiteL
 		if err := s.Queue.Reshaped(ctx); err != nil {
 			return nil, fmt.Errorf("the limits hold, but what waited under those before may go on waiting: 'hayauma queue retry --provider %s' has it tried: %w", name, err)
 		}
+		s.Outbound.Fewer()
 	}
 	limits := s.elsewhere(ctx, name, s.providerLimits(name))
 	if _, ok := route.OfSite(name); ok { // which no rule is about, for everyone either

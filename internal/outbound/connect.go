@@ -29,7 +29,7 @@ var (
 // have the message. The problem is the last one met; but one that may pass
 // outweighs those that will not.
 func (w *worker) connect(p plan, env mail.Envelope) (*client, *problem) {
-	w.o.pool.makeRoom(w.provider, w.connections)
+	w.o.pool.makeRoom(w.provider)
 	p = w.o.reachable(p, w.site, w.group, w.provider)
 	var tries []vain
 	met := false // a host that lets us in, or may let others in

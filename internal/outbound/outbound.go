@@ -51,9 +51,8 @@ type Settings struct {
 
 // Limits are what a provider bears of one sender.
 type Limits struct {
-	Connections int // at once; 0 = any number
-	Messages    int // a connection; 0 = as Settings say
-	Recipients  int // a transaction; 0 = a hundred
+	Messages   int // a connection; 0 = as Settings say
+	Recipients int // a transaction; 0 = a hundred
 }
 
 // Options are what an Outbound is made of.
@@ -64,6 +63,7 @@ type Options struct {
 	Route    func(name string) (route.Route, bool) // nil = there are none
 	Settings func() Settings
 	Limits   func(provider string) Limits                                      // nil = there are none
+	Bears    func(provider string) int                                         // connections at once now, those without work too; nil = any number
 	Demand   func(site, provider string) Demand                                // of the operator; nil = there are none
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil = the network
 	Internet func(six bool) error                                              // whether this machine has a way there by a family; nil = the network
@@ -110,6 +110,9 @@ func New(o Options) *Outbound {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{KeepAlive: noKeepAlive}).DialContext
 	}
+	if o.Bears == nil {
+		o.Bears = func(string) int { return math.MaxInt }
+	}
 	if o.Internet == nil {
 		o.Internet = internet
 	}
@@ -127,11 +130,15 @@ func New(o Options) *Outbound {
 			return m.From, false, nil
 		}
 	}
-	return &Outbound{o: o, pool: newPool(), chunks: new(chunks), families: newFamilies(o.Internet), doors: newDoors()}
+	return &Outbound{o: o, pool: newPool(o.Bears), chunks: new(chunks), families: newFamilies(o.Internet), doors: newDoors()}
 }
 
 // Close takes leave of the hosts whose connections were kept for more work.
 func (o *Outbound) Close() { o.pool.close() }
+
+// Fewer ends connections without work to providers that bear fewer than they have, soon. It
+// may be called where Bears may not.
+func (o *Outbound) Fewer() { o.pool.fewer() }
 
 func (o *Outbound) settings() Settings {
 	set := o.o.Settings()
@@ -175,9 +182,8 @@ type worker struct {
 	tried netip.Addr // of that pool: for the connection that was begun last
 	met   netip.Addr // of that pool: from which the message was greylisted last; not valid if it was not
 
-	provider    string
-	connections int // to the provider, those that are kept without work too
-	recipients  int // in one transaction
+	provider   string
+	recipients int // in one transaction
 }
 
 // termsHold is how long a worker keeps to the terms that it has read: it may have work
@@ -191,7 +197,7 @@ func (w *worker) refresh() {
 		return
 	}
 	way := w.set.way
-	w.read, w.set, w.recipients, w.connections = now, w.o.terms(w.ctx, w.site), maxRecipients, math.MaxInt
+	w.read, w.set, w.recipients = now, w.o.terms(w.ctx, w.site), maxRecipients
 	w.limit()
 	if w.hook != nil && w.set.way != way {
 		w.hook.CloseIdleConnections()
@@ -209,7 +215,6 @@ func (w *worker) limit() {
 		return
 	}
 	l := w.o.o.Limits(w.provider)
-	w.connections = cmp.Or(l.Connections, w.connections)
 	w.set.MessagesPerConnection = cmp.Or(l.Messages, w.set.MessagesPerConnection)
 	w.recipients = min(w.recipients, cmp.Or(l.Recipients, w.recipients))
 }

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,8 @@ const (
 
 // pool keeps connections between two workers, and counts those that are open.
 type pool struct {
+	bears func(provider string) int // how many connections it may have at once now
+
 	mu       sync.Mutex
 	idle     map[string][]*idle // by host, or route and host, and pool of source addresses
 	sites    map[string][]*idle // the same, by the site that they served last
@@ -28,8 +31,8 @@ type idle struct {
 	timer *time.Timer
 }
 
-func newPool() *pool {
-	return &pool{idle: map[string][]*idle{}, sites: map[string][]*idle{}, open: map[string]int{}}
+func newPool(bears func(provider string) int) *pool {
+	return &pool{bears: bears, idle: map[string][]*idle{}, sites: map[string][]*idle{}, open: map[string]int{}}
 }
 
 // opened counts a new connection until it ends.
@@ -46,10 +49,11 @@ func (p *pool) opened(c *client) {
 	}
 }
 
-// put keeps a connection for a while.
+// put keeps a connection for a while, unless its provider has too many.
 func (p *pool) put(c *client, d time.Duration) {
+	many := p.excess(c.provider, 0) > 0
 	p.mu.Lock()
-	if !p.takes(c) {
+	if many || !p.takes(c) {
 		p.mu.Unlock()
 		c.quit()
 		return
@@ -84,12 +88,15 @@ func (p *pool) takeSite(key string) *client { return p.take(p.sites, key) }
 func (p *pool) takeHost(key string) *client { return p.take(p.idle, key) }
 
 // take passes over those on which the host has said something meanwhile: that it takes
-// leave, or an answer too many.
+// leave, or an answer too many. Others to its provider end if there are too many.
 func (p *pool) take(from map[string][]*idle, key string) *client {
 	c := p.last(from, key)
 	for c != nil && c.spoke() {
 		c.quit()
 		c = p.last(from, key)
+	}
+	if c != nil {
+		p.trim(c.provider)
 	}
 	return c
 }
@@ -143,16 +150,26 @@ func (p *pool) expire(i *idle) {
 	i.c.quit()
 }
 
-// makeRoom ends idle connections to a provider as long as there are so many open
-// that one more would be too many.
-func (p *pool) makeRoom(provider string, most int) {
+// excess is how many connections to a provider there would be too many with some more.
+func (p *pool) excess(provider string, more int) int {
 	p.mu.Lock()
-	var over []*idle
-	excess := p.open[provider] - most + 1
-	if excess <= 0 {
-		p.mu.Unlock()
-		return
+	n := p.open[provider] + more
+	p.mu.Unlock()
+	if n <= 1 { // any provider bears one
+		return 0
 	}
+	return n - p.bears(provider)
+}
+
+// surplus takes out as many idle connections to a provider as there would be too many with
+// some more. Each of them is to be ended by part.
+func (p *pool) surplus(provider string, more int) (over []*idle) {
+	excess := p.excess(provider, more)
+	if excess <= 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, list := range p.idle {
 		for _, i := range list {
 			if i.c.provider == provider && len(over) < excess {
@@ -165,10 +182,44 @@ func (p *pool) makeRoom(provider string, most int) {
 		i.timer.Stop()
 	}
 	p.farewell.Add(len(over))
+	return over
+}
+
+func (p *pool) part(i *idle) {
+	defer p.farewell.Done()
+	i.c.quit()
+}
+
+// makeRoom ends idle connections to a provider as long as there are so many open
+// that one more would be too many.
+func (p *pool) makeRoom(provider string) {
+	for _, i := range p.surplus(provider, 1) {
+		p.part(i)
+	}
+}
+
+// trim ends idle connections to a provider that has too many, and does not wait for that.
+func (p *pool) trim(provider string) {
+	for _, i := range p.surplus(provider, 0) {
+		go p.part(i)
+	}
+}
+
+// fewer does so with every provider, soon: whoever says so may hold what bears asks for.
+func (p *pool) fewer() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.farewell.Go(p.trimAll)
+	}
+}
+
+func (p *pool) trimAll() {
+	p.mu.Lock()
+	providers := slices.Collect(maps.Keys(p.open))
 	p.mu.Unlock()
-	for _, i := range over {
-		i.c.quit()
-		p.farewell.Done()
+	for _, name := range providers {
+		p.trim(name)
 	}
 }
 

@@ -1,6 +1,9 @@
 package outbound
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 // TestPoolsRoom: a connection that the pool would not keep is told apart beforehand.
 func TestPoolsRoom(t *testing.T) {
@@ -17,7 +20,7 @@ func TestPoolsRoom(t *testing.T) {
 		"in the clear because TLS failed": {fill: func(*pool) {}, fellBack: "timed out", want: false},
 		"closed":                          {fill: func(p *pool) { p.closed = true }, want: false},
 	} {
-		p := newPool()
+		p := newPool(func(string) int { return math.MaxInt })
 		c.fill(p)
 		if got := p.room(&client{shared: "mx.x.test", fellBack: c.fellBack}); got != c.want {
 			t.Errorf("%s: room is %v", name, got)

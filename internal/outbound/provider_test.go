@@ -1,6 +1,8 @@
 package outbound_test
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,12 +96,14 @@ func TestSitesShareConnections(t *testing.T) {
 	w.route("10.0.0.1:25", one)
 	w.route("10.0.0.2:25", two)
 	w.set.IdleTimeout = time.Minute
-	w.limits = func(provider string) outbound.Limits {
+	w.options.Bears = func(provider string) int {
 		if provider != "farm.test" {
 			t.Errorf("asked about %q", provider)
 		}
-		return outbound.Limits{Connections: 1}
+		return 1
 	}
+	w.o.Close()
+	w.o = outbound.New(w.options)
 	for _, to := range []string{"x@a.test", "x@b.test", "y@a.test"} {
 		w.want(w.send(to), good)
 	}
@@ -139,5 +143,67 @@ func TestStrained(t *testing.T) {
 		if got := w.send("a@x.test"); got[0].Result != queue.TryLater || got[0].Ours || got[0].Strained != c.want {
 			t.Errorf("%s %s: %+v", c.command, c.reply, got[0])
 		}
+	}
+}
+
+// TestFewerAreKept: once a provider bears fewer, connections to it without work end: at once
+// if that is told, else when one of them, or a new one, gets work, or has none any more.
+func TestFewerAreKept(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		now         int32
+		do          func(w *world, bears *atomic.Int32)
+		ended, made int
+	}{
+		"told":                   {1, func(w *world, _ *atomic.Int32) { w.o.Fewer() }, 2, 3},
+		"told of nothing":        {3, func(w *world, _ *atomic.Int32) { w.o.Fewer() }, 0, 3},
+		"one has work":           {2, func(w *world, _ *atomic.Int32) { w.want(w.send("x@b.test"), good) }, 1, 3},
+		"one has work, alone":    {1, func(w *world, _ *atomic.Int32) { w.want(w.send("x@b.test"), good) }, 2, 3},
+		"for another domain":     {1, func(w *world, _ *atomic.Int32) { w.want(w.send("x@also-b.test"), good) }, 2, 3},
+		"a new one has work":     {3, func(w *world, _ *atomic.Int32) { w.want(w.send("x@d.test"), good) }, 1, 4},
+		"a new one has, of less": {1, func(w *world, _ *atomic.Int32) { w.want(w.send("x@d.test"), good) }, 3, 4},
+		"one has none any more": {3, func(w *world, bears *atomic.Int32) {
+			jobs := 1
+			w.o.Deliver(w.t.Context(), "b.test", func() *queue.Job {
+				if jobs--; jobs < 0 {
+					return nil
+				}
+				return w.job("x@b.test")
+			}, func(*queue.Job, []queue.Outcome) { bears.Store(2) })
+		}, 1, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "a.test. 60 MX 10 mx1.farm.test.", "b.test. 60 MX 10 mx2.farm.test.", "c.test. 60 MX 10 mx3.farm.test.", "d.test. 60 MX 10 mx4.farm.test.",
+				"also-b.test. 60 MX 10 mx2.farm.test.",
+				"mx1.farm.test. 60 A 10.0.0.1", "mx2.farm.test. 60 A 10.0.0.2", "mx3.farm.test. 60 A 10.0.0.3", "mx4.farm.test. 60 A 10.0.0.4")
+			m := testkit.StartMX(t, testkit.MXOptions{})
+			for i := range 4 {
+				w.route(fmt.Sprintf("10.0.0.%d:25", i+1), m)
+			}
+			w.set.IdleTimeout = time.Hour
+			var bears atomic.Int32
+			bears.Store(3)
+			w.options.Bears = func(string) int { return int(bears.Load()) }
+			w.o.Close()
+			w.o = outbound.New(w.options)
+			for _, to := range []string{"x@a.test", "x@b.test", "x@c.test"} {
+				w.want(w.send(to), good)
+			}
+			bears.Store(c.now)
+			c.do(w, &bears)
+			ended := func() (n int) {
+				for _, said := range m.Commands() {
+					if said.Line == "QUIT" {
+						n++
+					}
+				}
+				return n
+			}
+			m.WaitFor(patience, "QUIT", func() bool { return ended() >= c.ended })
+			if ended() != c.ended || m.Connections() != c.made {
+				t.Errorf("%d connections ended, %d were made; want %d and %d", ended(), m.Connections(), c.ended, c.made)
+			}
+		})
 	}
 }

@@ -85,6 +85,20 @@ func (q *Queue) Traffic(name string) Traffic {
 	return q.traffic(name)
 }
 
+// Bears is how many connections a provider may have at once now.
+func (q *Queue) Bears(name string) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if p := q.providers[name]; p != nil {
+		return q.width(p)
+	}
+	l := q.limits(name)
+	return l.first()
+}
+
+// first is how many connections a provider gets of which nothing is known.
+func (l *Limits) first() int { return min(cmp.Or(l.First, widthFirst), l.Connections) }
+
 // Standing tells how the provider of a site stands, if it is known who that is.
 func (q *Queue) Standing(site string) (t Traffic, ok bool) {
 	q.mu.Lock()
@@ -111,7 +125,7 @@ func (q *Queue) traffic(name string) Traffic {
 	out := Traffic{Provider: name, Limits: q.limits(name)}
 	p := q.providers[name]
 	if p == nil {
-		out.Width = min(cmp.Or(out.Limits.First, widthFirst), out.Limits.Connections)
+		out.Width = out.Limits.first()
 		return out
 	}
 	out.Active, out.Width = p.active, q.width(p)
