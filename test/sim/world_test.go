@@ -175,7 +175,7 @@ func (w *world) furnish() {
 		w.set.Lifetime = 3 * time.Hour // days of it would be long
 	}
 	if w.chance(400) {
-		w.shared = "big.test"
+		w.shared = "test" // whose hosts all are
 		w.limits = queue.Limits{Connections: 1 + w.rng.IntN(4), Rate: oneOf(w, 0, 0, 4), Per: time.Minute}
 		w.alone = oneOf(w, 0, 5*time.Second, mostPause)
 	}
