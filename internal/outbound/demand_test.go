@@ -58,8 +58,8 @@ func TestTLSRequiredNo(t *testing.T) {
 		{"opportunistic", "", good, noTLS, ""},
 		{"none", "wrong", good, unproven, "none: set for x.test"},
 		{"required", "", noTLS, noTLS, ""},
-		{"required", "wrong", unproven, unproven, ""},
-		{"verified", "wrong", unproven, unproven, ""},
+		{"required", "wrong", unproven, unproven, "TLSv1.3"},
+		{"verified", "wrong", unproven, unproven, "TLSv1.3"},
 	} {
 		t.Run(c.demand+","+c.encryption, func(t *testing.T) {
 			t.Parallel()
