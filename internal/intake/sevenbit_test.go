@@ -226,7 +226,7 @@ func TestLongLinesOfASubmission(t *testing.T) {
 	s := stack.New(t, stack.Options{})
 	alice := s.Account("alice@hayauma.test", 0)
 	s.Account("bob@hayauma.test", 0)
-	const header = "From: alice@hayauma.test\r\nDate: x\r\nMessage-ID: <long@hayauma.test>\r\n"
+	const header = "From: alice@hayauma.test\r\nDate: 1 Jan 2026 00:00\r\nMessage-ID: <long@hayauma.test>\r\n"
 	for content, long := range map[string]bool{
 		header + "\r\n" + strings.Repeat("x", 998) + "\r\n":                        false,
 		header + "\r\n" + strings.Repeat("x", 3000) + "\r\n":                       false,
@@ -258,7 +258,7 @@ func TestLongHeaderOfASubmission(t *testing.T) {
 	s := stack.New(t, stack.Options{})
 	alice := s.Account("alice@hayauma.test", 0)
 	s.Account("bob@hayauma.test", 0)
-	const head = "From: alice@hayauma.test\r\nDate: x\r\nMessage-ID: <long@hayauma.test>\r\n"
+	const head = "From: alice@hayauma.test\r\nDate: 1 Jan 2026 00:00\r\nMessage-ID: <long@hayauma.test>\r\n"
 	references, folded := "References:", "References:"
 	for i := range 40 {
 		id := " <" + strings.Repeat("x", 60) + "@hayauma.test>"

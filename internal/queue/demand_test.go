@@ -94,8 +94,11 @@ func TestAPauseThatTheRemoteAskedFor(t *testing.T) {
 			s.want(name+": the first", 0)
 			s.w.insert(s.w.message("b@d0.test"), s.w.message("c@d0.test"))
 			s.want(name+": paused", 0)
-			if tr := s.w.q.Traffic("farm.test"); asked != 1 || tr.Rest.IsZero() || tr.Why != o.Reply && tr.Why != "a rule" {
-				t.Errorf("%s: %d attempts, %+v", name, asked, tr)
+			s.mu.Lock()
+			n := asked
+			s.mu.Unlock()
+			if tr := s.w.q.Traffic("farm.test"); n != 1 || tr.Rest.IsZero() || tr.Why != o.Reply && tr.Why != "a rule" {
+				t.Errorf("%s: %d attempts, %+v", name, n, tr)
 			}
 			<-time.After(time.Hour)
 			s.want(name+": over", 3)
