@@ -520,7 +520,7 @@ func (m *model) check() map[mail.ID]row {
 
 func (m *model) judge(r *recipient, row row, now int64) string {
 	switch {
-	case row.attempts != r.attempts && !(r.lost && row.attempts == max(r.attempts, 1)):
+	case row.attempts != r.attempts && (!r.lost || row.attempts != max(r.attempts, 1)):
 		return fmt.Sprintf("%d attempts were told of", r.attempts)
 	case (row.state == queue.Held) != r.held:
 		return fmt.Sprintf("on hold %v", r.held)
