@@ -206,6 +206,12 @@ func (w *world) peace() {
 		}
 		w.goOn(0)
 	}
+	for n := 0; w.model.workers > 0 && n < 1000 && !w.broken(); n++ { // one that takes leave of a host waits for its answer
+		w.rest()
+		w.step++
+		w.look(false)
+		w.goOn(0)
+	}
 	w.last()
 }
 
