@@ -458,7 +458,8 @@ func TestALineLeavesRoomForOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, dbtest.NewEmbedded(t, callahead.Schema()))
-		w.otherwise(callahead.Taken)
+		w.answers("real", callahead.Taken)
+		w.want("nobody, and a look whether it takes everybody", "n", unknown, "n")
 		w.takes = 9 * time.Second // of 10
 		var all sync.WaitGroup
 		for i := range 250 {
