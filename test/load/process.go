@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -197,6 +198,14 @@ func runCommand(ctx context.Context, stdin string, program string, args ...strin
 	return nil
 }
 
+// Ports are taken below the range that the kernel gives to outgoing connections and to port
+// 0, so that nothing takes one between our look and the server's listen, and above those of
+// the servers of other tests.
+const (
+	portLow  = 30000
+	portHigh = 32768
+)
+
 // freePorts finds n TCP ports on 127.0.0.1 that nobody listens on, as addresses.
 func freePorts(ctx context.Context, n int) ([]string, error) {
 	var open []net.Listener
@@ -206,13 +215,15 @@ func freePorts(ctx context.Context, n int) ([]string, error) {
 		}
 	}()
 	var addrs []string
-	for range n {
-		l, err := Target{Network: "tcp", Address: "127.0.0.1:0"}.Listen(ctx)
-		if err != nil {
+	for tries := 0; len(addrs) < n; tries++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", portLow+rand.IntN(portHigh-portLow))
+		l, err := Target{Network: "tcp", Address: addr}.Listen(ctx)
+		switch {
+		case err == nil:
+			open, addrs = append(open, l), append(addrs, addr)
+		case tries > 100*n || ctx.Err() != nil:
 			return nil, fmt.Errorf("find a port: %w", err)
 		}
-		open = append(open, l)
-		addrs = append(addrs, l.Addr().String())
 	}
 	return addrs, nil
 }
