@@ -83,8 +83,8 @@
 // under way for a second, while some wait for one that is slow, or more than a commit
 // holds for the next; a transaction that has begun goes on. A job of several, as where each
 // recipient has a return path of his own, reports what is settled before each of them, and
-// goes on by the same rules: a crash repeats the one that was under way. Nor does one get a job when no commit of the
-// queue's came through for some seconds, as after a time in which the machine, or the
+// goes on by the same rules: a crash repeats the one that was under way. Nor does one get a
+// job when no commit of the queue's came through for some seconds, as after a time in which the machine, or the
 // process, was stopped: the database is asked first whether it is still this process's.
 //
 // # Leases
