@@ -25,7 +25,7 @@ func (p *process) exchange(ctx context.Context, _, _ string, question *dns.Msg) 
 	q := question.Question[0]
 	name := strings.TrimSuffix(strings.ToLower(q.Name), ".")
 	key := fmt.Sprintf("%s dns %s %s", p.name, dns.TypeToString[q.Qtype], name)
-	a := w.gates.pass(p, key, func() answer {
+	a := w.gates.passUntil(ctx, p, key, func() answer {
 		z := w.zoneOf(name)
 		switch {
 		case z != nil && z.broken == "silent":
@@ -44,10 +44,6 @@ func (p *process) exchange(ctx context.Context, _, _ string, question *dns.Msg) 
 	switch v := a.value.(type) {
 	case string:
 		<-ctx.Done()
-		if w.gates.pass(p, key+" given up", nil).dead {
-			return nil, errDead
-		}
-		return nil, ctx.Err()
 	case int:
 		reply.Rcode = v
 		return reply, nil

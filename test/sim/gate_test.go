@@ -42,6 +42,13 @@ func (g *gates) signal() {
 
 // pass waits until the loop lets the caller on. decide may be nil.
 func (g *gates) pass(p *process, key string, decide func() answer) answer {
+	return g.passUntil(context.Background(), p, key, decide)
+}
+
+// passUntil is pass for those who do not wait beyond the end of ctx: they go on by
+// themselves then. Where several act for all at a gate, which of them is in front must
+// not matter.
+func (g *gates) passUntil(ctx context.Context, p *process, key string, decide func() answer) answer {
 	if p.dead.Load() {
 		return answer{dead: true}
 	}
@@ -50,7 +57,20 @@ func (g *gates) pass(p *process, key string, decide func() answer) answer {
 	g.waiting = append(g.waiting, one)
 	g.mu.Unlock()
 	g.signal()
-	return <-one.resume
+	select {
+	case a := <-one.resume:
+		return a
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	g.waiting = slices.DeleteFunc(g.waiting, func(o *parked) bool { return o == one })
+	g.mu.Unlock()
+	select {
+	case a := <-one.resume:
+		return a
+	default:
+		return answer{}
+	}
 }
 
 // list is who stands at a gate, in the order of their keys.

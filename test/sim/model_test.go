@@ -392,6 +392,16 @@ func (m *model) partly(worker string, outcomes []queue.Outcome, left []queue.Rec
 	m.learn(out)
 }
 
+// withdrawn frees those who were left, and are taken out of the job since somebody wished so.
+func (m *model) withdrawn(worker string, left, kept []queue.Recipient) {
+	for _, given := range left {
+		out := !slices.ContainsFunc(kept, func(r queue.Recipient) bool { return r.ID == given.ID })
+		if r := m.of(given.ID); out && r.hands == worker {
+			r.hands = ""
+		}
+	}
+}
+
 func (m *model) learn(outcomes []queue.Outcome) {
 	for _, o := range outcomes {
 		r := m.of(o.Recipient)

@@ -167,7 +167,11 @@ func (c course) Another(outcomes []queue.Outcome, left []queue.Recipient) []queu
 		return nil
 	}
 	w.model.partly(c.name, outcomes, left)
-	return c.of.Another(outcomes, left)
+	kept := c.of.Another(outcomes, left)
+	if kept != nil {
+		w.model.withdrawn(c.name, left, kept)
+	}
+	return kept
 }
 
 // hook is what a commit left to be done whose answer was lost.
