@@ -207,6 +207,9 @@ func (v verb) reaches(r Recipient) bool {
 	if r.State == Queued && v.to == Queued { // by no arrow
 		return (v.retry || v.from == Queued) && r.Next > v.now && r.NotBefore <= v.now
 	}
+	if v.from == Deferred && r.NotBefore > v.now {
+		return false
+	}
 	return may(r.State, v.to, v.by) && (v.from == 0 || v.from == r.State) && (v.heldBy == 0 || v.heldBy == r.Holder)
 }
 

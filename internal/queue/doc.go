@@ -55,6 +55,8 @@
 //
 // Retry, and a change of limits or rules, make due what is queued and rests since nothing
 // went to its provider, without an arrow: it stays queued. Nothing goes before NotBefore.
+// After the clock was set back, what waits for longer than anything asked for is pulled in,
+// without an arrow.
 //
 // Reroute changes where a recipient goes without an arrow of its own: one that is
 // deferred is queued, as by retry, one on hold stays so, and a leased one is left to its

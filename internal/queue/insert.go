@@ -130,7 +130,7 @@ func (b *birth) add(given *Message) {
 		for i := range d.recipients {
 			r := &d.recipients[i]
 			r.State, r.Next, r.Holder = state, max(b.now, m.Release), HeldBySetting
-			r.NotBefore = max(m.Received, m.Release)
+			r.NotBefore = m.Release
 			b.recipients = append(b.recipients, recipientRow(&m, r, owner))
 		}
 		if state == Leased {

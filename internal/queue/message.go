@@ -80,7 +80,7 @@ type Recipient struct {
 	State     State
 	Attempts  int
 	Next      int64 // microseconds: when the next attempt is due; of one that an attempt ended: when that was
-	NotBefore int64 // microseconds: before it nobody gets the message (RFC 4865), on hold or not
+	NotBefore int64 // microseconds: before it nobody gets the message (RFC 4865), on hold or not; 0 = its sender gave no time
 	// The last attempt's findings, for listings and for the bounce.
 	Code     int    // reply code, 0 = none yet
 	Enhanced string // enhanced status code, empty = none given

@@ -205,7 +205,7 @@ func (q *Queue) recallProvider(s *site) *provider {
 		return q.providerOf(s.name)
 	}
 	k, ok := q.known[s.name]
-	if !ok || micros()-k.at > knownFor.Microseconds() {
+	if now := micros(); !ok || now-k.at > knownFor.Microseconds() || now < k.at { // by a clock that was set back
 		return nil
 	}
 	return q.providerOf(k.provider)

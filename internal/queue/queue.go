@@ -86,6 +86,7 @@ type Queue struct {
 	failed chan struct{}
 	wake   chan struct{} // the scheduler
 	arrive chan struct{} // the collector
+	latest int64         // microseconds: the latest time that this process or the ids know of; the scheduler's alone
 
 	mu        sync.Mutex
 	sites     map[string]*site
@@ -126,8 +127,9 @@ func New(o Options) *Queue {
 	if o.Sleep == nil {
 		o.Sleep = sleep
 	}
+	owner := o.IDs.Next()
 	return &Queue{
-		o: o, owner: o.IDs.Next(),
+		o: o, owner: owner, latest: mail.Micros(owner.Time()),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
 		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, freed: map[string]bool{}, flows: map[int64]int64{}, busy: map[int64]int{},
 		wished: map[mail.ID]claimed{}, gathered: map[mail.ID]bool{}, rewind: math.MinInt64,

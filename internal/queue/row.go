@@ -183,6 +183,12 @@ func (g *group) messages(tx *db.Tx) ([]*Message, error) {
 	for _, id := range g.order {
 		if m := found[id]; m != nil {
 			m.Recipients = g.of[id]
+			for i := range m.Recipients {
+				// Where the sender gave no time, the column repeats the message's.
+				if r := &m.Recipients[i]; r.NotBefore <= m.Received {
+					r.NotBefore = 0
+				}
+			}
 			out = append(out, m)
 		}
 	}

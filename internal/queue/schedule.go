@@ -178,6 +178,9 @@ func (q *Queue) count(ctx context.Context) {
 // to sleep unless woken.
 func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error) {
 	now := micros()
+	if err := q.setRight(ctx, now); err != nil {
+		return 0, err
+	}
 	if err := q.claimUrgent(ctx, now); err != nil {
 		return 0, err
 	}
