@@ -62,7 +62,7 @@ func (w *worker) next(shunned []place) bool {
 // question puts one to the host of w.c, or to the first one of the site.
 func (w *worker) question(a mail.Address) told {
 	for {
-		if p := w.connected(mail.Envelope{}); p != nil {
+		if p := w.connected(mail.Envelope{}, a.Domain); p != nil {
 			return told{Answer: callahead.Answer{Reply: cmp.Or(p.text, "no host can be reached")}}
 		}
 		reused := w.c.served > 0
@@ -107,6 +107,7 @@ func (w *worker) askRecipient(a mail.Address) (told, error) {
 		return w.unasked("MAIL", reply), err
 	}
 	c.dirty = true
+	c.addressed(a.Domain.ASCII)
 	reply, err := c.ask(w.set.Timeouts.Command, "RCPT TO:<"+a.ASCII()+">")
 	if err != nil {
 		return told{}, err

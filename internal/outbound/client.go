@@ -52,12 +52,13 @@ type client struct {
 	times           Timeouts
 	ext             extensions
 
-	lmtp   bool // it is spoken (RFC 2033)
-	served int  // transactions begun
-	dirty  bool // a transaction was left open: RSET is due
-	broken bool // not to be used again
-	leaves bool // it ends with the transaction that is under way
-	parted bool // QUIT was said
+	lmtp    bool            // it is spoken (RFC 2033)
+	served  int             // transactions begun
+	domains map[string]bool // of the recipients, where the host bears so many in a session; nil = none yet
+	dirty   bool            // a transaction was left open: RSET is due
+	broken  bool            // not to be used again
+	leaves  bool            // it ends with the transaction that is under way
+	parted  bool            // QUIT was said
 
 	mu    sync.Mutex
 	limit time.Time // no deadline goes beyond it: the server stops
@@ -70,7 +71,7 @@ type extensions struct {
 	chunking, deliverBy, priority, requireTLS       bool
 	minBy                                           time.Duration // the shortest time that DELIVERBY allows; 0 = none told
 	maxSize                                         int64         // 0 = no limit told
-	maxRecipients, maxMails                         int           // of LIMITS (RFC 9422); 0 = no limit told
+	maxRecipients, maxMails, maxDomains             int           // of LIMITS (RFC 9422); 0 = no limit told
 	auth                                            []string
 }
 
@@ -227,6 +228,23 @@ func (e extensions) atOnce() int {
 	return maxRecipients
 }
 
+// welcomes tells whether the host takes recipients of a domain in this session: some take so
+// many different ones (RFC 9422 §4.3, RCPTDOMAINMAX).
+func (c *client) welcomes(domain string) bool {
+	return c.ext.maxDomains == 0 || c.domains[domain] || len(c.domains) < c.ext.maxDomains
+}
+
+// addressed notes that a recipient of a domain is given to the host.
+func (c *client) addressed(domain string) {
+	switch {
+	case c.ext.maxDomains == 0:
+		return
+	case c.domains == nil:
+		c.domains = map[string]bool{}
+	}
+	c.domains[domain] = true
+}
+
 func readExtensions(lines []string) extensions {
 	var e extensions
 	for _, line := range lines {
@@ -264,7 +282,7 @@ func readExtensions(lines []string) extensions {
 		case "REQUIRETLS":
 			e.requireTLS = true
 		case "LIMITS":
-			e.maxRecipients, e.maxMails = limit(words, "RCPTMAX="), limit(words, "MAILMAX=")
+			e.maxRecipients, e.maxMails, e.maxDomains = limit(words, "RCPTMAX="), limit(words, "MAILMAX="), limit(words, "RCPTDOMAINMAX=")
 		case "AUTH":
 			e.auth = append(e.auth, words[1:]...)
 		}

@@ -269,7 +269,7 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 		if len(t.pending) == 0 {
 			break // who is left was put off
 		}
-		if problem := w.connected(t.m.Envelope); problem != nil {
+		if problem := w.connected(t.m.Envelope, t.pending[0].Address.Domain); problem != nil {
 			if w.ctx.Err() != nil {
 				return t.untried()
 			}
@@ -288,8 +288,8 @@ func (w *worker) serve(job *queue.Job) []queue.Outcome {
 }
 
 // connected makes sure that there is a connection for one more transaction, to a
-// host that a message may go to.
-func (w *worker) connected(env mail.Envelope) *problem {
+// host that a message may go to, for recipients of a domain at least.
+func (w *worker) connected(env mail.Envelope, domain mail.Domain) *problem {
 	if p := w.sourced(); p != nil {
 		return p
 	}
@@ -298,13 +298,13 @@ func (w *worker) connected(env mail.Envelope) *problem {
 		w.c = w.o.pool.takeSite(key)
 	}
 	for ; w.c != nil; w.c = w.o.pool.takeSite(key) {
-		if w.usable() && w.set.leads(w.c) && w.fits(w.c) && w.safe(w.c, env) == nil {
+		if w.usable() && w.set.leads(w.c) && w.fits(w.c) && w.c.welcomes(domain.ASCII) && w.safe(w.c, env) == nil {
 			return nil
 		}
 		w.c.quit()
 	}
 	p := w.o.plan(w.ctx, w.site, w.set)
-	if w.adopt(p, env) {
+	if w.adopt(p, env, domain) {
 		return nil
 	}
 	c, problem := w.connect(p, env)
@@ -317,7 +317,7 @@ func (w *worker) shared(host string) string { return poolKey(w.set.way, host) }
 
 // adopt takes over an idle connection to one of the most preferred hosts of the site
 // that was made for another one.
-func (w *worker) adopt(p plan, env mail.Envelope) bool {
+func (w *worker) adopt(p plan, env mail.Envelope, domain mail.Domain) bool {
 	tried := ""
 	for _, t := range p.targets {
 		if t.preference != p.targets[0].preference || t.host == tried {
@@ -327,7 +327,7 @@ func (w *worker) adopt(p plan, env mail.Envelope) bool {
 		key := poolKey(w.group, w.shared(t.host))
 		for c := w.o.pool.takeHost(key); c != nil; c = w.o.pool.takeHost(key) {
 			c.site, c.known, c.domain = w.site, t.known, t.domain
-			if w.c = c; w.usable() && c.addr.Port() == t.addr.Port() && w.fits(c) && w.safe(c, env) == nil {
+			if w.c = c; w.usable() && c.addr.Port() == t.addr.Port() && w.fits(c) && c.welcomes(domain.ASCII) && w.safe(c, env) == nil {
 				w.account(c)
 				return true
 			}

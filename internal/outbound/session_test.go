@@ -629,6 +629,39 @@ func TestLimitsThatAreTold(t *testing.T) {
 	}
 }
 
+// TestDomainsThatAreTold: a host that takes recipients of so many domains in a session gets no
+// more of them in one, and those of one domain together.
+func TestDomainsThatAreTold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		most int
+		want string
+	}{
+		{1, "1:a@x.test,c@x.test 2:b@y.test 3:d@z.test"},
+		{2, "1:a@x.test,b@y.test,c@x.test 2:d@z.test"},
+		{3, "1:a@x.test,b@y.test,c@x.test,d@z.test"},
+	} {
+		w := newWorld(t)
+		m := w.mx(testkit.MXOptions{Keywords: []string{fmt.Sprintf("LIMITS RCPTDOMAINMAX=%d", c.most)}})
+		w.want(w.send("a@x.test", "b@y.test", "c@x.test", "d@z.test"), good, good, good, good)
+		var got []string
+		conns := map[int]int{}
+		for _, msg := range m.Messages() {
+			if conns[msg.Conn] == 0 {
+				conns[msg.Conn] = len(conns) + 1
+			}
+			var to []string
+			for _, r := range msg.Recipients {
+				to = append(to, r.Address)
+			}
+			got = append(got, fmt.Sprintf("%d:%s", conns[msg.Conn], strings.Join(to, ",")))
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("at most %d: %s, want %s", c.most, s, c.want)
+		}
+	}
+}
+
 // TestConversion: what a 7-bit host gets is 7-bit, as long as it said, and the same
 // message.
 func TestConversion(t *testing.T) {

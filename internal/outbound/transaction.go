@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -175,7 +176,7 @@ func (t *transaction) run(c *client) (stale bool) {
 	}
 	stop := c.watch(t.w.ctx, t.w.set.Grace)
 	defer stop()
-	e := &exchange{t: t, c: c, batch: t.pending[:min(len(t.pending), c.ext.atOnce(), t.w.recipients)], reused: c.served > 0}
+	e := &exchange{t: t, c: c, batch: t.batch(c), reused: c.served > 0}
 	from, alone, err := t.w.o.o.From(t.w.ctx, t.m, e.batch[0].Address)
 	if err != nil {
 		t.settle(aside(mail.Temporary(mail.SystemError, noReturnPath).Because(err)))
@@ -189,6 +190,9 @@ func (t *transaction) run(c *client) (stale bool) {
 		return false // see connected
 	}
 	e.batch = e.batch[:room]
+	for i := range e.batch {
+		c.addressed(e.batch[i].Address.Domain.ASCII)
+	}
 	c.served++
 	before := len(t.done)
 	stale = e.run()
@@ -199,6 +203,36 @@ func (t *transaction) run(c *client) (stale bool) {
 		t.drop(e.batch, e.keep)
 	}
 	return stale
+}
+
+// batch is as many of pending as one SMTP transaction takes; pending begins with them.
+func (t *transaction) batch(c *client) []queue.Recipient {
+	most := min(len(t.pending), c.ext.atOnce(), t.w.recipients)
+	if c.ext.maxDomains > 0 {
+		most = min(most, t.welcomeFirst(c))
+	}
+	return t.pending[:most]
+}
+
+// welcomeFirst puts first those of pending whom the host takes in this session, and returns
+// how many they are.
+func (t *transaction) welcomeFirst(c *client) int {
+	domains := maps.Clone(c.domains)
+	if domains == nil {
+		domains = map[string]bool{}
+	}
+	var first, rest []queue.Recipient
+	for _, r := range t.pending {
+		d := r.Address.Domain.ASCII
+		if !domains[d] && len(domains) >= c.ext.maxDomains {
+			rest = append(rest, r)
+			continue
+		}
+		domains[d] = true
+		first = append(first, r)
+	}
+	t.pending = append(first, rest...)
+	return len(first)
 }
 
 // screen says what keeps the message from being sent to this host at all, for
