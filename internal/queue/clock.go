@@ -21,7 +21,8 @@ var (
 	// gave too: HOLDFOR, BY and submission.hold count from there.
 	shiftMessage = db.SQL(`UPDATE queue_message SET received = received - ?, expires = expires - ?,
 		deadline = CASE WHEN deadline > 0 THEN deadline - ? ELSE 0 END WHERE id = ?`)
-	shiftRecipients = db.SQL(`UPDATE queue_recipient SET received = received - ?, next = CASE WHEN next > ? THEN next - ? ELSE next END,
+	// What is under way keeps the time that names its lease (see claimed).
+	shiftRecipients = db.SQL(`UPDATE queue_recipient SET received = received - ?, next = CASE WHEN state <> 2 AND next > ? THEN next - ? ELSE next END,
 		tell = CASE WHEN tell > 0 THEN tell - ? ELSE 0 END WHERE message = ?`)
 	selectFar = db.SQL("SELECT " + recipientColumns + ` FROM queue_recipient
 		WHERE state IN (1, 3) AND next >= ? AND (next, id) > (?, ?) ORDER BY next, id LIMIT ?`)

@@ -133,3 +133,35 @@ func TestNothingIsReadForARightClock(t *testing.T) {
 	w.q.o.DB = nil
 	w.must(w.q.setRight(t.Context(), now))
 }
+
+// TestUnderWayWhenTheClockIsSetBack: a result is that of its lease, whatever the clock did
+// meanwhile: one that is dropped would be a second copy after the next start.
+func TestUnderWayWhenTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome { <-end; return all(job, Outcome{Result: Delivered}) }))
+		stop := w.run()
+		w.hold.Store(true)
+		m := w.message("a@x.test")
+		w.insert(m)
+		ahead := (30 * 24 * time.Hour).Microseconds()
+		w.exec("UPDATE queue_message SET received = received + ?, expires = expires + ?", ahead, ahead)
+		w.exec("UPDATE queue_recipient SET state = 1, next = next + ?, received = received + ?", ahead, ahead)
+		w.must(w.q.claim(t.Context(), []int64{int64(m.Recipients[0].ID)}))
+		synctest.Wait() // the scheduler sleeps, the attempt goes on
+		w.q.latest = micros() + ahead
+		w.must(w.q.setRight(t.Context(), micros()))
+		got, err := w.q.Show(t.Context(), m.ID)
+		w.must(err)
+		if got.Received != micros() {
+			t.Errorf("accepted at %d, want it at %d", got.Received, micros())
+		}
+		close(end)
+		synctest.Wait()
+		if w.obs.count("delivered gone") != 1 || !w.empty() {
+			t.Errorf("after the attempt: %v, %v", w.obs.seen(), w.stats())
+		}
+		stop()
+	})
+}
