@@ -55,6 +55,7 @@ func (e *Exported) submission() (m submission, err error) {
 	if m.Release, err = setWhen(e.HoldUntil); err != nil {
 		return m, err
 	}
+	m.Until = m.Release != 0
 	if m.By.At, err = setWhen(e.By); err != nil {
 		return m, err
 	}

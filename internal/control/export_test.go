@@ -155,6 +155,9 @@ func TestExportAndSendAgain(t *testing.T) {
 		if diff := cmp.Diff(before, after, cmpopts.IgnoreFields(control.Exported{}, "Message", "Size", "Received", "Expires"), cmpopts.IgnoreFields(control.ExportedRecipient{}, "ID")); diff != "" {
 			t.Error(diff)
 		}
+		if queued := w.stack.Queued(); len(queued) != 1 || !queued[0].Until {
+			t.Errorf("it waits for no date: %+v", queued)
+		}
 		if is := content(t, w, sent.Message); !strings.HasSuffix(is, was) || !strings.HasPrefix(is, "Received: ") || after[0].Size != int64(len(is)) {
 			t.Errorf("%q became %q", was, is)
 		}

@@ -59,7 +59,10 @@ type Envelope struct {
 	EnvID    string  // DSN ENVID, decoded (RFC 3461 §4.4)
 	// Release is until when the message waits before anybody gets it, in
 	// microseconds; 0 = it does not (RFC 4865).
-	Release    int64
+	Release int64
+	// Until says that its sender gave Release as a date (HOLDUNTIL), and not as a wait from
+	// acceptance on.
+	Until      bool
 	By         DeliverBy
 	Priority   Priority
 	RequireTLS bool // it goes to no host without TLS that proves who the host is (RFC 8689)

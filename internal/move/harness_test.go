@@ -60,7 +60,7 @@ var tables = []struct{ name, columns, key string }{
 	{"mailbox_deleted", "account modseq mailbox", "account, modseq, mailbox"},
 	{"mailbox_subscription", "account name", "account, name"},
 	{"queue_message", `id tenant account stream tags body prefix size sender declared eightbit utf8 ret envid received expires
-		deadline late priority requiretls longlines`, "id"},
+		deadline late priority requiretls longlines until`, "id"},
 	{"queue_recipient", `id message address domain notify orcpt site state owner wish attempts next code enhanced reply ours host
 		expired delayed received level tell flow`, "id"},
 	{"queue_demand", "provider pause until lasts connections rate per why rule", "provider, pause, rule, connections, rate, per"},
@@ -335,7 +335,7 @@ func many(t *testing.T, s *stack.Stack) {
 	wg.Wait()
 	rows, history, keys := make([][]any, messages), make([][]any, events), make([][]any, events)
 	for i, b := range stored {
-		rows[i] = []any{b.ID, 1, 0, "", "", b.ID, []byte{0, 255, byte(i)}, b.Size, "", 0, 0, 0, "", "", int64(i), 1 << 60, int64(-i), 3, -9, 1, 1}
+		rows[i] = []any{b.ID, 1, 0, "", "", b.ID, []byte{0, 255, byte(i)}, b.Size, "", 0, 0, 0, "", "", int64(i), 1 << 60, int64(-i), 3, -9, 1, 1, 1}
 	}
 	for i := range history {
 		id := s.IDs.Next()

@@ -30,7 +30,7 @@ func one(tx *db.Tx, body mail.ID) error {
 		{"mailbox", []any{large, 1, "早", "junk", 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}},
 		{"mailbox_content", []any{body, 1, 2, "one@x.test", "早", []byte{0, 255}}},
 		{"mailbox_message", []any{large, 1, 2, 3, 4, 5, "later", 6, 7, 8, 9, 10, body, []byte{255, 0}}},
-		{"queue_message", []any{large, 1, 2, "bulk", "a b", body, []byte{0}, 3, "早@x.test", 4, 5, 6, "FULL", "早", 7, 8, 9, 10, 11, 12, 13}},
+		{"queue_message", []any{large, 1, 2, "bulk", "a b", body, []byte{0}, 3, "早@x.test", 4, 5, 6, "FULL", "早", 7, 8, 9, 10, 11, 12, 13, 1}},
 		{"queue_recipient", []any{large + 1, large, "早@y.test", "y.test", 1, "rfc822;早", "route:relay", 4, 2, 3, 5, 6, 7, "4.0.0", "no", 8, "mx.y.test",
 			9, 10, 11, 12, 13, 14}},
 		{"queue_demand", []any{"x.test", 1, 2, 3, 4, 5, 6, "早馬", 7}},

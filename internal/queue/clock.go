@@ -16,11 +16,13 @@ import (
 const fast = time.Minute
 
 var (
-	selectNew = db.SQL("SELECT id, received FROM queue_message WHERE id > ? ORDER BY id LIMIT ?")
+	selectNew = db.SQL("SELECT id, received, until FROM queue_message WHERE id > ? ORDER BY id LIMIT ?")
 	// What was reckoned from the time of acceptance moves with it, the time that the sender
 	// gave too: HOLDFOR, BY and submission.hold count from there.
 	shiftMessage = db.SQL(`UPDATE queue_message SET received = received - ?, expires = expires - ?,
 		deadline = CASE WHEN deadline > 0 THEN deadline - ? ELSE 0 END WHERE id = ?`)
+	// HOLDUNTIL does not, nor what was reckoned from it: it is a date (RFC 4865 §4).
+	shiftAccepted = db.SQL("UPDATE queue_message SET received = received - ? WHERE id = ?")
 	// What is under way keeps the time that names its lease (see claimed).
 	shiftRecipients = db.SQL(`UPDATE queue_recipient SET received = received - ?, next = CASE WHEN state <> 2 AND next > ? THEN next - ? ELSE next END,
 		tell = CASE WHEN tell > 0 THEN tell - ? ELSE 0 END WHERE message = ?`)
@@ -76,11 +78,7 @@ func (q *Queue) shift(ctx context.Context) (n int, err error) {
 		}
 		err = q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 			for _, a := range list {
-				by := a.at - now
-				if _, err := tx.Exec(shiftMessage, by, by, by, a.id); err != nil {
-					return err
-				}
-				if _, err := tx.Exec(shiftRecipients, by, now, by, by, a.id); err != nil {
+				if err := a.shift(tx, now); err != nil {
 					return err
 				}
 			}
@@ -93,8 +91,26 @@ func (q *Queue) shift(ctx context.Context) (n int, err error) {
 	}
 }
 
-// accepted is a message and when it was accepted, as its row says.
-type accepted struct{ id, at int64 }
+// accepted is a message, when it was accepted, as its row says, and whether it waits for a
+// date.
+type accepted struct {
+	id, at int64
+	until  bool
+}
+
+// shift makes a message accepted now.
+func (a accepted) shift(tx *db.Tx, now int64) error {
+	by := a.at - now
+	if a.until {
+		_, err := tx.Exec(shiftAccepted, by, a.id)
+		return err
+	}
+	if _, err := tx.Exec(shiftMessage, by, by, by, a.id); err != nil {
+		return err
+	}
+	_, err := tx.Exec(shiftRecipients, by, now, by, by, a.id)
+	return err
+}
 
 func acceptedBehind(tx *db.Tx, after int64) (list []accepted, err error) {
 	rows, err := tx.Query(selectNew, after, slice)
@@ -103,7 +119,7 @@ func acceptedBehind(tx *db.Tx, after int64) (list []accepted, err error) {
 	}
 	err = db.Each(rows, func(r db.Rows) error {
 		var a accepted
-		err := r.Scan(&a.id, &a.at)
+		err := r.Scan(&a.id, &a.at, &a.until)
 		list = append(list, a)
 		return err
 	})

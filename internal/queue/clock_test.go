@@ -18,18 +18,21 @@ func TestClockSetBack(t *testing.T) {
 		name     string
 		accepted time.Duration // by the old clock, from now on
 		release  time.Duration // the same; 0 = at once
+		until    bool          // that is a date
 		state    State
 		next     time.Duration
 		want     time.Duration // due in
 	}{
-		{"accepted and put off", ahead, 0, Deferred, ahead + 5*time.Minute, 5 * time.Minute},
-		{"accepted and not tried", ahead, 0, Queued, ahead, 0},
-		{"put off, accepted before", -time.Hour, 0, Deferred, ahead + 5*time.Minute, 0},
-		{"rests, accepted before", -time.Hour, 0, Queued, ahead + 10*time.Second, 0},
-		{"to wait for an hour", ahead, ahead + time.Hour, Queued, ahead + time.Hour, time.Hour},
-		{"to wait, accepted before", -time.Hour, 20 * 24 * time.Hour, Queued, 20 * 24 * time.Hour, 20 * 24 * time.Hour},
-		{"to wait, and rests behind that", -time.Hour, time.Hour, Queued, ahead, time.Hour},
-		{"put off as the schedule says", -time.Hour, 0, Deferred, time.Hour, time.Hour},
+		{"accepted and put off", ahead, 0, false, Deferred, ahead + 5*time.Minute, 5 * time.Minute},
+		{"accepted and not tried", ahead, 0, false, Queued, ahead, 0},
+		{"put off, accepted before", -time.Hour, 0, false, Deferred, ahead + 5*time.Minute, 0},
+		{"rests, accepted before", -time.Hour, 0, false, Queued, ahead + 10*time.Second, 0},
+		{"to wait for an hour", ahead, ahead + time.Hour, false, Queued, ahead + time.Hour, time.Hour},
+		{"to wait, accepted before", -time.Hour, 20 * 24 * time.Hour, false, Queued, 20 * 24 * time.Hour, 20 * 24 * time.Hour},
+		{"to wait, and rests behind that", -time.Hour, time.Hour, false, Queued, ahead, time.Hour},
+		{"to wait until a date", ahead, ahead + time.Hour, true, Queued, ahead + time.Hour, ahead + time.Hour},
+		{"tried, its date is to come again", 20 * 24 * time.Hour, 29 * 24 * time.Hour, true, Deferred, ahead + 5*time.Minute, 29 * 24 * time.Hour},
+		{"put off as the schedule says", -time.Hour, 0, false, Deferred, time.Hour, time.Hour},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -40,7 +43,7 @@ func TestClockSetBack(t *testing.T) {
 				m := w.message("a@x.test")
 				m.Received = now + c.accepted.Microseconds()
 				if c.release != 0 {
-					m.Release = now + c.release.Microseconds()
+					m.Release, m.Until = now+c.release.Microseconds(), c.until
 				}
 				w.insert(m)
 				w.exec("UPDATE queue_recipient SET state = ?, next = ?, attempts = 1, code = 451, reply = 'not now'", int(c.state), now+c.next.Microseconds())
@@ -53,7 +56,9 @@ func TestClockSetBack(t *testing.T) {
 				}
 				release, life := time.Duration(0), min(c.accepted, 0)
 				if c.release != 0 {
-					release = c.release - max(c.accepted, 0)
+					if release = c.release; !c.until {
+						release -= max(c.accepted, 0)
+					}
 					life = release
 				}
 				if wait := time.Duration(max(r.NotBefore-now, 0)) * time.Microsecond; wait != release {
@@ -140,7 +145,10 @@ func TestUnderWayWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})
-		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome { <-end; return all(job, Outcome{Result: Delivered}) }))
+		w := newBubble(t, deliver(func(_ context.Context, _ string, job *Job) []Outcome {
+			<-end
+			return all(job, Outcome{Result: Delivered})
+		}))
 		stop := w.run()
 		w.hold.Store(true)
 		m := w.message("a@x.test")

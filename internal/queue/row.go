@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	messageColumns   = "id, tenant, account, stream, tags, body, prefix, size, sender, declared, eightbit, utf8, ret, envid, received, expires, deadline, late, priority, requiretls, longlines"
+	messageColumns   = "id, tenant, account, stream, tags, body, prefix, size, sender, declared, eightbit, utf8, ret, envid, received, expires, deadline, late, priority, requiretls, longlines, until"
 	recipientColumns = "id, message, address, domain, notify, orcpt, site, state, owner, wish, attempts, next, code, enhanced, reply, ours, host, expired, delayed, received, level, tell, flow"
 )
 
@@ -28,7 +28,7 @@ var updateRecipient = db.Insert{
 func messageRow(m *Message) []any {
 	return []any{int64(m.ID), int64(m.Tenant), int64(m.Account), m.Stream, strings.Join(m.Tags, "\n"), int64(m.Body),
 		m.Prefix, m.Size, m.From.ASCII(), m.Envelope.Size, m.EightBit, m.UTF8, m.Ret, m.EnvID, m.Received, m.Expires,
-		m.By.At, lateOf(m.By), int(m.Priority), tlsOf(m.Envelope), m.LongLines}
+		m.By.At, lateOf(m.By), int(m.Priority), tlsOf(m.Envelope), m.LongLines, m.Until && m.Release > m.Received}
 }
 
 // What a message is worth behind its deadline, as its row has it.
@@ -91,7 +91,7 @@ func scanMessage(rows db.Rows) (*Message, error) {
 	var late, tls int
 	err := rows.Scan(&m.ID, &m.Tenant, &m.Account, &m.Stream, &tags, &m.Body, &m.Prefix, &m.Size, &sender,
 		&m.Envelope.Size, &m.EightBit, &m.UTF8, &m.Ret, &m.EnvID, &m.Received, &m.Expires,
-		&m.By.At, &late, &m.Priority, &tls, &m.LongLines)
+		&m.By.At, &late, &m.Priority, &tls, &m.LongLines, &m.Until)
 	m.RequireTLS, m.TLSOptional = tls == tlsRequired, tls == tlsOptional
 	m.By.Return, m.By.Trace = late&lateReturn != 0, late&lateTrace != 0
 	if tags != "" {

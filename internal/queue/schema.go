@@ -7,7 +7,8 @@ import (
 
 // Schema is the tables of this package.
 //
-//   - queue_message: one row per message that has recipients left.
+//   - queue_message: one row per message that has recipients left. Until is 1 if it
+//     waits for a date, which no clock moves, and not for so long from acceptance on.
 //   - queue_recipient: one row per recipient. Owner names the process that
 //     leases the row, or is the Holder of one on hold, else 0. Wish is what somebody asked for while an attempt
 //     was under way; the attempt's result grants it. The one to give it up stays on a row that
@@ -118,7 +119,7 @@ INSERT INTO queue_demand_new (provider, pause, until, lasts, connections, rate, 
 	SELECT provider, pause, until, lasts, connections, rate, per, why, rule FROM queue_demand;
 DROP TABLE queue_demand;
 ALTER TABLE queue_demand_new RENAME TO queue_demand;
-`)}}
+`), db.SQL("ALTER TABLE queue_message ADD COLUMN until INTEGER NOT NULL DEFAULT 0")}}
 }
 
 // References names the columns that keep bodies alive.

@@ -37,7 +37,7 @@ func TestFutureRelease(t *testing.T) {
 	c.say("DATA", "354")
 	c.say("Subject: later\r\n\r\nx\r\n.", "250")
 	waiting := r.Queued()
-	if len(waiting) != 1 || len(waiting[0].Recipients) != 2 || waiting[0].Recipients[0].Next != mail.Micros(until) || waiting[0].Recipients[0].State != queue.Queued {
+	if len(waiting) != 1 || len(waiting[0].Recipients) != 2 || waiting[0].Recipients[0].Next != mail.Micros(until) || waiting[0].Recipients[0].State != queue.Queued || !waiting[0].Until {
 		t.Errorf("queue: %+v", waiting)
 	}
 	if at := <-sent; at.Before(until) {

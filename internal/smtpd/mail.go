@@ -153,7 +153,7 @@ func (s *session) hold(env *mail.Envelope, p smtp.Param) *mail.Fault {
 	case at.After(now.Add(maxHold)):
 		return mail.Final(mail.BadArguments, "A message may wait for 30 days at most")
 	}
-	env.Release = max(mail.Micros(at), 1) // a time that is over is now
+	env.Release, env.Until = max(mail.Micros(at), 1), p.Key == "HOLDUNTIL" // a time that is over is now
 	return nil
 }
 
