@@ -122,7 +122,7 @@ type obstacle struct {
 func (l *List) obstacle(t *trial, now time.Duration) *obstacle {
 	if r := l.records.byKey[t.pair]; r != nil {
 		if r.ban.active() {
-			return &obstacle{banned: r.ban.until}
+			return &obstacle{banned: steady(r.ban.until)}
 		}
 		r.tally.advance(now)
 		if o := r.pace(min(free, l.banLimit()), now); o != nil {

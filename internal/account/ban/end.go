@@ -74,7 +74,7 @@ func (l *List) count(ctx context.Context, t *trial, f *Failed) (ban *sentence) {
 
 // convict begins a ban.
 func (l *List) convict(r *record, failures int) *sentence {
-	began := time.Now().Round(0) // as the table keeps it
+	began := time.Now()
 	ban := &sentence{count: 1, failures: failures, began: began}
 	if before := r.ban; before != nil && began.Sub(before.until) < repeatsFor {
 		ban.count += before.count

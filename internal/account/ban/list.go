@@ -86,7 +86,7 @@ func (l *List) state(r *record) string {
 func (l *List) entry(r *record) Entry {
 	e := Entry{Name: r.name, Network: r.network.String(), State: l.state(r)}
 	if e.State == Banned {
-		e.Failures, e.Since, e.Until = r.ban.failures, r.ban.began, r.ban.until
+		e.Failures, e.Since, e.Until = r.ban.failures, steady(r.ban.began), steady(r.ban.until)
 		e.Why = fmt.Sprintf("%d wrong passwords in ten minutes", r.ban.failures)
 		if r.ban.count > 1 {
 			e.Why += fmt.Sprintf(", ban number %d", r.ban.count)

@@ -15,22 +15,40 @@ const noticeTopic = "ban"
 // lookEvery is how often a process looks by itself for the bans of others.
 const lookEvery = time.Minute
 
+// fast is by how much the clock of another process may be ahead of ours.
+const fast = time.Minute
+
+var sqlAhead = db.SQL("UPDATE login_ban SET ends = ends - began + ?, began = ? WHERE began > ?")
+
 // Load brings the bans of the last run, or of other processes. Bans that are in no
-// table any more end; those that could not be kept there stay.
+// table any more end; those that could not be kept there stay. Those that began in the
+// future, which a clock that was set back has left, begin now: they keep nobody out for
+// longer than they were to last.
 func (l *List) Load(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		version := l.version
 		l.mu.Unlock()
 		var found map[key]*sentence
+		var ahead bool
 		err := l.o.DB.Read(ctx, func(tx *db.Tx) error {
-			found = map[key]*sentence{}
-			return eachBan(tx, maxBans, func(k key, s *sentence) { found[k] = s })
+			found, ahead = map[key]*sentence{}, false
+			return eachBan(tx, maxBans, func(k key, s *sentence) {
+				found[k] = s
+				ahead = ahead || time.Until(s.began) > fast
+			})
 		})
+		if err == nil && ahead {
+			err = l.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
+				now := mail.Micros(time.Now())
+				_, err := tx.Exec(sqlAhead, now, now, now)
+				return err
+			})
+		}
 		if err != nil {
 			return fmt.Errorf("the bans: %w", err)
 		}
-		if l.replace(version, found) {
+		if !ahead && l.replace(version, found) {
 			return nil
 		}
 	}

@@ -41,7 +41,7 @@ func nameKey(name string) string {
 }
 
 // sentence is a ban, also one that is over but makes the next one longer. It does
-// not change, but for stored.
+// not change, but for stored. Its times are steady.
 type sentence struct {
 	count        int // it is the pair's first, second ...
 	failures     int
@@ -50,6 +50,13 @@ type sentence struct {
 }
 
 func (s *sentence) active() bool { return s != nil && time.Now().Before(s.until) }
+
+// steady is a time that has come, or comes, when it does by the clock as it is set now: until
+// then no change of the clock makes it sooner or later.
+func steady(t time.Time) time.Time {
+	now := time.Now()
+	return now.Add(t.Sub(now))
+}
 
 // record is what is known of a pair or a network. One that is in use, checked or
 // waited for, is never forgotten.

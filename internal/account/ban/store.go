@@ -169,7 +169,7 @@ func eachBan(tx *db.Tx, limit int, f func(key, *sentence)) error {
 		if err != nil {
 			return fmt.Errorf("ban of %q: %w", name, err)
 		}
-		s.began, s.until = mail.FromMicros(began), mail.FromMicros(ends)
+		s.began, s.until = steady(mail.FromMicros(began)), steady(mail.FromMicros(ends))
 		f(key{name, p}, s)
 		return nil
 	})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
@@ -50,6 +52,40 @@ func TestRestart(t *testing.T) {
 	r.restart(3)
 	if r.isBanned(victim, away) || n != 1 {
 		t.Errorf("a cleared ban is back; %d cleared", n)
+	}
+}
+
+// TestClockSetBack: what a process with a fast clock left bans nobody for longer than it was
+// to, however often it is read.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := bubbled(t)
+		r.fail(10, victim, away)
+		ahead := (30 * 24 * time.Hour).Microseconds()
+		r.must(r.db.Write(t.Context(), func(tx *db.Tx) error {
+			_, err := tx.Exec(db.SQL("UPDATE login_ban SET began = began + ?, ends = ends + ?"), ahead, ahead)
+			return err
+		}))
+		r.restart(limit)
+		r.until("after a restart", r.banned(victim, away), 10*time.Minute)
+		<-time.After(4 * time.Minute)
+		r.must(r.Load(t.Context()))
+		r.until("when it is read again", r.banned(victim, away), 6*time.Minute)
+		r.restart(limit)
+		r.until("after another restart", r.banned(victim, away), 6*time.Minute)
+		<-time.After(6 * time.Minute)
+		r.free(victim, away)
+	})
+}
+
+// TestClockSteps: a ban ends by the clock that never steps.
+func TestClockSteps(t *testing.T) {
+	t.Parallel()
+	r := quick(t)
+	r.fail(3, victim, away)
+	if until := r.failed[2].Until; !strings.Contains(until.String(), " m=") {
+		t.Errorf("%v is a time of the wall clock alone", until)
 	}
 }
 
