@@ -87,6 +87,7 @@ type Queue struct {
 	wake   chan struct{} // the scheduler
 	arrive chan struct{} // the collector
 	latest int64         // microseconds: the latest time that this process or the ids know of; the scheduler's alone
+	leaps  *leaps
 
 	mu        sync.Mutex
 	sites     map[string]*site
@@ -129,7 +130,7 @@ func New(o Options) *Queue {
 	}
 	owner := o.IDs.Next()
 	return &Queue{
-		o: o, owner: owner, latest: mail.Micros(owner.Time()),
+		o: o, owner: owner, latest: mail.Micros(owner.Time()), leaps: newLeaps(),
 		failed: make(chan struct{}, 1), wake: make(chan struct{}, 1), arrive: make(chan struct{}, 1),
 		sites: map[string]*site{}, providers: map[string]*provider{}, known: map[string]known{}, retried: map[string]bool{}, freed: map[string]bool{}, flows: map[int64]int64{}, busy: map[int64]int{},
 		wished: map[mail.ID]claimed{}, gathered: map[mail.ID]bool{}, rewind: math.MinInt64,

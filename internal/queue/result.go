@@ -198,6 +198,7 @@ var (
 // disk is nearly full.
 func (q *Queue) write(ctx context.Context, items []*item) error {
 	slices.SortFunc(items, func(a, b *item) int { return int(min(max(a.r.ID-b.r.ID, -1), 1)) })
+	q.noteLeap()
 	set, now := q.o.Settings(), micros()
 	return q.o.DB.Write(db.WithReserve(ctx), func(tx *db.Tx) error {
 		q.hears(tx)

@@ -78,16 +78,16 @@ func (q *Queue) lifetime(m *Message, set time.Duration) time.Duration {
 }
 
 // Expires is when the lifetime of a recipient is over, in microseconds: as the message
-// says since it was accepted, or as is said now of the recipient's domain.
+// says since it was accepted, or as is said now of the recipient's domain. What the clock was
+// set ahead by since then is added.
 func (q *Queue) Expires(m *Message, r *Recipient) int64 {
-	if q.o.Schedule == nil {
-		return m.Expires
+	at := m.Expires
+	if q.o.Schedule != nil {
+		if _, lifetime, there := q.o.Schedule(m, r.Address.Domain); there {
+			at = max(m.Received, r.NotBefore) + lifetime.Microseconds()
+		}
 	}
-	_, lifetime, there := q.o.Schedule(m, r.Address.Domain)
-	if !there {
-		return m.Expires
-	}
-	at := max(m.Received, r.NotBefore) + lifetime.Microseconds()
+	at += q.leaps.since(m.Received)
 	if m.By.Return && m.By.At != 0 {
 		at = min(at, m.By.At)
 	}

@@ -177,6 +177,7 @@ func (q *Queue) count(ctx context.Context) {
 // refill claims due rows as far as there is room for them and returns how long
 // to sleep unless woken.
 func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error) {
+	q.noteLeap()
 	now := micros()
 	if err := q.setRight(ctx, now); err != nil {
 		return 0, err
