@@ -387,6 +387,7 @@ func (w *worker) speaks(o *Outcome) bool {
 // as many as before when it only puts them off. q.mu is held.
 func (w *worker) adapt(outcomes []Outcome) {
 	p := w.p
+	p.narrow = min(p.narrow, micros()) // the clock was set back
 	taken := false
 	for i := range outcomes {
 		o := &outcomes[i]
