@@ -28,9 +28,9 @@ type Options struct {
 	Queue    *queue.Queue
 	Intake   *intake.Intake
 	Hostname func() string
-	// Explain says in a sentence or two what a remote's reply means and what to
-	// do about it now that nobody tries again, in a language of accounts; empty or
-	// nil = its words stand for themselves.
+	// Explain says in a sentence or two what a remote's reply, or a finding of ours,
+	// means and what to do about it now that nobody tries again, in a language of
+	// accounts; empty or nil = its words stand for themselves.
 	Explain func(reply, language string) string
 	Logger  *slog.Logger
 }

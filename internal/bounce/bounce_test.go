@@ -196,19 +196,33 @@ func TestTurnedReplies(t *testing.T) {
 	}
 }
 
+// TestOurOwnFinding: what this server found itself is no reply of a host, and is explained in
+// the language of the account as one would be.
 func TestOurOwnFinding(t *testing.T) {
 	t.Parallel()
-	s := stack.New(t, stack.Options{Deliverer: stack.Deliver(func(*queue.Message, queue.Recipient) queue.Outcome {
-		return queue.Outcome{Result: queue.Refused, Code: 556, Enhanced: "5.1.10", Ours: true, Reply: "The domain takes no mail (null MX)"}
-	})})
-	s.Account("alice@hayauma.test", 0)
-	id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
-	settled(t, s, id, "accepted failed bounced")
-	r := read(t, s.Inbox("alice@hayauma.test")[0])
-	wantAll(t, "text", r.text, "cannot be delivered:\r\n    The domain takes no mail")
-	wantAll(t, "status", r.status, "Status: 5.1.10", "Diagnostic-Code: x-hayauma; The domain takes no mail")
-	if strings.Contains(r.status, "Remote-MTA") {
-		t.Errorf("status: %s", r.status)
+	for language, cannot := range map[string]string{
+		"en": "cannot be delivered:\r\n    The domain takes no mail (null MX)\r\n    What that means: 556 5.1.10 The domain takes no mail (null MX) in en\r\n",
+		"ja": "配送できません:\r\n    The domain takes no mail (null MX)\r\n    意味: 556 5.1.10 The domain takes no mail (null MX) in ja\r\n",
+	} {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			s := stack.New(t, stack.Options{Explain: func(reply, language string) string { return reply + " in " + language },
+				Deliverer: stack.Deliver(func(*queue.Message, queue.Recipient) queue.Outcome {
+					return queue.Outcome{Result: queue.Refused, Code: 556, Enhanced: "5.1.10", Ours: true, Reply: "The domain takes no mail (null MX)"}
+				})})
+			s.Account("alice@hayauma.test", 0)
+			if err := s.Directory.SetLanguage(t.Context(), s.Address("alice@hayauma.test"), language); err != nil {
+				t.Fatal(err)
+			}
+			id := send(t, s, "alice@hayauma.test", rcpt(s, "x@elsewhere.test", 0))
+			settled(t, s, id, "accepted failed bounced")
+			r := read(t, s.Inbox("alice@hayauma.test")[0])
+			wantAll(t, "text", r.text, cannot)
+			wantAll(t, "status", r.status, "Status: 5.1.10", "Diagnostic-Code: x-hayauma; The domain takes no mail")
+			if strings.Contains(r.status, "Remote-MTA") {
+				t.Errorf("status: %s", r.status)
+			}
+		})
 	}
 }
 

@@ -147,18 +147,29 @@ func outcomeClass(r queue.Recipient) string {
 
 // words is the remote's reply with its codes, or our own finding.
 func words(r queue.Recipient) string {
-	reply := r.Reply
-	if len(reply) > maxWords {
-		reply = strings.ToValidUTF8(reply[:maxWords], "")
+	if r.Ours {
+		return cut(r.Reply)
 	}
-	if r.Code == 0 || r.Ours {
-		return reply
+	return coded(r)
+}
+
+// coded is what was said of a recipient, by whomever, behind its codes.
+func coded(r queue.Recipient) string {
+	if r.Code == 0 {
+		return cut(r.Reply)
 	}
 	codes := fmt.Sprintf("%d ", r.Code)
 	if r.Enhanced != "" {
 		codes += r.Enhanced + " "
 	}
-	return codes + reply
+	return codes + cut(r.Reply)
+}
+
+func cut(reply string) string {
+	if len(reply) > maxWords {
+		return strings.ToValidUTF8(reply[:maxWords], "")
+	}
+	return reply
 }
 
 // text is what people read.
@@ -172,7 +183,7 @@ func (r *Reporter) text(c composing, original []byte, recipients []dsn.Recipient
 			b.WriteString(":\n    " + indented(rcpt.Diagnostic))
 		}
 		b.WriteString("\n")
-		if meaning := r.meaning(c.recipients[i], rcpt.Diagnostic, c.language); meaning != "" {
+		if meaning := r.meaning(c.recipients[i], c.language); meaning != "" {
 			b.WriteString("    " + indented(meaning) + "\n")
 		}
 		if !rcpt.RetryUntil.IsZero() {
@@ -204,13 +215,14 @@ func through(r queue.Recipient, w phrases) string {
 	return ""
 }
 
-// meaning explains why a host refused a recipient; empty where nothing is known of it.
-func (r *Reporter) meaning(rcpt queue.Recipient, said, language string) string {
-	w := phrasesIn(language)
+// meaning explains why a recipient failed, by what a host said or what we found, which is in
+// English alone; empty where nothing is known of it.
+func (r *Reporter) meaning(rcpt queue.Recipient, language string) string {
+	w, said := phrasesIn(language), coded(rcpt)
 	switch {
-	case rcpt.State != queue.Failed || rcpt.Ours:
+	case rcpt.State != queue.Failed || said == "":
 		return ""
-	case rcpt.Code/100 == 4 && !rcpt.Expired && !rcpt.ByHand:
+	case !rcpt.Ours && rcpt.Code/100 == 4 && !rcpt.Expired && !rcpt.ByHand:
 		return w.Ruled // what such a reply means elsewhere is that we try again
 	case r.o.Explain == nil:
 		return ""
