@@ -47,6 +47,8 @@ var (
 	CryptoNotAvailable = Status{7, 5, 454, 554}
 	AuthCredentials    = Status{7, 8, 454, 535}  // authentication credentials invalid
 	AuthMechanism      = Status{5, 4, 450, 504}  // RFC 4954 §4
+	AuthBase64         = Status{5, 2, 451, 501}  // RFC 4954 §4
+	AuthTooLong        = Status{5, 6, 451, 500}  // RFC 4954 §6
 	AuthTemporary      = Status{7, 0, 454, 535}  // temporary authentication failure (RFC 4954 §6)
 	AuthRequired       = Status{7, 0, 450, 530}  // no mail before AUTH
 	TLSRequired        = Status{7, 0, 450, 530}  // no command before STARTTLS

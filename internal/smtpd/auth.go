@@ -21,6 +21,9 @@ func auth(ctx context.Context, s *session, arg string) reply {
 		return refuse(mail.Final(mail.EncryptionNeeded, "Use STARTTLS before you send a password"))
 	}
 	name, initial, _ := strings.Cut(arg, " ")
+	if name == "" {
+		return refuse(mail.Final(mail.BadArguments, "AUTH needs the name of a mechanism"))
+	}
 	exchange, known := s.srv.o.Gate.Begin(ctx, s.attempt(), name)
 	if !known {
 		offered := s.srv.o.Gate.Mechanisms(ctx, s.attempt())
@@ -78,8 +81,10 @@ func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []b
 	return reply{code: 334, lines: []string{sasl.Encode(challenge)}, then: func(ctx context.Context) reply {
 		line, err := s.readLine()
 		switch {
-		case errors.Is(err, smtp.ErrLineTooLong), errors.Is(err, smtp.ErrBareLF):
-			return saslFault(sasl.ErrSyntax)
+		case errors.Is(err, smtp.ErrLineTooLong):
+			return refuse(mail.Final(mail.AuthTooLong, "The answer is longer than a login needs"))
+		case errors.Is(err, smtp.ErrBareLF):
+			return saslFault(sasl.ErrBase64)
 		case err != nil:
 			return s.farewell(ctx, err)
 		}
@@ -115,6 +120,8 @@ func saslFault(err error) reply {
 	switch {
 	case errors.Is(err, sasl.ErrCancelled):
 		return refuse(mail.Final(mail.BadArguments, "Login cancelled"))
+	case errors.Is(err, sasl.ErrBase64):
+		return refuse(mail.Final(mail.AuthBase64, "The answer is not base64"))
 	case errors.Is(err, sasl.ErrAuthzid):
 		return refuse(mail.Final(mail.AuthCredentials, "Acting for another user is not offered"))
 	}

@@ -251,6 +251,17 @@ func TestTooManyFailedLoginsOfAHiddenClient(t *testing.T) {
 	open("203.0.113.5").say("AUTH PLAIN "+plainAlice, "235")
 }
 
+// An answer of a login that is longer than the longest line is too long (RFC 4954 §6), and the
+// session goes on.
+func TestLongAnswer(t *testing.T) {
+	t.Parallel()
+	c := newRig(t, stack.Options{}).open("3")
+	c.say("EHLO a", "250")
+	c.say("AUTH PLAIN", "334 ")
+	c.say(strings.Repeat("A", 12288), "500 5.5.6 The answer is longer than a login needs")
+	c.say("AUTH PLAIN "+plainAlice, "235")
+}
+
 // Who gives up at SCRAM's challenge, or goes, has failed to log in: it told him something.
 func TestGivenUpLogins(t *testing.T) {
 	t.Parallel()
