@@ -139,6 +139,11 @@ func TestReplies(t *testing.T) {
 				"time=2026-12-01T12:00:00Z level=INFO msg=\"a site cannot be reached\" reply=\"451 4.3.0 later\" site=x\n",
 			"550 5.1.1 unknown|552 5.2.2 Mailbox full|451 4.3.0 later",
 		},
+		{
+			"whom Hayauma refused, in both forms of its log", "time=2026-12-01T12:00:00Z level=INFO msg=refused door=smtp stage=sender code=550 status=5.7.27 reason=\"The sender's domain x.test takes no mail (null MX), so nobody could answer\" cause=<nil>\n" +
+				`{"msg":"refused","stage":"recipient","code":550,"status":"5.7.1","reason":"The \"From\" field (again) says \u003ca@x.test\u003e","cause":null}` + "\n",
+			"550 5.7.27 The sender's domain x.test takes no mail (null MX), so nobody could answer|550 5.7.1 The \"From\" field (again) says <a@x.test>",
+		},
 		{"a reply in folded lines", "<a@b>: host mx.b[192.0.2.1] said: 550 5.1.1 <a@b>:\n    User unknown (in reply to RCPT TO\n    command)\n\nnothing\n", "550 5.1.1 <a@b>:\nUser unknown (in reply to RCPT TO\ncommand)"},
 		{"lines beside it, as hayauma trace has them", "   reply  550 5.1.1 unknown\n   class  bad-mailbox\n", "550 5.1.1 unknown"},
 		{

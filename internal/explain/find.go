@@ -2,6 +2,7 @@ package explain
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 
 	"github.com/hayauma/hayauma/internal/wire/dsn"
@@ -117,7 +118,7 @@ func replyLines(text string) (found []string, more int) {
 		begins := len(line) >= 3 && codeAt(line, 0)
 		said := ""
 		if !begins {
-			said = cmp.Or(quoted(line), postfix(line))
+			said = cmp.Or(quoted(line), postfix(line), refusedHere(line))
 		}
 		switch {
 		case begins && open, said == "" && folds >= 0 && in > folds && line != "":
@@ -176,9 +177,23 @@ func quoted(line string) string {
 func postfix(line string) string {
 	about, rest, _ := strings.Cut(line, " status=")
 	status, words, found := strings.Cut(rest, " (")
-	if !found || status == "sent" {
+	if !found || status == "sent" || strings.Contains(status, " ") { // as other logs have a status and words in brackets
 		return ""
 	}
 	_, code, _ := strings.Cut(about, " dsn=")
 	return strings.TrimSpace(strings.TrimRight(code, ",") + " " + strings.TrimSuffix(words, ")"))
+}
+
+// refusedHere is what this server told whom it refused, by its log in either form; empty if
+// the line is about something else.
+func refusedHere(line string) string {
+	for mark, form := range map[string]string{" code=": "%d status=%s reason=%q", `"code":`: `%d,"status":%q,"reason":%q`} {
+		var code int
+		var enhanced, reason string
+		_, rest, _ := strings.Cut(line, mark)
+		if _, err := fmt.Sscanf(rest, form, &code, &enhanced, &reason); err == nil {
+			return fmt.Sprintf("%d %s %s", code, enhanced, reason)
+		}
+	}
+	return ""
 }
