@@ -94,20 +94,24 @@ func readPasswords(r io.Reader, passwords ...*string) error {
 	return nil
 }
 
-// sizeValue is a flag that holds a size like "5GB".
-type sizeValue config.Size
+// quotaValue is a flag that holds a size like "5GB", or default.
+type quotaValue config.Size
 
-func (v *sizeValue) String() string { return config.Size(*v).String() }
-func (v *sizeValue) Type() string   { return "SIZE" }
+func (v *quotaValue) String() string { return config.Size(*v).String() }
+func (v *quotaValue) Type() string   { return "SIZE" }
 
-func (v *sizeValue) Set(s string) error {
+func (v *quotaValue) Set(s string) error {
+	if s == "default" {
+		*v = control.DefaultQuota
+		return nil
+	}
 	n, err := config.ParseSize(s)
-	*v = sizeValue(n)
+	*v = quotaValue(n)
 	return err
 }
 
 func (c *cli) accountSet() *cobra.Command {
-	var quota sizeValue
+	var quota quotaValue
 	var language string
 	cmd := &cobra.Command{
 		Use: "set USER@DOMAIN [--quota SIZE] [--language en|ja]", Short: "Change what is set for an account", Args: exactly("USER@DOMAIN"),
@@ -119,13 +123,13 @@ func (c *cli) accountSet() *cobra.Command {
 			}
 			changed := cmd.Flags().Changed
 			if !changed("quota") && !changed("language") {
-				return usagef("say what to set: --quota SIZE, like 5GB, 0 = none; or --language en or ja")
+				return usagef("say what to set: --quota SIZE, like 5GB, 0 = none, default = mail.quota; or --language en or ja")
 			}
 			if changed("quota") {
 				if _, err := ask(cmd.Context(), c, control.AccountQuota, control.AccountSettings{Address: a.String(), Quota: int64(quota)}); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.stdout, "set the quota of account %s to %s\n", a, quotaText(int64(quota)))
+				fmt.Fprintf(c.stdout, "set the quota of account %s to %s\n", a, quotaText(int64(quota), quota == control.DefaultQuota))
 			}
 			if changed("language") {
 				if _, err := ask(cmd.Context(), c, control.AccountLanguage, control.AccountSettings{Address: a.String(), Language: language}); err != nil {
@@ -136,16 +140,24 @@ func (c *cli) accountSet() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().Var(&quota, "quota", "how much mail it may keep, like 5GB; 0 = no limit")
+	cmd.Flags().Var(&quota, "quota", "how much mail it may keep, like 5GB; 0 = no limit; default = as the setting mail.quota says")
 	cmd.Flags().StringVar(&language, "language", "", "of reports on mail that was not delivered: en or ja")
 	return cmd
 }
 
-func quotaText(n int64) string {
-	if n == 0 {
-		return "none"
+// quotaText is a quota; of one that is not the account's own, where it comes from.
+func quotaText(n int64, byDefault bool) string {
+	text := "none"
+	if n > 0 {
+		text = config.Size(n).String()
 	}
-	return config.Size(n).String()
+	switch {
+	case n < 0:
+		return "that of mail.quota"
+	case byDefault:
+		return text + " (mail.quota)"
+	}
+	return text
 }
 
 func (c *cli) accountRemove() *cobra.Command {
@@ -196,7 +208,7 @@ func (c *cli) accountList() *cobra.Command {
 			}
 			titles := []string{"ACCOUNT", "QUOTA", "USED", "MESSAGES", "CREATED"}
 			return list(c, accounts, titles, func(a control.AccountInfo) []string {
-				return []string{a.Address, quotaText(a.Quota), sizeText(a.Used), strconv.FormatInt(a.Messages, 10), timeText(a.Created)}
+				return []string{a.Address, quotaText(a.Quota, a.Default), sizeText(a.Used), strconv.FormatInt(a.Messages, 10), timeText(a.Created)}
 			})
 		},
 	})

@@ -20,10 +20,13 @@ type Account struct {
 	ID       mail.ID      `json:"id"`
 	Tenant   mail.ID      `json:"tenant"`
 	Address  mail.Address `json:"-"`
-	Quota    int64        `json:"quota"`              // octets, 0 = none
+	Quota    int64        `json:"quota"`              // its own in octets, 0 = none; or DefaultQuota: see Directory.Quota
 	Language string       `json:"language,omitempty"` // in which it reads what we write to it: "en" or "ja"; empty = not set
 	Created  int64        `json:"created"`            // microseconds
 }
+
+// DefaultQuota is the quota of an account that has none of its own: that of the settings holds.
+const DefaultQuota = -1
 
 // Errors for people: each says what is wrong; callers add which name.
 var (
@@ -50,7 +53,7 @@ type Options struct {
 	// Hostname is our own name: its postmaster is the bare one. nil = we have
 	// none.
 	Hostname func() string
-	// DefaultQuota is given to new accounts, in octets; 0 = none.
+	// DefaultQuota is that of accounts without one of their own, in octets; 0 = none.
 	DefaultQuota func() int64
 	// Created and Removed run in the commit that makes or ends an account.
 	Created, Removed func(*db.Tx, Account) error
@@ -145,6 +148,14 @@ var (
 // Get returns an account by its id, ErrNoAccount if there is none.
 func (d *Directory) Get(ctx context.Context, id mail.ID) (Account, error) {
 	return d.one(ctx, sqlByID, id)
+}
+
+// Quota is how much an account may keep, in octets; 0 = no bound.
+func (d *Directory) Quota(a Account) int64 {
+	if a.Quota == DefaultQuota {
+		return d.o.DefaultQuota()
+	}
+	return a.Quota
 }
 
 // Find returns the account whose own address is a, ErrNoAccount if there is

@@ -57,7 +57,7 @@ func (d *Directory) AddAccount(ctx context.Context, addr mail.Address, password 
 	if strings.Contains(addr.Local, "*") || addr.Local == "" {
 		return Account{}, fmt.Errorf("%w: %q", mail.ErrAddress, addr)
 	}
-	a := Account{ID: d.o.IDs.Next(), Tenant: MainTenant, Address: addr, Quota: d.o.DefaultQuota(), Created: mail.Micros(time.Now())}
+	a := Account{ID: d.o.IDs.Next(), Tenant: MainTenant, Address: addr, Quota: DefaultQuota, Created: mail.Micros(time.Now())}
 	hash := hashPassword(password)
 	err := d.change(ctx, func(tx *db.Tx) error {
 		if err := holds(tx, addr.Domain.ASCII); err != nil {
@@ -140,7 +140,8 @@ func (d *Directory) SetPassword(ctx context.Context, addr mail.Address, password
 	})
 }
 
-// SetQuota bounds what an account may keep, in octets; 0 = no bound.
+// SetQuota bounds what an account may keep, in octets; 0 = no bound, DefaultQuota = as the
+// settings say.
 func (d *Directory) SetQuota(ctx context.Context, addr mail.Address, octets int64) error {
 	return d.change(ctx, func(tx *db.Tx) error {
 		return deleted(ErrNoAccount)(tx.Exec(sqlSetQuota, octets, addr.Key()))

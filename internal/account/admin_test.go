@@ -97,7 +97,7 @@ func TestListings(t *testing.T) {
 	var names []string
 	for _, a := range accounts {
 		names = append(names, a.Address.String())
-		if a.Quota != 5000 || a.Tenant != account.MainTenant || a.Created == 0 {
+		if w.Quota(a) != 5000 || a.Tenant != account.MainTenant || a.Created == 0 {
 			t.Errorf("%+v", a)
 		}
 		byID, err1 := w.Get(ctx, a.ID)

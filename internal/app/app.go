@@ -162,7 +162,7 @@ func (a *app) buildDomain() {
 
 func (a *app) quota(ctx context.Context, id mail.ID) (int64, error) {
 	acc, err := a.directory.Get(ctx, id)
-	return acc.Quota, err
+	return a.directory.Quota(acc), err
 }
 
 func (a *app) postmaster() mail.Address {

@@ -262,8 +262,10 @@ type Mail struct {
 	// Empty: the first account of the domain. A key of its own, because one
 	// person often looks after many domains.
 	Postmaster string `toml:"postmaster"`
-	// The quota of an account that has none of its own; 0 = none. A setting,
-	// because only the operator knows how disk and users relate.
+	// The quota of every account that has none of its own, those that are there
+	// too; 0 = none. "hayauma account set --quota" gives an account one, 0 for no
+	// limit, and takes it back with "default". A setting, because only the operator
+	// knows how disk and users relate.
 	Quota Size `toml:"quota"`
 }
 

@@ -1,5 +1,7 @@
 package control
 
+import "github.com/hayauma/hayauma/internal/account"
+
 // DomainName names a domain.
 type DomainName struct {
 	Domain string `json:"domain"`
@@ -42,10 +44,13 @@ type AppPasswordInfo struct {
 	UsedFrom string   `json:"used_from,omitempty"`
 }
 
+// DefaultQuota is the quota of an account that has none of its own.
+const DefaultQuota = account.DefaultQuota
+
 // AccountSettings are what can be set of an account.
 type AccountSettings struct {
 	Address  string `json:"address"`
-	Quota    int64  `json:"quota"`              // octets, 0 = none
+	Quota    int64  `json:"quota"`              // octets, 0 = none, DefaultQuota = as mail.quota says
 	Language string `json:"language,omitempty"` // "en" or "ja"
 }
 
@@ -53,8 +58,9 @@ type AccountSettings struct {
 type AccountInfo struct {
 	Address  string `json:"address"`
 	ID       string `json:"id"`
-	Quota    int64  `json:"quota"` // octets, 0 = none
-	Used     int64  `json:"used"`  // octets
+	Quota    int64  `json:"quota"`                   // octets, 0 = none
+	Default  bool   `json:"quota_default,omitempty"` // that quota is mail.quota
+	Used     int64  `json:"used"`                    // octets
 	Messages int64  `json:"messages"`
 	Language string `json:"language,omitempty"` // "en" or "ja", empty = not set: English
 	Created  string `json:"created"`            // RFC 3339

@@ -62,9 +62,12 @@ func TestAccounts(t *testing.T) {
 		ask(t, w, control.AccountAdd, login)
 		refused(t, w, control.AccountAdd, login, alice+": it exists already")
 
+		if got := ask(t, w, control.AccountList, none{})[0]; got.Quota != 0 || !got.Default {
+			t.Errorf("a new account: %+v", got)
+		}
 		ask(t, w, control.AccountQuota, control.AccountSettings{Address: alice, Quota: 5_000_000})
 		refused(t, w, control.AccountQuota, control.AccountSettings{Address: "bob@hayauma.test"}, "bob@hayauma.test: there is no such account")
-		refused(t, w, control.AccountQuota, control.AccountSettings{Address: alice, Quota: -1}, alice+": a quota cannot be negative")
+		refused(t, w, control.AccountQuota, control.AccountSettings{Address: alice, Quota: -2}, alice+": a quota cannot be negative")
 		ask(t, w, control.AccountLanguage, control.AccountSettings{Address: alice, Language: "ja"})
 		refused(t, w, control.AccountLanguage, control.AccountSettings{Address: alice, Language: "de"}, alice+": the languages are en and ja")
 		send(t, w, control.Outgoing{Recipients: []string{alice}, Message: strings.NewReader(letter)})
@@ -74,7 +77,7 @@ func TestAccounts(t *testing.T) {
 			t.Fatalf("accounts %+v", list)
 		}
 		got := list[0]
-		if got.Address != alice || got.Quota != 5_000_000 || got.Messages != 1 || got.Used < int64(len(letter)) || len(got.ID) != 13 {
+		if got.Address != alice || got.Quota != 5_000_000 || got.Default || got.Messages != 1 || got.Used < int64(len(letter)) || len(got.ID) != 13 {
 			t.Errorf("account %+v", got)
 		}
 		if made, err := time.Parse(time.RFC3339, got.Created); err != nil || time.Since(made) > time.Hour {

@@ -181,7 +181,7 @@ func (s *Service) verifier(ctx context.Context, a mail.Address, in AccountLogin)
 
 func (s *Service) accountQuota(ctx context.Context, in AccountSettings) (Empty, error) {
 	return s.onAccount(in.Address, func(a mail.Address) error {
-		if in.Quota < 0 {
+		if in.Quota < 0 && in.Quota != account.DefaultQuota {
 			return errors.New("a quota cannot be negative")
 		}
 		return s.Directory.SetQuota(ctx, a, in.Quota)
@@ -204,7 +204,7 @@ func (s *Service) accountList(ctx context.Context, _ Empty) ([]AccountInfo, erro
 			return nil, named(a.Address.String(), err)
 		}
 		out = append(out, AccountInfo{
-			Address: a.Address.String(), ID: a.ID.String(), Quota: a.Quota,
+			Address: a.Address.String(), ID: a.ID.String(), Quota: s.Directory.Quota(a), Default: a.Quota == account.DefaultQuota,
 			Used: used.Bytes, Messages: used.Messages, Language: a.Language, Created: rfc3339(a.Created),
 		})
 	}

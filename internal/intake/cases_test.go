@@ -493,6 +493,36 @@ func TestLargerThanTheQuota(t *testing.T) {
 	}
 }
 
+// TestDefaultQuota: the setting bounds the accounts that have no quota of their own, also those
+// that were there before it was changed.
+func TestDefaultQuota(t *testing.T) {
+	t.Parallel()
+	var quota atomic.Int64
+	s := stack.New(t, stack.Options{DefaultQuota: quota.Load})
+	s.Account("poor@hayauma.test", 0)
+	s.Account("rich@hayauma.test", 0)
+	if err := s.Directory.SetQuota(t.Context(), s.Address("rich@hayauma.test"), 0); err != nil {
+		t.Fatal(err)
+	}
+	to := func(address string) string {
+		tx := s.Intake.Begin(origin, mail.Envelope{From: s.Address("x@elsewhere.test"), Size: 3000})
+		defer tx.Abort()
+		if fault := add(t, s, tx, address); fault != nil {
+			return fault.Error()
+		}
+		return "taken"
+	}
+	for _, c := range []struct {
+		quota      int64
+		poor, rich string
+	}{{0, "taken", "taken"}, {2000, "552 5.2.2 The message is larger than the whole mailbox may be", "taken"}, {4000, "taken", "taken"}} {
+		quota.Store(c.quota)
+		if got := [...]string{to("poor@hayauma.test"), to("rich@hayauma.test")}; got != [...]string{c.poor, c.rich} {
+			t.Errorf("mail.quota %d: %q", c.quota, got)
+		}
+	}
+}
+
 // What was declared is set aside until the transaction ends.
 func TestReservedQuota(t *testing.T) {
 	t.Parallel()

@@ -117,13 +117,14 @@ func (l *Local) file(ctx context.Context, m *queue.Message, r queue.Recipient, t
 	prefix := t.prefix(r.Address)
 	var copies []*mailbox.Delivery
 	for _, acc := range target.Accounts {
-		full, err := l.full(ctx, acc, m)
+		quota := l.in.o.Directory.Quota(acc)
+		full, err := l.full(ctx, acc, quota, m)
 		switch {
 		case err != nil:
 			o.Aside, o.Reply = true, "The size of the mailbox could not be read here"
 			return o
 		case full:
-			return refused(o, noRoom(acc, m.Size))
+			return refused(o, noRoom(quota, m.Size))
 		}
 		copies = append(copies, &mailbox.Delivery{
 			Account: acc.ID, Message: m.ID, Body: m.Body, Prefix: prefix,
@@ -142,11 +143,11 @@ func (l *Local) file(ctx context.Context, m *queue.Message, r queue.Recipient, t
 }
 
 // full tells whether a message passes the quota. A report may always be filed.
-func (l *Local) full(ctx context.Context, acc account.Account, m *queue.Message) (bool, error) {
-	if acc.Quota == 0 || m.From.IsNull() {
+func (l *Local) full(ctx context.Context, acc account.Account, quota int64, m *queue.Message) (bool, error) {
+	if quota == 0 || m.From.IsNull() {
 		return false, nil
 	}
-	ok, err := l.in.o.Mailboxes.Reserve(ctx, acc.ID, m.Size, acc.Quota)
+	ok, err := l.in.o.Mailboxes.Reserve(ctx, acc.ID, m.Size, quota)
 	if ok {
 		l.in.o.Mailboxes.Release(acc.ID, m.Size)
 	}

@@ -14,12 +14,12 @@ import (
 // reserve keeps quota free for a size: at RCPT the declared one, after the content what
 // came if that is more.
 func (t *Transaction) reserve(ctx context.Context, a account.Account, size int64) *mail.Fault {
-	more := size - t.reserved[a.ID]
+	more, quota := size-t.reserved[a.ID], t.in.o.Directory.Quota(a)
 	// Who is over quota must still hear of mail that was not delivered.
-	if a.Quota == 0 || t.origin.Door == mail.DoorBounce || more <= 0 {
+	if quota == 0 || t.origin.Door == mail.DoorBounce || more <= 0 {
 		return nil
 	}
-	ok, err := t.in.o.Mailboxes.Reserve(ctx, a.ID, more, a.Quota)
+	ok, err := t.in.o.Mailboxes.Reserve(ctx, a.ID, more, quota)
 	switch {
 	case err != nil:
 		return mail.AsFault(err)
@@ -30,13 +30,13 @@ func (t *Transaction) reserve(ctx context.Context, a account.Account, size int64
 		t.reserved[a.ID] = size
 		return nil
 	}
-	return noRoom(a, size)
+	return noRoom(quota, size)
 }
 
 // noRoom is the fault of a message that passes the quota. One larger than all of it never
 // finds room, however long it waits.
-func noRoom(a account.Account, size int64) *mail.Fault {
-	if size > a.Quota {
+func noRoom(quota, size int64) *mail.Fault {
+	if size > quota {
 		return mail.Final(mail.MailboxFull, "The message is larger than the whole mailbox may be")
 	}
 	return mail.Temporary(mail.MailboxFull, "The mailbox is full")

@@ -105,7 +105,7 @@ func TestDamageIsFound(t *testing.T) {
 		{"UIDVALIDITY", "UPDATE mailbox SET uidvalidity = 5 WHERE role = 'inbox'", someMessages},
 		{"usage", "UPDATE mailbox_account SET used = used + 1", someMessages},
 		{"subscription", "DELETE FROM mailbox_subscription WHERE name = 'INBOX'", someMessages},
-		{"quota", "UPDATE account SET quota = quota + 1", someMessages},
+		{"quota", "UPDATE account SET quota = quota + 2", someMessages},
 		{"alias", "DELETE FROM alias WHERE key = (SELECT MIN(key) FROM alias)", someAliases},
 		{"domain", "INSERT INTO domain (name, tenant, created) VALUES ('zz.test', 1, 0)", someMessages},
 		{"forgotten expunge", "DELETE FROM mailbox_expunged", someAsleep},

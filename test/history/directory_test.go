@@ -484,7 +484,7 @@ func (w *world) directoryPicture() ([]string, error) {
 		lines = append(lines, fmt.Sprintf("domain %s %d %d", d.Name, d.Accounts, d.Aliases))
 	}
 	for _, a := range accounts {
-		lines = append(lines, fmt.Sprintf("account a%d %s %d", w.accounts.number(a.ID), a.Address, a.Quota))
+		lines = append(lines, fmt.Sprintf("account a%d %s %d", w.accounts.number(a.ID), a.Address, w.p.directory.Quota(a)))
 	}
 	for _, a := range aliases {
 		lines = append(lines, fmt.Sprintf("alias %s %v", a.Address, a.Targets))

@@ -119,7 +119,7 @@ func (w *world) begin() {
 		DB: p.db, Blobs: w.blobs, IDs: w.ids, Logger: log, Mailboxes: maxBoxes, NameBytes: maxName, Depth: maxDepth,
 		Quota: func(ctx context.Context, id mail.ID) (int64, error) {
 			a, err := p.directory.Get(ctx, id)
-			return a.Quota, err
+			return p.directory.Quota(a), err
 		},
 	})
 	p.directory = account.New(account.Options{

@@ -24,7 +24,7 @@ func (s *Stack) Address(text string) mail.Address {
 }
 
 // Account makes an account, and its domain if need be, with the common
-// Password and a quota in octets, 0 = none.
+// Password and a quota in octets, 0 = that of Options.
 func (s *Stack) Account(address string, quota int64) account.Account {
 	s.t.Helper()
 	a := s.Address(address)

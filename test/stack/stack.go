@@ -56,7 +56,8 @@ type Options struct {
 	Schedule      func(*queue.Message, mail.Domain) (waits []time.Duration, lifetime time.Duration, there bool)
 	Messages      func(*intake.Settings) // changes the limits of a transaction
 	RelayNetworks []netip.Prefix
-	LoginFailures int // per address; 0 = no limit
+	LoginFailures int          // per address; 0 = no limit
+	DefaultQuota  func() int64 // nil: none
 	SCRAM         bool
 	SendLimits    rate.Limits // of accounts
 	ReturnPath    returnpath.Settings
@@ -112,6 +113,9 @@ func Schemas(bodies ...db.Schema) []db.Schema {
 func New(t testing.TB, o Options) *Stack {
 	t.Helper()
 	log := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if o.DefaultQuota == nil {
+		o.DefaultQuota = func() int64 { return 0 }
+	}
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
 	s.DB = dbtest.New(t, Schemas(pack.Schema())...)
 	blobs, err := pack.Open(t.Context(), pack.Options{
@@ -139,7 +143,7 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 	s.Directory = account.New(account.Options{
 		DB: s.DB, IDs: s.IDs, Logger: log,
 		Postmaster:   func() mail.Address { return mail.Address{} },
-		DefaultQuota: func() int64 { return 0 },
+		DefaultQuota: func() int64 { return o.DefaultQuota() },
 		Created:      func(tx *db.Tx, a account.Account) error { return s.Mailboxes.Provision(tx, a.ID) },
 		Removed: func(tx *db.Tx, a account.Account) error {
 			return errors.Join(s.Mailboxes.Erase(tx, a.ID), s.Routes.Erase(tx, a.ID))
