@@ -51,6 +51,7 @@ func TestReply(t *testing.T) {
 		{"success is not explained as a failure", "250 2.1.1 OK", "250", "250 2.1.1 OK", "success"},
 		{"unknown success", "299 OK", "2xx", "299 OK", "success"},
 		{"an invitation", "354 go on", "354", "354 go on", "continue"},
+		{"a host of a route", "451 4.4.4 The host mx.x.test of the route r has no address", "hayauma-way", "451 4.4.4 The host mx.x.test of the route r has no address", "temporary"},
 		{"not a code: an IP address", "lost connection with 5.1.1.1 port 25", "class-network", "lost connection with 5.1.1.1 port 25", "unknown"},
 		{"not a code: a number", "message of 550 octets", "unknown", "message of 550 octets", "unknown"},
 		{"not a code: leading zeros", "5.01.1", "unknown", "5.01.1", "unknown"},

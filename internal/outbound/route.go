@@ -135,16 +135,16 @@ func (o *Outbound) resolve(ctx context.Context, e exchanger, set terms) resolved
 		addrs, err = o.addresses(ctx, e.name, set)
 		switch {
 		case errors.Is(err, errIPv6Only):
-			return resolved{exchanger: e, fault: mail.Temporary(mail.NoRoute, "The mail exchanger "+e.name+" has IPv6 addresses alone, to which this server sends no mail (outbound.ipv6)")}
+			return resolved{exchanger: e, fault: mail.Temporary(mail.NoRoute, set.host(e.name)+" has IPv6 addresses alone, to which this server sends no mail (outbound.ipv6)")}
 		case errors.Is(err, dnsx.ErrNotFound), errors.Is(err, dnsx.ErrNoData):
-			return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address").Because(err)}
+			return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, set.host(e.name)+" has no address").Because(err)}
 		case err != nil:
 			return resolved{exchanger: e, fault: mail.Temporary(mail.DirectoryFailure, "The address of "+e.name+" cannot be looked up for now").Because(err)}
 		}
 	}
 	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !unicast(a) })
 	if len(addrs) == 0 {
-		return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, "The mail exchanger "+e.name+" has no address that a machine can have").Because(errNoUnicast)}
+		return resolved{exchanger: e, fault: mail.Final(mail.NoRoute, set.host(e.name)+" has no address that a machine can have").Because(errNoUnicast)}
 	}
 	r := resolved{exchanger: e}
 	addrs, r.order = o.families.order(set.proxy(), e.name, addrs)

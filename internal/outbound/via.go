@@ -131,6 +131,19 @@ func (v *via) exchangers() ([]exchanger, *mail.Fault) {
 	return out, nil
 }
 
+// host names a host for people, who may have to mend it here.
+func (t terms) host(name string) string {
+	switch v := t.via; {
+	case v == nil:
+		return "The mail exchanger " + name
+	case v.route != "":
+		return "The host " + name + " of the route " + v.route
+	case v.relay:
+		return "The next host " + name
+	}
+	return "The smart host " + name
+}
+
 // patient makes a finding about hosts that the operator has named, or about a domain
 // for which we said that we pass its mail on, a temporary one: what is wrong is to be
 // mended here, and no sender can do anything about it.

@@ -343,7 +343,7 @@ func TestExplainRoute(t *testing.T) {
 	w.way("r", "implicit", "one.test:465,5,7", "nothing.test,10")
 	for name, parts := range map[string][]string{
 		"r": {`"by":"route r"`, `{"name":"one.test","preference":5,"weight":7,"proven":true,"addresses":["10.0.0.1:465"]}`,
-			`"fault":"451 4.4.4 The mail exchanger nothing.test has no address"`, `"tls":"always; the certificate is verified (implicit)"`},
+			`"fault":"451 4.4.4 The host nothing.test of the route r has no address"`, `"tls":"always; the certificate is verified (implicit)"`},
 		"gone": {`"by":"route gone"`, `"reply":"451 4.4.4 The route gone`},
 	} {
 		got, err := json.Marshal(w.o.Explain(t.Context(), mail.Domain{ASCII: route.Site(name)}, ""))
