@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
+	"io"
 	"strings"
 	"time"
 
@@ -30,13 +31,13 @@ type content struct {
 	parser  *mime.Parser // only if somebody here gets a copy
 	parsed  *mime.Part   // what it found; nil = not asked yet
 	scanner *mime.HeaderScanner
-	sum     hash.Hash // of the bytes as the peer sent them
-	head    []byte    // a submission's header, held until it is complete
-	dated   bool      // it has a Date that can be read
-	named   bool      // and a Message-ID that is not empty
-	size    int64     // as the peer sent it
-	ruler   ruler     // of the lines as the peer sent them
-	high    bool      // of our own users: what is to be stored has octets beyond ASCII
+	sum     hash.Hash   // of the bytes as the peer sent them
+	held    blob.Writer // a submission's header, until it is complete; nil = it is, or there is none
+	dated   bool        // it has a Date that can be read
+	named   bool        // and a Message-ID that is not empty
+	size    int64       // as the peer sent it
+	ruler   ruler       // of the lines as the peer sent them
+	high    bool        // of our own users: what is to be stored has octets beyond ASCII
 	fault   *mail.Fault
 }
 
@@ -45,7 +46,15 @@ func (c *content) abort() {
 		c.writer.Abort()
 		c.writer = nil
 	}
-	c.head = nil
+	c.letGo()
+}
+
+// letGo gives back the memory of the header.
+func (c *content) letGo() {
+	if c.held != nil {
+		c.held.Abort()
+		c.held = nil
+	}
 }
 
 // Write takes the next bytes of the content, with CRLF line ends and without
@@ -97,7 +106,9 @@ func (t *Transaction) take(p []byte) *mail.Fault {
 	if !t.completes() || wasDone {
 		return t.put(p)
 	}
-	c.head = append(c.head, p...)
+	if _, err := c.held.Write(p); err != nil {
+		return storeFault(err)
+	}
 	if c.scanner.Done() {
 		return t.putHead()
 	}
@@ -105,7 +116,8 @@ func (t *Transaction) take(p []byte) *mail.Fault {
 }
 
 // completes tells whether missing fields are added: for our own users only
-// (RFC 6409 §8), so that their header is held back until it is complete.
+// (RFC 6409 §8), so that their header is held back until it is complete: in the store,
+// whose memory is bounded, as a body is.
 func (t *Transaction) completes() bool {
 	return t.origin.Door == mail.DoorSubmission || t.origin.Door == mail.DoorCommand
 }
@@ -118,6 +130,9 @@ func (t *Transaction) open() *mail.Fault {
 	c.writer = t.in.o.Blobs.Create()
 	if len(t.accounts) > 0 {
 		c.parser = t.newParser()
+	}
+	if t.completes() {
+		c.held = t.in.o.Blobs.Create()
 	}
 	if t.origin.Door == mail.DoorBounce {
 		return nil
@@ -140,8 +155,8 @@ func (t *Transaction) separate(first byte) *mail.Fault {
 	}
 	field := []byte(unnamed)
 	if t.completes() {
-		t.content.head = field
-		return nil
+		_, err := t.content.held.Write(field)
+		return storeFault(err)
 	}
 	return t.put(field)
 }
@@ -173,6 +188,11 @@ func (t *Transaction) checkHeader() *mail.Fault {
 // nothing (RFC 6409 §8).
 func (t *Transaction) putHead() *mail.Fault {
 	c := &t.content
+	defer c.letGo() // what waits for memory to be put there counts still
+	head, err := c.header()
+	if err != nil {
+		return storeFault(err)
+	}
 	_, c.dated = mime.ParseDate(c.scanner.Date().Value())
 	c.named = strings.Trim(c.scanner.MessageID().Value(), "<> \t") != ""
 	var add []byte
@@ -182,10 +202,10 @@ func (t *Transaction) putHead() *mail.Fault {
 	if !c.named {
 		add = append(add, "Message-ID: "+t.messageID()+"\r\n"...)
 	}
-	head, body := c.head, []byte(nil)
+	var body []byte
 	if c.scanner.Fields() == 0 {
 		// No header at all: what came is the body, which nothing before it can take for its own.
-		head, body = nil, bytes.TrimPrefix(c.head, []byte(unnamed))
+		head, body = nil, bytes.TrimPrefix(head, []byte(unnamed))
 		if !c.scanner.Done() || c.scanner.Junk() { // else its own blank line is there
 			add = append(add, "\r\n"...)
 		}
@@ -196,8 +216,16 @@ func (t *Transaction) putHead() *mail.Fault {
 			return fault
 		}
 	}
-	c.head = nil
 	return t.put(append(append(add, c.kept(head)...), body...))
+}
+
+// header is what is held of a submission, with what came behind its header at once.
+func (c *content) header() ([]byte, error) {
+	r, err := c.held.Reader()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
 }
 
 // kept takes out what other recipients are not to see (RFC 5322 §3.6.3) and what only

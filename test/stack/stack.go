@@ -18,6 +18,7 @@ import (
 	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/blob/pack"
+	"github.com/hayauma/hayauma/internal/blob/staging"
 	"github.com/hayauma/hayauma/internal/bounce"
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
@@ -62,6 +63,7 @@ type Options struct {
 	SendLimits    rate.Limits // of accounts
 	ReturnPath    returnpath.Settings
 	Explain       func(reply, language string) string
+	Memory        staging.Memory // of messages on their way in; nil: no limit
 	// Ask asks the host of a relay domain for a recipient; nil: it is silent.
 	Ask func(context.Context, mail.Address) callahead.Answer
 
@@ -119,7 +121,7 @@ func New(t testing.TB, o Options) *Stack {
 	s := &Stack{t: t, IDs: mail.NewIDs(0, 0)}
 	s.DB = dbtest.New(t, Schemas(pack.Schema())...)
 	blobs, err := pack.Open(t.Context(), pack.Options{
-		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1,
+		Dir: t.TempDir(), DB: s.DB, IDs: s.IDs, Logger: log, Prealloc: 1 << 20, PackSize: 4 << 20, MinFree: -1, Memory: o.Memory,
 	})
 	if err != nil {
 		t.Fatal(err)
