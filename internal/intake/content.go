@@ -14,6 +14,7 @@ import (
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
+	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/wire/mime"
 	"github.com/hayauma/hayauma/internal/wire/mime/sevenbit"
 )
@@ -372,6 +373,9 @@ func storeFault(err error) *mail.Fault {
 	}
 	if errors.Is(err, db.ErrFull) || errors.Is(err, blob.ErrFull) {
 		return mail.Temporary(mail.SystemFull, "Our storage is full, please try again later").Because(err)
+	}
+	if errors.Is(err, ratelimit.ErrBudget) {
+		return mail.Temporary(mail.Overload, "Too many messages come in at once, please try again later").Because(err)
 	}
 	return mail.AsFault(err)
 }

@@ -62,7 +62,8 @@ func TestHalfMessagesCount(t *testing.T) {
 	}
 }
 
-// TestHeaderWithoutMemory: a header for which there is no memory is put off.
+// TestHeaderWithoutMemory: a header for which there is no memory is put off, with the
+// reason.
 func TestHeaderWithoutMemory(t *testing.T) {
 	t.Parallel()
 	budget := ratelimit.NewBudget(100_000, 0)
@@ -73,8 +74,8 @@ func TestHeaderWithoutMemory(t *testing.T) {
 	}
 	s.Account("bob@hayauma.test", 0)
 	r := submitted(t, s, alice, "From: alice@hayauma.test\r\n"+strings.Repeat("X-Filler: a\r\n", 5000))
-	if r.Fault == nil || r.Fault.Class != mail.Transient {
-		t.Errorf("the message got %v, want to be put off", r.Fault)
+	if r.Fault == nil || r.Fault.Code() != 451 || r.Fault.Enhanced() != "4.3.2" || !strings.HasPrefix(r.Fault.Public, "Too many messages") {
+		t.Errorf("the message got %v, want 451 4.3.2 and why", r.Fault)
 	}
 	if held := budget.Held(); held != 90_000 {
 		t.Errorf("%d octets are held, want 90000", held)

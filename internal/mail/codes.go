@@ -21,6 +21,7 @@ var (
 	SystemFeature      = Status{3, 3, 451, 554} // system not capable of selected features
 	SystemFull         = Status{3, 1, 452, 554}
 	NotAccepting       = Status{3, 2, 421, 554} // system not accepting network messages
+	Overload           = Status{3, 2, 451, 554} // the same, in the middle of a session
 	MessageTooBig      = Status{3, 4, 452, 552}
 	NoAnswer           = Status{4, 1, 451, 550}
 	BadConnection      = Status{4, 2, 421, 550}

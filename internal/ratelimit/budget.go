@@ -7,7 +7,7 @@ import (
 )
 
 // ErrBudget says that a budget stayed exhausted for as long as a taker waits.
-var ErrBudget = errors.New("the memory for messages in flight is used up")
+var ErrBudget = errors.New("the memory for messages in flight is used up: limits.memory_in_flight says how much there is")
 
 // Budget bounds octets that many hold at once. Who asks for more than is free
 // waits, which slows its peer down instead of growing our memory.

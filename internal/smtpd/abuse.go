@@ -93,6 +93,12 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// makeRoom ends a session whose message came too slowly while others wait for memory.
+func (s *session) makeRoom() reply {
+	s.log.Warn("message cut off: it came too slowly while others wait for memory; limits.memory_in_flight says how much there is")
+	return reply{code: 421, enhanced: "4.3.2", lines: []string{"Too many messages come in at once, and this one too slowly: try again later"}, close: true}
+}
+
 func hangUp(text string) reply {
 	return reply{code: 421, enhanced: "4.7.0", lines: []string{text}, close: true}
 }

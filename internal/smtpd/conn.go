@@ -29,6 +29,7 @@ type conn struct {
 	waited   time.Duration // for the peer, since its speed was looked at
 	since    int           // octets that came meanwhile
 	draining bool
+	hindered bool      // it was cut, since others wait for what it holds
 	armed    time.Time // the deadline of reads that is set
 	writeBy  time.Time // that of writes
 
@@ -119,11 +120,18 @@ func (c *conn) stopping() bool {
 	return c.draining
 }
 
-// cut ends a content that is being read.
+// cut ends a content that is being read, in favour of those who wait for its memory.
 func (c *conn) cut() {
 	c.mu.Lock()
-	c.busy, c.draining = false, true
+	c.busy, c.draining, c.hindered = false, true, true
 	c.mu.Unlock()
+}
+
+// hinders tells whether cut was called.
+func (c *conn) hinders() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hindered
 }
 
 // Read implements io.Reader.

@@ -54,7 +54,11 @@ func (s *session) complete(ctx context.Context, err error, last bool) reply {
 // says why not. last tells whether all of the content was said to have come.
 func (s *session) conclude(ctx context.Context, err error, last bool) reply {
 	t := s.tx.intake
-	if lost, ok := errors.AsType[*smtp.ReadError](err); ok {
+	lost, broken := errors.AsType[*smtp.ReadError](err)
+	if broken && s.conn.hinders() {
+		return s.makeRoom()
+	}
+	if broken {
 		s.log.Info("connection lost in the middle of a message: nothing is kept", "message", t.ID().String(), "error", lost.Err)
 		return reply{code: 421, enhanced: "4.4.2", lines: []string{"The connection was lost in the middle of the message"}, close: true}
 	}

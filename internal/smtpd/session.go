@@ -247,6 +247,8 @@ func (s *session) farewell(ctx context.Context, err error) reply {
 	switch {
 	case errors.Is(err, errEarly):
 		return reply{code: 554, enhanced: "5.5.1", lines: []string{"You spoke before your turn: wait for our greeting and for each reply, but for what PIPELINING allows behind EHLO"}, close: true}
+	case s.conn.hinders():
+		return s.makeRoom()
 	case ctx.Err() != nil:
 		return reply{code: 421, enhanced: "4.3.2", lines: []string{s.settings().Hostname + " is shutting down"}, close: true}
 	case errors.Is(err, os.ErrDeadlineExceeded):

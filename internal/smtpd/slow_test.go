@@ -240,7 +240,7 @@ func TestHonestSlowPeers(t *testing.T) {
 }
 
 // TestPressedForMemory: where messages wait for memory, those that come slowly are
-// cut off, and no others.
+// cut off, which their peers are told, and no others.
 func TestPressedForMemory(t *testing.T) {
 	t.Parallel()
 	const some = "DATA\r\n\r\nx"
@@ -249,15 +249,16 @@ func TestPressedForMemory(t *testing.T) {
 		every           time.Duration
 		pressed         bool
 		after           time.Duration
+		want            string
 	}{
-		{"a message that stops", reserving + some, "", 0, true, 5 * time.Second},
-		{"a message that stops, without need", reserving + some, "", 0, false, block + time.Second},
-		{"an octet a second", reserving + some, "x", time.Second, true, 6 * time.Second},
-		{"a chunk that stops", reserving + "BDAT 1000\r\n\r\nx", "", 0, true, 5 * time.Second},
-		{"nothing behind a chunk", reserving + "BDAT 3\r\n\r\nx", "", 0, true, 5 * time.Second},
-		{"chunks of one octet", reserving, "BDAT 1\r\nx", time.Second, true, 16 * time.Second},
-		{"no message", reserving, "", 0, true, command},
-		{"a message that was dropped", reserving + "BDAT 3\r\n\r\nxRSET\r\n", "", 0, true, command},
+		{"a message that stops", reserving + some, "", 0, true, 5 * time.Second, "421 4.3.2 "},
+		{"a message that stops, without need", reserving + some, "", 0, false, block + time.Second, "421 4.4.2 "},
+		{"an octet a second", reserving + some, "x", time.Second, true, 6 * time.Second, "421 4.3.2 "},
+		{"a chunk that stops", reserving + "BDAT 1000\r\n\r\nx", "", 0, true, 5 * time.Second, "421 4.3.2 "},
+		{"nothing behind a chunk", reserving + "BDAT 3\r\n\r\nx", "", 0, true, 5 * time.Second, "421 4.3.2 "},
+		{"chunks of one octet", reserving, "BDAT 1\r\nx", time.Second, true, 16 * time.Second, "421 4.3.2 "},
+		{"no message", reserving, "", 0, true, command, "421 4.4.2 "},
+		{"a message that was dropped", reserving + "BDAT 3\r\n\r\nxRSET\r\n", "", 0, true, command, "421 4.4.2 "},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -272,7 +273,7 @@ func TestPressedForMemory(t *testing.T) {
 				r.served.Wait()
 				took := time.Since(begun)
 				finish()
-				if err != nil || !bytes.Contains(heard, []byte("\r\n421 4.4.2 ")) {
+				if err != nil || !bytes.Contains(heard, []byte("\r\n"+test.want)) {
 					t.Errorf("heard %q, %v", heard, err)
 				}
 				if took < test.after-5*time.Second || took > test.after {
