@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"github.com/hayauma/hayauma/internal/account/bearer"
 	"github.com/hayauma/hayauma/internal/wire/sasl"
@@ -79,10 +80,35 @@ func (x *Exchange) certificate(ctx context.Context, s *sasl.Server) {
 			return
 		}
 		if known {
-			x.acc, s.Identity = Login{Account: acc}, acc.Address.String()
+			s.External = func(authzid string) (string, error) { return x.certified(ctx, acc, authzid) }
 			return
 		}
 	}
+}
+
+// certified begins the attempt of a client whose certificate names an account: that one,
+// or of several the one that he asks for.
+func (x *Exchange) certified(ctx context.Context, acc Account, authzid string) (string, error) {
+	if authzid != "" && loginKey(authzid) != acc.Address.Key() {
+		same := func(address string) bool { return loginKey(address) == loginKey(authzid) }
+		if !slices.ContainsFunc(x.a.Certificates[0].EmailAddresses, same) {
+			return "", sasl.ErrAuthzid
+		}
+		other, known, err := x.g.o.Directory.find(ctx, authzid)
+		if err != nil {
+			return "", err
+		}
+		if !known {
+			return "", sasl.ErrAuthzid
+		}
+		acc = other
+	}
+	name := acc.Address.String()
+	if err := x.attempt(ctx, name); err != nil {
+		return "", err
+	}
+	x.acc = Login{Account: acc}
+	return name, nil
 }
 
 // Vouched tells whether one of the authorities of the settings stands behind a

@@ -165,8 +165,7 @@ func TestTokensAreCounted(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "e.test")
-	taro := w.account("taro@e.test")
-	w.account("jiro@e.test")
+	taro, jiro := w.account("taro@e.test"), w.account("jiro@e.test")
 	w.alias("info@e.test", "taro@e.test")
 	ca, strangers := testkit.NewCA(t), testkit.NewCA(t)
 	pool := ca.Pool()
@@ -188,21 +187,26 @@ func TestCertificates(t *testing.T) {
 		a      account.Attempt
 		answer string
 		want   error
+		login  account.Account
 	}{
-		"with no name":             {of(ca, "taro@e.test"), "", nil},
-		"with the same name":       {of(ca, "taro@e.test"), "Taro@e.test", nil},
-		"a certificate in a case":  {of(ca, "TARO@E.test"), "", nil},
-		"of several the right one": {of(ca, "x@y.test", "taro@e.test"), "", nil},
-		"for somebody else":        {of(ca, "taro@e.test"), "jiro@e.test", sasl.ErrAuthzid},
-		"an alias":                 {of(ca, "info@e.test"), "", errNotOffered},
-		"a tag":                    {of(ca, "taro+x@e.test"), "", errNotOffered},
-		"nobody":                   {of(ca, "x@y.test"), "", errNotOffered},
-		"strangers vouch for it":   {of(strangers, "taro@e.test"), "", errNotOffered},
-		"a server's":               {of(ca, "mx.e.test"), "", errNotOffered},
-		"none":                     {account.Attempt{}, "", errNotOffered},
+		"with no name":             {of(ca, "taro@e.test"), "", nil, taro},
+		"with the same name":       {of(ca, "taro@e.test"), "Taro@e.test", nil, taro},
+		"a certificate in a case":  {of(ca, "TARO@E.test"), "", nil, taro},
+		"of several the right one": {of(ca, "x@y.test", "taro@e.test"), "", nil, taro},
+		"of several the first":     {of(ca, "jiro@e.test", "taro@e.test"), "", nil, jiro},
+		"of several the named one": {of(ca, "jiro@e.test", "taro@e.test"), "TARO@e.test", nil, taro},
+		"of several no account":    {of(ca, "taro@e.test", "x@y.test"), "x@y.test", sasl.ErrAuthzid, taro},
+		"of several none":          {of(ca, "taro@e.test", "x@y.test"), "jiro@e.test", sasl.ErrAuthzid, taro},
+		"for somebody else":        {of(ca, "taro@e.test"), "jiro@e.test", sasl.ErrAuthzid, taro},
+		"an alias":                 {of(ca, "info@e.test"), "", errNotOffered, taro},
+		"a tag":                    {of(ca, "taro+x@e.test"), "", errNotOffered, taro},
+		"nobody":                   {of(ca, "x@y.test"), "", errNotOffered, taro},
+		"strangers vouch for it":   {of(strangers, "taro@e.test"), "", errNotOffered, taro},
+		"a server's":               {of(ca, "mx.e.test"), "", errNotOffered, taro},
+		"none":                     {account.Attempt{}, "", errNotOffered, taro},
 	} {
 		id, _, err := run(t, gate, c.a, "EXTERNAL", c.answer)
-		if !errors.Is(err, c.want) || err == nil && id != taro.ID {
+		if !errors.Is(err, c.want) || err == nil && id != c.login.ID {
 			t.Errorf("%s: %v, %v", name, id, err)
 		}
 	}

@@ -18,10 +18,20 @@ func words() *rapid.Generator[string] {
 	return rapid.StringOfN(rapid.SampledFrom(letters), 1, 20, -1)
 }
 
+// named is a certificate of one user.
+func named(user string) func(string) (string, error) {
+	return func(authzid string) (string, error) {
+		if authzid != "" && authzid != user {
+			return "", sasl.ErrAuthzid
+		}
+		return user, nil
+	}
+}
+
 // everything is a server that knows one user in every way.
 func everything(t testing.TB, user, password, token string) sasl.Server {
 	s := serverOf(user, verifierOf(t, password, 7), verifierOf(t, password+"!", 8))
-	s.Passwords, s.Identity, s.Binding = true, user, sasl.Binding{Exporter: []byte("exporter")}
+	s.Passwords, s.External, s.Binding = true, named(user), sasl.Binding{Exporter: []byte("exporter")}
 	s.Token = func(b sasl.Bearer) (string, error) {
 		if b.User != user || b.Token != token {
 			return "", sasl.ErrCredentials
@@ -198,7 +208,7 @@ func FuzzServer(f *testing.F) {
 	f.Add(uint8(4), []byte("user=user\x01auth=Bearer x\x01\x01"), []byte(""), []byte(""))
 	f.Add(uint8(5), []byte("\x00user\x00pencil"), []byte(""), []byte(""))
 	s := vectorServerSide(f)
-	s.Passwords, s.Identity = true, "user"
+	s.Passwords, s.External = true, named("user")
 	s.Token = func(b sasl.Bearer) (string, error) {
 		if b.Token != "t" {
 			return "", sasl.ErrCredentials

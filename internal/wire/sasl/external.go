@@ -6,7 +6,10 @@ import (
 )
 
 // external is RFC 4422 appendix A: TLS has proven who the client is.
-type external struct{ identity string }
+type external struct {
+	server Server
+	user   string
+}
 
 func (e *external) Next(answer []byte) ([]byte, bool, error) {
 	if answer == nil {
@@ -16,12 +19,11 @@ func (e *external) Next(answer []byte) ([]byte, bool, error) {
 	if !utf8.ValidString(authzid) || strings.Contains(authzid, "\x00") {
 		return nil, false, ErrSyntax
 	}
-	if authzid != "" && !strings.EqualFold(authzid, e.identity) {
-		return nil, false, ErrAuthzid
-	}
-	return nil, true, nil
+	var err error
+	e.user, err = e.server.External(authzid)
+	return nil, err == nil, err
 }
 
-func (e *external) Claimed() string { return e.identity }
+func (e *external) Claimed() string { return e.user }
 
-func (e *external) Outcome() Outcome { return External{User: e.identity} }
+func (e *external) Outcome() Outcome { return External{User: e.user} }

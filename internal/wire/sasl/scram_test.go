@@ -409,7 +409,7 @@ func TestScramClientDistrustsServers(t *testing.T) {
 func TestServerMechanisms(t *testing.T) {
 	t.Parallel()
 	s := serverOf("taro")
-	s.Passwords, s.Identity, s.Binding = true, "taro", sasl.Binding{EndPoint: []byte("x")}
+	s.Passwords, s.External, s.Binding = true, named("taro"), sasl.Binding{EndPoint: []byte("x")}
 	s.Token = func(sasl.Bearer) (string, error) { return "", nil }
 	all := []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "EXTERNAL", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN"}
 	if got := s.Mechanisms(); !slices.Equal(got, all) {

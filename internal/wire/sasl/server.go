@@ -34,8 +34,10 @@ type Server struct {
 	// and the address of the OpenID configuration that says where.
 	Scope, Discovery string
 
-	// Identity is whom the client's certificate names, and offers EXTERNAL.
-	Identity string
+	// External says whom the client's certificate names: the user that the client asks to
+	// be, or where he names none the certificate's own choice; ErrAuthzid if it does not
+	// name him. It offers EXTERNAL.
+	External func(authzid string) (user string, err error)
 
 	// Nonce replaces random nonces in tests.
 	Nonce func() string
@@ -91,7 +93,7 @@ func (s Server) table() []mechanism {
 	return []mechanism{
 		{scramPlus, verifiers && s.Binding.present(), func() Dialogue { return &scramServer{server: s, plus: true} }},
 		{scram, verifiers, func() Dialogue { return &scramServer{server: s} }},
-		{"EXTERNAL", s.Identity != "", func() Dialogue { return &external{identity: s.Identity} }},
+		{"EXTERNAL", s.External != nil, func() Dialogue { return &external{server: s} }},
 		{"OAUTHBEARER", token, func() Dialogue { return &bearer{server: s, parse: parseOAuthBearer, status: "invalid_token"} }},
 		{"XOAUTH2", token, func() Dialogue { return &bearer{server: s, parse: parseXOAuth2, status: "401"} }},
 		{"PLAIN", s.Passwords, func() Dialogue { return &plain{} }},
