@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 // maxUser bounds what is told of a name, in octets.
@@ -44,10 +45,22 @@ func (g *Gate) tell(a Attempt, user string, err error, counted ban.Failed) {
 	g.o.Failed(f)
 }
 
-// unproven is ErrCredentials with a reason that the peer is not told.
+// Refusal is what the peer hears of ErrCredentials: nothing of the user or the password,
+// but where SCRAM is bound to another connection no other password helps.
+func Refusal(err error) string {
+	if errors.Is(err, sasl.ErrBinding) || errors.Is(err, sasl.ErrDowngrade) {
+		return "The login is not bound to this connection: something between you and this server may read along"
+	}
+	return "The user name or password is wrong"
+}
+
+// unproven is ErrCredentials with a reason, of which the peer is told what Refusal says.
 type unproven struct{ why error }
 
 func (e *unproven) Error() string { return e.why.Error() }
+
+// Unwrap gives the reason, for Refusal.
+func (e *unproven) Unwrap() error { return e.why }
 
 // Is makes it ErrCredentials.
 func (e *unproven) Is(target error) bool { return target == ErrCredentials }

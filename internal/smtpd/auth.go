@@ -136,7 +136,7 @@ func (s *session) loginRefused(err error) reply {
 	case ok:
 		return reply{code: 421, enhanced: "4.7.0", lines: []string{banned.Error()}, close: true}
 	case errors.Is(err, account.ErrCredentials):
-		return refuse(mail.Final(mail.AuthCredentials, "The user name or password is wrong"))
+		return refuse(mail.Final(mail.AuthCredentials, account.Refusal(err)))
 	}
 	s.log.Error("login could not be checked", "error", err)
 	return refuse(mail.Temporary(mail.AuthTemporary, "Logins cannot be checked right now, try again later"))

@@ -251,6 +251,37 @@ func TestTooManyFailedLoginsOfAHiddenClient(t *testing.T) {
 	open("203.0.113.5").say("AUTH PLAIN "+plainAlice, "235")
 }
 
+// TestUnboundLogins: a login that is bound to another connection, or whose client does not
+// see that it could be bound, is told apart from a wrong password.
+func TestUnboundLogins(t *testing.T) {
+	t.Parallel()
+	const unbound = "535 5.7.8 The login is not bound to this connection: something between you and this server may read along"
+	r := newRig(t, stack.Options{SCRAM: true})
+	first := func(header string) string { return encoded(header + "n=alice@hayauma.test,r=abc") }
+	for _, begin := range []string{
+		"AUTH SCRAM-SHA-256 " + first("y,,"),
+		"AUTH SCRAM-SHA-256 " + first("p=tls-exporter,,"),
+		"AUTH SCRAM-SHA-256-PLUS " + first("p=tls-unique,,"),
+		"AUTH SCRAM-SHA-256-PLUS " + first("n,,"),
+	} {
+		c := r.open("3")
+		c.say("EHLO a", "250")
+		c.say(begin, unbound)
+	}
+	for _, said := range []string{"p=tls-exporter,,another connection", "n,,"} {
+		c := r.open("3")
+		c.say("EHLO a", "250")
+		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(c.say("AUTH SCRAM-SHA-256-PLUS "+first("p=tls-exporter,,"), "334 "))[len("334 "):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		nonce, _, _ := strings.Cut(string(challenge), ",")
+		c.say(encoded("c="+encoded(said)+","+nonce+",p="+encoded(strings.Repeat("x", 32))), unbound)
+	}
+}
+
+func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
 // An answer of a login that is longer than the longest line is too long (RFC 4954 §6), and the
 // session goes on.
 func TestLongAnswer(t *testing.T) {

@@ -54,7 +54,7 @@ func (s *session) loginRefused(err error) reply {
 		r.close, r.bye = true, banned.Error()
 		return r
 	case errors.Is(err, account.ErrCredentials):
-		return no(imap.CodeAuthFailed, "The user name or password is wrong")
+		return no(imap.CodeAuthFailed, account.Refusal(err))
 	}
 	s.log.Error("login could not be checked", "error", err)
 	return no(imap.CodeUnavailable, "Logins cannot be checked right now, try again later")

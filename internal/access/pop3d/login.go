@@ -159,7 +159,7 @@ func (s *session) loginRefused(err error) reply {
 		r.close = true
 		return r
 	case errors.Is(err, account.ErrCredentials):
-		return refuse(codeAuth, "The user name or password is wrong")
+		return refuse(codeAuth, account.Refusal(err))
 	}
 	s.log.Error("login could not be checked", "error", err)
 	return refuse(codeTemporary, "Logins cannot be checked right now, try again later")
