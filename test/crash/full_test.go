@@ -129,28 +129,39 @@ func TestDiskFull(t *testing.T) {
 	w.backToNormal(t, ballast)
 }
 
-// A server that was stopped while there was room starts with not one octet left: mail
-// has to be read and deleted to make some.
+// A server that was stopped or killed while there was room starts with not one octet left:
+// mail has to be read and deleted to make some.
 func TestStartOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t)
-	w := newWorld(t, dir, "16MB")
-	w.serve(t)
-	for range 10 {
-		w.mustSend(t, 8000)
-	}
-	w.stop(t)
-	if err := os.Remove(w.data("spare")); err != nil {
-		t.Fatal(err)
-	}
-	w.serve(t) // holds the room anew
-	w.stop(t)
-	ballast := fill(t, dir, 0)
-	w.serve(t)
-	w.makesRoom(t)
-	w.backToNormal(t, ballast)
-	if info, err := os.Stat(w.data("spare")); err != nil || info.Size() == 0 {
-		t.Errorf("no room is held for the next time: %v", err)
+	for name, end := range map[string]func(*world, *testing.T){
+		"stopped": (*world).stop,
+		"killed":  func(w *world, _ *testing.T) { w.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := smallDisk(t)
+			w := newWorld(t, dir, "16MB")
+			w.serve(t)
+			for range 10 {
+				w.mustSend(t, 8000)
+			}
+			w.stop(t)
+			if err := os.Remove(w.data("spare")); err != nil {
+				t.Fatal(err)
+			}
+			w.serve(t) // holds the room anew
+			for range 10 {
+				w.mustSend(t, 8000)
+			}
+			end(w, t)
+			ballast := fill(t, dir, 0)
+			w.serve(t)
+			w.makesRoom(t)
+			w.backToNormal(t, ballast)
+			if info, err := os.Stat(w.data("spare")); err != nil || info.Size() == 0 {
+				t.Errorf("no room is held for the next time: %v", err)
+			}
+		})
 	}
 }
 

@@ -98,6 +98,33 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// A log that cannot be copied at the start, as on a full disk, is an error that says so.
+func TestLogThatCannotBeRecovered(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "test.db")
+	d := open(t, Options{Path: path})
+	if err := d.Write(t.Context(), insert(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	o := connOptions{path: path, cacheKiB: 256, statements: 8, busyMillis: 1}
+	reader, err := openConn(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Who reads the log keeps it from being emptied.
+	if err := reader.script("BEGIN; SELECT COUNT(*) FROM sqlite_schema"); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := openWriter(o); err == nil {
+		t.Error("the log was recovered", c.close())
+	} else if !strings.Contains(err.Error(), "recover the log: ") {
+		t.Error(err)
+	}
+	if err := reader.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // breakLog puts /dev/null in the place of the open log: writes go nowhere and a
 // sync fails.
 func breakLog(t *testing.T, path string) {

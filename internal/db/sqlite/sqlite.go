@@ -169,7 +169,7 @@ func setUp(tls *libc.TLS, pages int) error {
 
 // openWriter opens the connection that writes and makes the file whole and
 // durable: the log that a crash left is copied into it.
-func openWriter(o connOptions) (c *conn, err error) {
+func openWriter(o connOptions) (*conn, error) {
 	// SQLite would make the file readable for all; its other files follow it.
 	f, err := os.OpenFile(o.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -178,30 +178,34 @@ func openWriter(o connOptions) (c *conn, err error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	if c, err = openConn(o); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = c.close() // the error that matters is err
-		}
-	}()
-	mode, err := c.text("PRAGMA journal_mode=WAL")
+	c, err := openConn(o)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.recoverLog(o.path); err != nil {
+		_ = c.close() // the error that matters is err
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *conn) recoverLog(path string) error {
+	mode, err := c.text("PRAGMA journal_mode=WAL")
+	if err != nil {
+		return err
+	}
 	if mode != "wal" {
-		return nil, fmt.Errorf("the file system cannot hold a write-ahead log (journal mode %q)", mode)
+		return fmt.Errorf("the file system cannot hold a write-ahead log (journal mode %q)", mode)
 	}
 	// After a failed sync the page cache may show a log that is not on the
 	// disk. Copying it writes and syncs all that it holds again.
 	if err := c.checkpoint(lib.SQLITE_CHECKPOINT_TRUNCATE); err != nil {
-		return nil, fmt.Errorf("recover the log: %w", err)
+		return fmt.Errorf("recover the log: %w", err)
 	}
 	if err := c.countFrames(); err != nil {
-		return nil, err
+		return err
 	}
-	return c, syncDir(filepath.Dir(o.path))
+	return syncDir(filepath.Dir(path))
 }
 
 // countFrames has SQLite note the size of the log after each commit.
