@@ -118,7 +118,7 @@ type QueueFilter struct {
 	DryRun   bool   `json:"dry_run,omitempty"`
 }
 
-// A list of the queue is held in memory on both sides, so it is bounded: by
+// Who asks for a list of the queue holds it in memory, so it is bounded: by
 // DefaultList recipients where nobody asks for another number, and by MaxList
 // in any case. One more may be asked for, which tells whether there are more.
 const (

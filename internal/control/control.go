@@ -80,7 +80,11 @@ func Ask[In, Out any](ctx context.Context, c *Client, call Call[In, Out], in In)
 
 func (c *Client) post(ctx context.Context, path string, body io.Reader, out any) error {
 	return c.stream(ctx, path, body, func(answer *http.Response) error {
-		return json.NewDecoder(answer.Body).Decode(out)
+		err := json.NewDecoder(answer.Body).Decode(out)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return errors.New("the answer ends too early: the server stopped meanwhile, or could not read on; ask again")
+		}
+		return err
 	})
 }
 

@@ -3,9 +3,11 @@ package control
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -173,30 +175,84 @@ func (s *Service) recall(ctx context.Context, in MessageName) (Touched, error) {
 	return Touched{Recipients: n}, err
 }
 
-func (s *Service) queueList(ctx context.Context, in QueueFilter) ([]QueueEntry, error) {
+// queueList writes the list while it reads the queue, since a long one is much larger
+// than what the rest of the server needs. What goes wrong behind its beginning leaves it
+// without an end.
+func (s *Service) queueList(w http.ResponseWriter, r *http.Request) {
+	var in QueueFilter
+	if !understood(w, r, &in) {
+		return
+	}
+	out := array{w: w}
+	err := s.eachEntry(r.Context(), in, out.add)
+	switch {
+	case err == nil:
+		_ = out.end() // the asker went away: nobody is left to tell
+	case !out.begun:
+		reply(w, nil, err)
+	}
+}
+
+// eachEntry calls take with what a list has, in its order.
+func (s *Service) eachEntry(ctx context.Context, in QueueFilter, take func(QueueEntry) error) error {
 	f, err := s.filter(ctx, in)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if f.Limit < 0 || f.Limit > MaxList+1 {
-		return nil, fmt.Errorf("a list of %d recipients: at most %d can be asked for at once", f.Limit, MaxList)
+		return fmt.Errorf("a list of %d recipients: at most %d can be asked for at once", f.Limit, MaxList)
 	}
 	if f.Limit == 0 {
 		f.Limit = MaxList + 1
 	}
-	messages, err := s.Queue.List(ctx, f)
+	return s.Queue.Parts(ctx, f, func(messages []*queue.Message) error {
+		l, err := s.look(ctx, messages...)
+		if err != nil {
+			return err
+		}
+		for _, m := range messages {
+			for _, e := range l.entries(m) {
+				if err := take(e); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// array writes the entries of a list as one JSON array, each as it comes.
+type array struct {
+	w     http.ResponseWriter
+	begun bool
+}
+
+func (a *array) add(e QueueEntry) error {
+	text, err := json.Marshal(e)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l, err := s.look(ctx, messages...)
-	if err != nil {
-		return nil, err
+	before := ","
+	if !a.begun {
+		before = a.begin()
 	}
-	out := []QueueEntry{}
-	for _, m := range messages {
-		out = append(out, l.entries(m)...)
+	_, err = a.w.Write(append([]byte(before), text...))
+	return err
+}
+
+func (a *array) begin() string {
+	a.begun = true
+	a.w.Header().Set("Content-Type", "application/json")
+	return "["
+}
+
+func (a *array) end() error {
+	before := ""
+	if !a.begun {
+		before = a.begin()
 	}
-	return out, nil
+	_, err := io.WriteString(a.w, before+"]\n")
+	return err
 }
 
 // heldAccounts are those whose mail waits for an operator.

@@ -78,7 +78,7 @@ func (s *Service) Handler() http.Handler {
 	s.handleBans(mux)
 	s.handlePolicy(mux)
 	s.handleRates(mux)
-	handle(mux, QueueList, s.queueList)
+	mux.HandleFunc("POST /v1/"+QueueList.Name, s.queueList)
 	handle(mux, QueueShow, s.queueShow)
 	for _, v := range s.queueVerbs() {
 		handle(mux, v.call, v.serve)

@@ -251,7 +251,23 @@ var selectRecipients = db.SQL("SELECT " + recipientColumns + " FROM queue_recipi
 // alone, oldest first.
 func (q *Queue) List(ctx context.Context, f Filter) ([]*Message, error) {
 	var out []*Message
-	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
+	err := q.Parts(ctx, f, func(part []*Message) error {
+		// A message may continue from the part before.
+		if n := len(out); n > 0 && len(part) > 0 && out[n-1].ID == part[0].ID {
+			out[n-1].Recipients = append(out[n-1].Recipients, part[0].Recipients...)
+			part = part[1:]
+		}
+		out = append(out, part...)
+		return nil
+	})
+	return out, err
+}
+
+// Parts calls fn with what List returns, a few hundred recipients at a time: a message
+// with more comes again in the next part. It holds no transaction while fn runs; an error
+// of fn ends it.
+func (q *Queue) Parts(ctx context.Context, f Filter, fn func([]*Message) error) error {
+	return q.chosen(ctx, f, func(ids []int64) (int, error) {
 		var part []*Message
 		err := q.o.DB.Read(ctx, func(tx *db.Tx) (err error) {
 			var g group
@@ -261,15 +277,11 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]*Message, error) {
 			part, err = g.messages(tx)
 			return err
 		})
-		// A message may continue from the slice before.
-		if n := len(out); n > 0 && len(part) > 0 && out[n-1].ID == part[0].ID {
-			out[n-1].Recipients = append(out[n-1].Recipients, part[0].Recipients...)
-			part = part[1:]
+		if err == nil {
+			err = fn(part)
 		}
-		out = append(out, part...)
 		return len(ids), err
 	})
-	return out, err
 }
 
 // Show returns one message with all of its recipients that are left, or with
