@@ -106,7 +106,7 @@ func (c *Client) call(ctx context.Context, path string, body io.Reader, read fun
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("the server does not answer on its admin socket: %w", err)
+		return unanswered(ctx, err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	switch resp.StatusCode {
@@ -123,6 +123,25 @@ func (c *Client) call(ctx context.Context, path string, body io.Reader, read fun
 		return errors.New(f.Error) // it did not understand
 	}
 	return &Refusal{Text: f.Error, Temporary: f.Temporary}
+}
+
+// ErrNoAnswer is among the errors of a call that nothing came back of.
+var ErrNoAnswer = errors.New("no answer")
+
+// unansweredError is ErrNoAnswer with what is known of the reason.
+type unansweredError struct{ error }
+
+func (e unansweredError) Unwrap() []error { return []error{ErrNoAnswer, e.error} }
+
+// unanswered tells what the asker has to reckon with.
+func unanswered(ctx context.Context, err error) error {
+	text := "the server ended before it answered; what was asked may be done, or a part of it"
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		text = "the server does not answer on its admin socket"
+	} else if ctx.Err() != nil {
+		text, err = "stopped before the server answered; what was asked may be done, or a part of it", context.Cause(ctx)
+	}
+	return unansweredError{fmt.Errorf("%s: %w", text, err)}
 }
 
 // handle registers the server's side of a call.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hayauma/hayauma/internal/db"
+	"github.com/hayauma/hayauma/internal/queue"
 )
 
 // mortal is a server of one call, which stops to give signs of life once hung is set.
@@ -122,5 +126,65 @@ func TestPulse(t *testing.T) {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
+	}
+}
+
+// TestNoAnswer: an asker without an answer hears why, and that something may be done.
+func TestNoAnswer(t *testing.T) {
+	t.Parallel()
+	errEnough := errors.New("enough")
+	ctx, end := context.WithCancelCause(t.Context())
+	for want, call := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"the server ended before it answered; what was asked may be done, or a part of it: ": func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		},
+		"stopped before the server answered; what was asked may be done, or a part of it: enough": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then it hears that the asker went
+			end(errEnough)
+			<-r.Context().Done()
+		},
+		"the answer ends too early: the server stopped meanwhile, or could not read on; ask again": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("{"))
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := live(t, time.Minute, func(_ *mortal, w http.ResponseWriter, r *http.Request) { call(w, r) })
+			s.client.pulse.every = time.Minute
+			asker := t.Context()
+			if strings.HasSuffix(want, errEnough.Error()) {
+				asker = ctx
+			}
+			_, err := Ask(asker, s.client, Call[Empty, Empty]{"work"}, Empty{})
+			if err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			if none := !strings.HasPrefix(want, "the answer"); errors.Is(err, ErrNoAnswer) != none {
+				t.Errorf("%v is one without an answer: %v", err, !none)
+			}
+		})
+	}
+}
+
+// TestPartly: what a verb did before it failed is told, with what can be done.
+func TestPartly(t *testing.T) {
+	t.Parallel()
+	errBad := errors.New("bad")
+	some := queue.Touched{Moved: 1000, UnderWay: 2}
+	for _, c := range []struct {
+		t    queue.Touched
+		in   QueueFilter
+		err  error
+		want string
+	}{
+		{some, QueueFilter{}, nil, "<nil>"},
+		{some, QueueFilter{}, errBad, "1002 recipients were reached, say it again for the rest: bad"},
+		{some, QueueFilter{DryRun: true}, errBad, "bad"},
+		{queue.Touched{}, QueueFilter{}, errBad, "bad"},
+		{queue.Touched{}, QueueFilter{}, fmt.Errorf("commit: %w", db.ErrFull),
+			"the disk is full: make room on it, or restart the server, which holds some for that: commit: " + db.ErrFull.Error()},
+	} {
+		if got := fmt.Sprint(partly(c.t, c.in, c.err)); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/classify"
+	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/queue"
@@ -39,7 +40,7 @@ func (s *Service) queueVerbs() []queueVerb {
 			if err == nil && t == (queue.Touched{}) && len(f.IDs) > 0 {
 				err = errors.New("no such message or recipient in the queue, or its state does not allow this")
 			}
-			return Touched{Recipients: t.Moved, UnderWay: t.UnderWay, Untold: t.Untold}, err
+			return Touched{Recipients: t.Moved, UnderWay: t.UnderWay, Untold: t.Untold}, partly(t, in, err)
 		}}
 	}
 	return []queueVerb{
@@ -67,7 +68,18 @@ func (s *Service) reroute(ctx context.Context, in QueueWay) (Touched, error) {
 	if err == nil && n == (queue.Touched{}) && len(f.IDs) > 0 {
 		err = errors.New("no such message or recipient in the queue, or it goes there already, or its story is over")
 	}
-	return Touched{Recipients: n.Moved, UnderWay: n.UnderWay}, err
+	return Touched{Recipients: n.Moved, UnderWay: n.UnderWay}, partly(n, in.QueueFilter, err)
+}
+
+// partly adds to what ended a verb early how far it had come, and what can be done.
+func partly(t queue.Touched, in QueueFilter, err error) error {
+	if errors.Is(err, db.ErrFull) {
+		err = fmt.Errorf("the disk is full: make room on it, or restart the server, which holds some for that: %w", err)
+	}
+	if err != nil && t.All() > 0 && !in.DryRun {
+		err = fmt.Errorf("%d recipients were reached, say it again for the rest: %w", t.All(), err)
+	}
+	return err
 }
 
 func (s *Service) filter(ctx context.Context, f QueueFilter) (queue.Filter, error) {

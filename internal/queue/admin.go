@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hayauma/hayauma/internal/db"
@@ -79,21 +80,42 @@ func (q *Queue) Delete(ctx context.Context, f Filter) (Touched, error) {
 // may go on, gives space back, and what is given up does so once its report has room.
 func (q *Queue) administer(ctx context.Context, f Filter, v verb) (Touched, error) {
 	v.by, v.now, v.dry = byAdmin, micros(), f.DryRun
-	var total Touched
+	return q.inParts(ctx, f, func(tx *db.Tx, ids []int64) (Touched, error) { return q.move(tx, ids, v) })
+}
+
+// errStops ends a verb between two of its parts, so that it tells how far it came, and the
+// stop does not wait for it.
+var errStops = errors.New("the server stops")
+
+// inParts does a verb some hundred recipients at a time, each part in a transaction of its
+// own. With an error it tells what the parts before came to, which stays.
+func (q *Queue) inParts(ctx context.Context, f Filter, do func(tx *db.Tx, ids []int64) (Touched, error)) (total Touched, err error) {
 	run := q.o.DB.Write
-	if v.dry {
+	if f.DryRun {
 		run = q.o.DB.Read
 	}
-	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
+	err = q.chosen(ctx, f, func(ids []int64) (int, error) {
+		if total.All() > 0 && q.stops() {
+			return 0, errStops
+		}
 		var part Touched
 		err := run(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
-			part, err = q.move(tx, ids, v)
+			part, err = do(tx, ids)
 			return err
 		})
+		if err != nil {
+			return 0, err
+		}
 		total.add(part)
-		return part.All(), err
+		return part.All(), nil
 	})
 	return total, err
+}
+
+func (q *Queue) stops() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.running && q.ending()
 }
 
 var (

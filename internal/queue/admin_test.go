@@ -3,10 +3,12 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
@@ -239,4 +241,53 @@ func TestRetryNow(t *testing.T) {
 	}
 	<-calls
 	w.eventually("the result", func() bool { return w.obs.count("deferred deferred") == 2 })
+}
+
+// onVerb is an observer that does something when it hears of a verb.
+type onVerb struct {
+	*observer
+	do func()
+}
+
+func (o onVerb) Administered(tx *db.Tx, kind string, reports []Report) error {
+	o.do()
+	return o.observer.Administered(tx, kind, reports)
+}
+
+// TestVerbEndsWithTheServer: a verb on many ends between two of its parts when the server
+// stops, and tells what those before came to.
+func TestVerbEndsWithTheServer(t *testing.T) {
+	t.Parallel()
+	const all = 2*slice + 1
+	for name, verb := range map[string]func(*Queue, context.Context) (Touched, error){
+		"delete": func(q *Queue, ctx context.Context) (Touched, error) { return q.Delete(ctx, Filter{All: true}) },
+		"reroute": func(q *Queue, ctx context.Context) (Touched, error) {
+			return q.Reroute(ctx, Filter{All: true}, "route:a")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil, func(s *Settings) { s.Hold = true })
+			ctx, cancel := context.WithCancel(t.Context())
+			w.q.o.Observer = onVerb{w.obs, cancel}
+			ended := make(chan error, 1)
+			go func() { ended <- w.q.Run(ctx) }()
+			w.eventually("the queue to run", w.running)
+			var to []string
+			for i := range all {
+				to = append(to, fmt.Sprintf("u%d@x.test", i))
+			}
+			w.insert(w.message(to...))
+			n, err := verb(w.q, context.WithoutCancel(ctx))
+			if !errors.Is(err, errStops) || n.Moved != slice {
+				t.Errorf("%+v, %v; want %d and then the stop", n, err, slice)
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if n, err := verb(w.q, context.WithoutCancel(ctx)); n.Moved != slice {
+				t.Errorf("again %+v, %v: the next part is to be what was not reached", n, err)
+			}
+		})
+	}
 }

@@ -33,21 +33,7 @@ var updateSite = db.Insert{
 // them due, unless they are on hold. Those that have it already, and those whose story
 // is over, are left alone; so are those under way, which it counts.
 func (q *Queue) Reroute(ctx context.Context, f Filter, site string) (Touched, error) {
-	var total Touched
-	run := q.o.DB.Write
-	if f.DryRun {
-		run = q.o.DB.Read
-	}
-	err := q.chosen(ctx, f, func(ids []int64) (int, error) {
-		var part Touched
-		err := run(db.WithReserve(ctx), func(tx *db.Tx) (err error) {
-			part, err = q.reroute(tx, ids, site, f.DryRun)
-			return err
-		})
-		total.add(part)
-		return part.All(), err
-	})
-	return total, err
+	return q.inParts(ctx, f, func(tx *db.Tx, ids []int64) (Touched, error) { return q.reroute(tx, ids, site, f.DryRun) })
 }
 
 // reroute moves one slice in one write.
