@@ -167,7 +167,7 @@ func (x *export) save(ctx context.Context, m control.Exported) (err error) {
 			ours = err
 			return n, err
 		}))
-		if err != nil && ours == nil && !errors.Is(err, control.ErrGone) && ctx.Err() == nil {
+		if err != nil && ours == nil && !errors.Is(err, control.ErrGone) && !errors.Is(err, control.ErrNoAnswer) && ctx.Err() == nil {
 			return &unreadError{fmt.Errorf("%s: %w", m.Message, err)}
 		}
 		return err

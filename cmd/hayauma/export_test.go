@@ -2,10 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/control"
 )
@@ -147,6 +151,37 @@ func TestExportOfWhatCannotBeRead(t *testing.T) {
 	}
 	if got, want := files(t, folder), kept+".eml "+kept+".json"; got != want {
 		t.Errorf("files %s, want %s", got, want)
+	}
+}
+
+// TestExportEndsWithItsServer: that nobody answers is no fault of each message that is left.
+func TestExportEndsWithItsServer(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/queue/export", func(w http.ResponseWriter, _ *http.Request) {
+		for _, id := range []string{"0000000000001", "0000000000002"} {
+			fmt.Fprintf(w, `{"message":{"message":%q}}`, id)
+		}
+		_, _ = w.Write([]byte(`{"end":true}`))
+	})
+	mux.HandleFunc("POST /v1/queue/content", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() { _ = srv.Serve(l) }() // until it is closed
+	t.Cleanup(func() { _ = srv.Close() })
+	folder, out := t.TempDir(), new(strings.Builder)
+	x := export{cli: &cli{stdout: out, stderr: out}, client: control.Dial(path), folder: folder}
+	err = x.write(t.Context(), control.QueueFilter{All: true})
+	if err == nil || !strings.HasPrefix(err.Error(), "exported only 0 messages for 0 recipients, ") || x.failed != 0 {
+		t.Errorf("%v, and %d messages are said to be damaged", err, x.failed)
+	}
+	if got := files(t, folder); got != "" || out.Len() > 0 {
+		t.Errorf("files %s, and it said %q", got, out)
 	}
 }
 

@@ -35,6 +35,8 @@ func (e *silentError) Error() string {
 		"what was asked may still be done then", who, e.since, look)
 }
 
+func (e *silentError) Unwrap() error { return ErrNoAnswer }
+
 // pulse is how a client knows that its server lives.
 type pulse struct {
 	path          string // of its socket; empty = it works in this process
