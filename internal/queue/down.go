@@ -31,9 +31,15 @@ type down struct {
 	finding Outcome // of the last of them; of a site that was taken over a reply alone
 }
 
-// maxTakenOver bounds the sites that a start takes over: for each there is a question to the
-// database before anything goes.
-const maxTakenOver = 10_000
+const (
+	// maxTakenOver bounds the sites that a start takes over: for each there is a question
+	// to the database before anything goes.
+	maxTakenOver = 10_000
+	// maxDown bounds the sites that are known to be down: each takes memory, and a look
+	// now and then. A quarter of them may have no more than one message, which is then
+	// tried at its own time, as it would be anyway.
+	maxDown = 40_000
+)
 
 // bound makes the waits no longer than the longest, and what was found no later than now,
 // when the clock was set back.
@@ -163,8 +169,11 @@ func (w *worker) missed(o Outcome) {
 	switch {
 	case w.crowded():
 		return // see adapt
+	case s.down == nil && q.manyDown(s):
+		return // each message tries it at its own time
 	case s.down == nil:
 		s.down = &down{since: now}
+		q.downs++
 		// One that comes and goes is not asked more often for that; a 421 is often a
 		// limit of connections in a time, and passes with it.
 		if last := s.lastDown; o.Ours && last != nil && now-last.until < probeLongest.Microseconds() {
@@ -177,6 +186,12 @@ func (w *worker) missed(o Outcome) {
 	}
 	s.down.finding = o
 	q.lengthen(s.down)
+}
+
+// manyDown tells whether there is no room for one more site that is down. q.mu is held.
+func (q *Queue) manyDown(s *site) bool {
+	alone := s.ready.n == 0 && !s.more
+	return q.downs >= maxDown || alone && q.downs >= maxDown/4
 }
 
 // lengthen lets a site that is down rest for twice as long as before. One that was taken
@@ -250,10 +265,12 @@ func (q *Queue) askNow(name string) {
 func (q *Queue) probes(now int64) (names []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.downs = 0
 	for _, s := range q.sites {
 		if s.down == nil {
 			continue
 		}
+		q.downs++
 		s.down.bound(now)
 		if s.down.asked <= now && s.active == 0 && s.ready.n == 0 && q.hasMemory() {
 			s.down.asked = now + probeFirst.Microseconds()

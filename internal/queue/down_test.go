@@ -566,3 +566,36 @@ func TestARestartTakesOverSoMany(t *testing.T) {
 		t.Errorf("%d sites, %v", len(w.q.sites), err)
 	}
 }
+
+// TestSoManyAreDown: of very many sites that cannot be reached, for each of which there is
+// one message, only some are remembered; where more is waiting, more are.
+func TestSoManyAreDown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		downs, ready int
+		more, known  bool
+	}{
+		{0, 0, false, true},
+		{maxDown/4 - 1, 0, false, true},
+		{maxDown / 4, 0, false, false},
+		{maxDown / 4, 1, false, true},
+		{maxDown / 4, 0, true, true},
+		{maxDown - 1, 1, true, true},
+		{maxDown, 1, true, false},
+	} {
+		w := newWorld(t, &gate{})
+		s := w.q.siteOf("far.test")
+		s.more, w.q.downs = c.more, c.downs
+		for range c.ready {
+			s.ready.add(&lease{job: Job{Message: w.message("a@far.test")}})
+		}
+		one := &worker{q: w.q, s: s, p: w.q.providerOf("far.test")}
+		one.missed(Outcome{Result: TryLater, Ours: true, Unreached: true, Code: 451, Enhanced: "4.4.1"})
+		if known := s.down != nil; known != c.known || w.q.downs-c.downs != map[bool]int{true: 1}[known] {
+			t.Errorf("%+v: known %v, now %d", c, known, w.q.downs)
+		}
+		if w.q.probes(micros()); w.q.downs != map[bool]int{true: 1}[c.known] {
+			t.Errorf("%+v: counted %d", c, w.q.downs)
+		}
+	}
+}

@@ -49,6 +49,9 @@ const (
 	knownFor = 10 * time.Minute
 	// maxKnown bounds the sites that are remembered.
 	maxKnown = 100_000
+	// manyProviders are more than have something to do at once, but where mail goes to
+	// very many domains once in a while.
+	manyProviders = 10_000
 	// providerRows bounds the recipients that wait in memory for one provider by way
 	// of the database, whatever the number of its sites.
 	providerRows = 4 * siteRows

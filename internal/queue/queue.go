@@ -97,6 +97,7 @@ type Queue struct {
 	freed     map[string]bool  // providers whose pause was cut short: what rests for them is due
 	roused    int64            // the row up to which it was made so
 	lapsed    []keptDemand     // what providers do not ask for any longer, still in the database
+	downs     int              // sites that are down, as the scheduler counted them last, and those since
 	turn      turn
 	active    int                 // workers
 	busy      map[int64]int       // of them, by flow

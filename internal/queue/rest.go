@@ -214,11 +214,22 @@ func (q *Queue) spend(p *provider) bool {
 	return true
 }
 
+// keptFor is how long what a provider bears is remembered while it has nothing to do. Of
+// many, which take memory and a look now and then, only those are kept that bear less than
+// they did.
+func (p *provider) keptFor(many bool) time.Duration {
+	if many && p.before == 0 {
+		return longRest
+	}
+	return knownFor
+}
+
 // resume lets go on what rested, and returns how long nothing else will.
 func (q *Queue) resume(now int64) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	wait := longestSleep
+	many := len(q.providers) > manyProviders
 	for _, name := range slices.Sorted(maps.Keys(q.providers)) {
 		p := q.providers[name]
 		q.over(p, now)
@@ -231,7 +242,7 @@ func (q *Queue) resume(now int64) time.Duration {
 			wait = min(wait, time.Duration(until-now)*time.Microsecond)
 		case p.waiting.len() > 0:
 			q.admit(p)
-		case p.active+p.called == 0 && len(p.brakes) == 0 && now-p.used > knownFor.Microseconds() && q.whole(p, now) <= now:
+		case p.active+p.called == 0 && len(p.brakes) == 0 && now-p.used > p.keptFor(many).Microseconds() && q.whole(p, now) <= now:
 			delete(q.providers, name)
 		}
 	}

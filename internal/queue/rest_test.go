@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -388,6 +389,25 @@ func TestTheClockIsSetBack(t *testing.T) {
 		}
 		if until, why := q.rest(p); until > micros()+time.Second.Microseconds() {
 			t.Errorf("%s: rests until %v: %s", name, mail.FromMicros(until), why)
+		}
+	}
+}
+
+// TestManyProvidersAreForgotten: of very many providers those without work leave the memory
+// soon, but for those that were found to bear less.
+func TestManyProvidersAreForgotten(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ all, left int }{{manyProviders, manyProviders}, {manyProviders + 1, 2}} {
+		w := newWorld(t, &gate{})
+		w.q.mu.Lock()
+		for i := range c.all {
+			w.q.providerOf(fmt.Sprint(i)).used -= 2 * longRest.Microseconds()
+		}
+		w.q.providerOf("1").before = 5
+		w.q.providerOf("2").used = micros()
+		w.q.mu.Unlock()
+		if w.q.resume(micros()); len(w.q.providers) != c.left {
+			t.Errorf("%d of %d are left, want %d", len(w.q.providers), c.all, c.left)
 		}
 	}
 }
