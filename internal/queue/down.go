@@ -287,10 +287,30 @@ var selectProbe = db.SQL(`SELECT id, flow FROM queue_recipient WHERE site = ? AN
 	AND (state = 1 OR code = ? AND enhanced = ? AND ours = ? OR ours = 1 AND enhanced LIKE '4.4.%' AND enhanced <> '4.4.5' OR ours = 0 AND code = 421)
 	ORDER BY flow, next, id LIMIT 1`)
 
-// probe claims the message that tries a site which is down, whenever it is due
+// probeAll claims the messages that try sites which are down, many in one write: in an
+// outage there are thousands.
+func (q *Queue) probeAll(ctx context.Context, now int64) error {
+	var ids []int64
+	for _, name := range q.probes(now) {
+		part, err := q.probe(ctx, name, now)
+		if err != nil {
+			return err
+		}
+		if ids = append(ids, part...); len(ids) < slice {
+			continue
+		}
+		if err := q.claim(ctx, ids); err != nil {
+			return err
+		}
+		ids = nil
+	}
+	return q.claim(ctx, ids)
+}
+
+// probe finds the message that tries a site which is down, whenever it is due
 // itself. The flows try it in turn: the mail of one may come from an address that the
 // site lets in where that of another does not.
-func (q *Queue) probe(ctx context.Context, name string, now int64) error {
+func (q *Queue) probe(ctx context.Context, name string, now int64) ([]int64, error) {
 	q.mu.Lock()
 	tried := int64(-1)
 	var found Outcome
@@ -311,7 +331,7 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("a message for a site that is down: %w", err)
+		return nil, fmt.Errorf("a message for a site that is down: %w", err)
 	}
 	if len(ids) == 0 {
 		q.mu.Lock()
@@ -320,9 +340,8 @@ func (q *Queue) probe(ctx context.Context, name string, now int64) error {
 			s.down = nil
 			q.forget(s)
 		}
-		return nil
 	}
-	return q.claim(ctx, ids)
+	return ids, nil
 }
 
 // probing looks for the message that tries a site which was found down.

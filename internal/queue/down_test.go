@@ -599,3 +599,46 @@ func TestSoManyAreDown(t *testing.T) {
 		}
 	}
 }
+
+// counted is a database that counts the writes.
+type counted struct {
+	db.DB
+	writes atomic.Int64
+}
+
+func (c *counted) Write(ctx context.Context, fn func(*db.Tx) error) error {
+	c.writes.Add(1)
+	return c.DB.Write(ctx, fn)
+}
+
+// TestProbesAreClaimedTogether: the messages that try very many sites are not claimed one by
+// one, with all other mail behind them.
+func TestProbesAreClaimedTogether(t *testing.T) {
+	t.Parallel()
+	const all = 2*slice + 100
+	w := newWorld(t, &gate{})
+	w.fill(all, "far.test")
+	err := w.db.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(db.SQL("UPDATE queue_recipient SET site = 'far' || id, state = 3, ours = 1, enhanced = '4.4.1', next = ?"), micros()+time.Hour.Microseconds())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.q.takeOver(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.q.mu.Lock()
+	for name := range w.q.sites {
+		w.q.askNow(name)
+	}
+	w.q.mu.Unlock()
+	c := &counted{DB: w.db}
+	w.q.o.DB = c
+	if err := w.q.probeAll(t.Context(), micros()); err != nil {
+		t.Fatal(err)
+	}
+	if n, leased := c.writes.Load(), w.stats()[Leased]; n != 3 || leased != all {
+		t.Errorf("%d leased in %d writes, want %d in 3", leased, n, all)
+	}
+}

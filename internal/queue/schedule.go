@@ -185,10 +185,8 @@ func (q *Queue) refill(ctx context.Context, cursor *place) (time.Duration, error
 	if err := q.claimUrgent(ctx, now); err != nil {
 		return 0, err
 	}
-	for _, name := range q.probes(now) {
-		if err := q.probe(ctx, name, now); err != nil {
-			return 0, err
-		}
+	if err := q.probeAll(ctx, now); err != nil {
+		return 0, err
 	}
 	if err := errors.Join(q.raise(ctx), q.rouse(ctx)); err != nil {
 		return 0, err
