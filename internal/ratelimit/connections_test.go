@@ -260,7 +260,8 @@ func TestConnectionsFromManyGoroutines(t *testing.T) {
 			addr := netip.AddrFrom4([4]byte{192, 0, byte(i % 2), byte(i % 4)})
 			for range 200 {
 				place, r := c.Acquire(addr, i%8 == 0)
-				if held := c.Held(); held > 10 {
+				// Who is trusted gets in beyond the limit in all, and not beyond that of his address.
+				if held := c.Held(); held > 10+5 {
 					t.Errorf("%d held", held)
 				}
 				if r == "" {
