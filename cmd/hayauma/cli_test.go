@@ -244,7 +244,7 @@ func TestAppPasswords(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, "")
 	s.house()
-	made := strings.TrimSpace(s.do("", "account", "app-password", "add", "bob@one.test", "phone", "--scope", "imap,smtp", "--network", "192.0.2.7", "--expires", "90d"))
+	made := strings.TrimSpace(s.do("", "account", "app-password", "add", "bob@one.test", "phone", "--scope", "imap,smtp", "--network", "::ffff:192.0.2.7", "--expires", "90d"))
 	if len(made) != 26 {
 		t.Errorf("made %q", made)
 	}
@@ -252,6 +252,7 @@ func TestAppPasswords(t *testing.T) {
 	s.fails("no such account", "", "account", "app-password", "add", "carol@one.test", "phone")
 	s.fails("one of the scopes", "", "account", "app-password", "add", "bob@one.test", "pad", "--scope", "ftp")
 	s.fails("no network", "", "account", "app-password", "add", "bob@one.test", "pad", "--network", "here")
+	s.fails("no network", "", "account", "app-password", "add", "bob@one.test", "pad", "--network", "::ffff:192.0.2.0/120")
 	if got := fmt.Sprint(s.rows("account", "app-password", "list", "bob@one.test")); strings.Contains(got, made) ||
 		!strings.Contains(got, "name:phone networks:[192.0.2.7/32] scopes:[imap smtp]") || !strings.Contains(got, "expires:") {
 		t.Error(got)

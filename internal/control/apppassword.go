@@ -29,12 +29,12 @@ func (p AppPassword) parse() (account.AppPassword, error) {
 	}
 	for _, n := range p.Networks {
 		prefix, err := netip.ParsePrefix(n)
-		if err != nil {
-			addr, aerr := netip.ParseAddr(n)
-			if aerr != nil {
-				return out, fmt.Errorf("%q is no network and no address: write it like 192.0.2.0/24", n)
-			}
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		if addr, aerr := netip.ParseAddr(n); aerr == nil {
+			addr = addr.Unmap() // as those of logins are
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil || prefix.Addr().Is4In6() {
+			return out, fmt.Errorf("%q is no network and no address: write it like 192.0.2.0/24", n)
 		}
 		out.Networks = append(out.Networks, prefix.Masked())
 	}
