@@ -266,7 +266,7 @@ func TestWhatWidens(t *testing.T) {
 			t.Errorf("%+v: width %v, want %d", c.outcomes, w.p.width, c.want)
 		}
 	}
-	strained.Started = micros() + 1
+	strained.Started = micros() + time.Hour.Microseconds()
 	w := &worker{q: q, s: &site{name: "far.test"}, p: &provider{name: "far.test", width: 2, active: 2, narrow: micros() + aMonth.Microseconds()}}
 	if w.adapt([]Outcome{strained}); w.p.width != 1 {
 		t.Errorf("width %v after the clock was set back", w.p.width)
