@@ -51,18 +51,7 @@ func openWhenFree(ctx context.Context, o Options) (a *app, err error) {
 		a, err = open(ctx, o)
 		return err
 	})
-	if o.Config.Storage.IsPostgres() { // who has it, and for how long, stands in the error
-		return a, err
-	}
-	return a, freedFirst(err)
-}
-
-// freedFirst adds to an error that another process has the stores what to do about that.
-func freedFirst(err error) error {
-	if errors.Is(err, db.ErrInUse) {
-		return fmt.Errorf("%w: stop that server, or let that command end, first", err)
-	}
-	return err
+	return a, err
 }
 
 // ErrNoInstallation says that data_dir holds nothing of ours: a folder that is not mounted

@@ -63,7 +63,10 @@ func openIdle(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *sto
 		s, err = openStorage(ctx, &own, false, newStoreMetrics(prometheus.NewRegistry()), log)
 		return err
 	})
-	return s, freedFirst(err)
+	if errors.Is(err, db.ErrInUse) {
+		err = fmt.Errorf("%w: stop the server first", err)
+	}
+	return s, err
 }
 
 // Pending tells which steps of the tables the next start would take. With
@@ -82,7 +85,7 @@ func Pending(ctx context.Context, cfg *config.Config, log *slog.Logger) (steps [
 	s := &storage{}
 	s.minFree.Store(databaseMinFree(cfg))
 	if s.db, err = s.openDatabase(ctx, cfg, newStoreMetrics(prometheus.NewRegistry()), log); err != nil {
-		return nil, freedFirst(err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	return s.db.Pending(ctx, schemas(cfg)...)
