@@ -18,8 +18,7 @@ func (t *Transaction) ours() bool {
 // the signature that it gets here (RFC 6376 §5.3, RFC 6409 §8.4). What has a DKIM
 // signature already stays as it is, and so does what cannot be converted, like a header
 // in UTF-8 or 8-bit text that is signed; text beside a signed part can be. Of mail that is
-// to leave, header lines that are too
-// long are folded, unless they are signed.
+// to leave, header lines that are too long are folded, unless they are signed.
 func (t *Transaction) toSevenBit() *mail.Fault {
 	c := &t.content
 	defer func() { t.env.EightBit = c.high }()

@@ -662,6 +662,20 @@ func TestDomainsThatAreTold(t *testing.T) {
 	}
 }
 
+// TestNoneOfADomainLeft: who was to go over a connection that has its domains may be refused
+// before, and the others need another one.
+func TestNoneOfADomainLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.mx(testkit.MXOptions{Keywords: []string{"LIMITS RCPTDOMAINMAX=1"}})
+	got := w.deliver(t.Context(), w.job("a@x.test"), w.job("ü@x.test", "b@y.test"))
+	w.want(got[0], good)
+	w.want(got[1], "failed 553 5.6.7 ours", good)
+	if msgs := m.Messages(); len(msgs) != 2 || msgs[0].Conn == msgs[1].Conn {
+		t.Errorf("%d messages over one connection", len(msgs))
+	}
+}
+
 // TestConversion: what a 7-bit host gets is 7-bit, as long as it said, and the same
 // message.
 func TestConversion(t *testing.T) {

@@ -176,7 +176,11 @@ func (t *transaction) run(c *client) (stale bool) {
 	}
 	stop := c.watch(t.w.ctx, t.w.set.Grace)
 	defer stop()
-	e := &exchange{t: t, c: c, batch: t.batch(c), reused: c.served > 0}
+	batch := t.batch(c)
+	if len(batch) == 0 {
+		return false // those for whom the connection was good are screened out
+	}
+	e := &exchange{t: t, c: c, batch: batch, reused: c.served > 0}
 	from, alone, err := t.w.o.o.From(t.w.ctx, t.m, e.batch[0].Address)
 	if err != nil {
 		t.settle(aside(mail.Temporary(mail.SystemError, noReturnPath).Because(err)))
