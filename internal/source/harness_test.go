@@ -29,6 +29,7 @@ type world struct {
 
 	mu     sync.Mutex
 	now    time.Time
+	steady time.Duration
 	chance func(n int) int
 	lacks  map[string]error // addresses that the machine does not have
 }
@@ -46,9 +47,10 @@ func (w *world) restart() {
 	w.t.Helper()
 	s, err := source.Open(w.t.Context(), source.Options{
 		DB: w.db, Logger: slog.New(slog.DiscardHandler),
-		Now:   func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
-		Below: func(n int) int { return w.chance(n) },
-		Bind:  func(a netip.Addr) error { return w.lacks[a.String()] },
+		Now:    func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
+		Steady: func() time.Duration { w.mu.Lock(); defer w.mu.Unlock(); return w.steady },
+		Below:  func(n int) int { return w.chance(n) },
+		Bind:   func(a netip.Addr) error { return w.lacks[a.String()] },
 	})
 	w.must(err)
 	w.Store = s
@@ -62,6 +64,14 @@ func (w *world) must(err error) {
 }
 
 func (w *world) pass(d time.Duration) {
+	w.jump(d)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steady += d
+}
+
+// jump sets the machine's clock.
+func (w *world) jump(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = w.now.Add(d)

@@ -40,14 +40,16 @@ type Options struct {
 	DB     db.DB
 	Logger *slog.Logger
 	Now    func() time.Time       // nil = the machine's clock
+	Steady func() time.Duration   // since any moment, only grows; nil = the machine's
 	Below  func(n int) int        // a number from 0 to n-1 by chance; nil = math/rand
 	Bind   func(netip.Addr) error // says whether this machine has an address; nil = it is tried
 }
 
 // Store knows the pools. It may be used by many goroutines.
 type Store struct {
-	o     Options
-	state atomic.Pointer[state] // nil = there are no pools
+	o       Options
+	started time.Time             // where Steady was at 0, by Now
+	state   atomic.Pointer[state] // nil = there are no pools
 
 	mu     sync.Mutex
 	pairs  map[pair]*progress
@@ -66,13 +68,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Steady == nil {
+		begin := time.Now()
+		o.Steady = func() time.Duration { return time.Since(begin) }
+	}
 	if o.Below == nil {
 		o.Below = rand.IntN
 	}
 	if o.Bind == nil {
 		o.Bind = bind
 	}
-	s := &Store{o: o, pairs: map[pair]*progress{}, broken: map[netip.Addr]outage{}}
+	s := &Store{o: o, started: o.Now().Add(-o.Steady()), pairs: map[pair]*progress{}, broken: map[netip.Addr]outage{}}
 	if err := s.load(ctx); err != nil {
 		return nil, fmt.Errorf("source addresses: %w", err)
 	}

@@ -14,9 +14,10 @@ const coldAfter = 30
 var deleteIdle = db.SQL("DELETE FROM source_sent WHERE address = ? AND day < ? AND step < ?")
 
 // Sweep forgets how far the warm-up was with providers that nothing was sent to for
-// long. Whoever runs it every day bounds what is kept.
+// long. Whoever runs it every day bounds what is kept. How long it is the earlier of two
+// clocks tells, so that one that jumps ahead for a moment makes no address new.
 func (s *Store) Sweep(ctx context.Context) error {
-	oldest := dayOf(s.o.Now()) - coldAfter
+	oldest := min(dayOf(s.o.Now()), dayOf(s.started.Add(s.o.Steady()))) - coldAfter
 	for _, p := range s.Pools() {
 		for _, a := range p.Addresses {
 			if a.Since == 0 {

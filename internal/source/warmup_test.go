@@ -219,6 +219,27 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// TestSweepWhileTheClockIsAhead: a year that is one only by the clock makes no address new.
+func TestSweepWhileTheClockIsAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pool(source.Pool{Name: "p", WarmUp: []int{10, 20, 40}}, source.Addition{Address: "192.0.2.7", WarmUp: new(true)})
+	w.send("192.0.2.7", 10)
+	w.jump(365 * day)
+	w.must(w.Sweep(t.Context()))
+	w.jump(-365 * day)
+	for range 2 {
+		if got := w.send("192.0.2.7", 100); got != 0 {
+			t.Errorf("%d more that day", got)
+		}
+		w.restart()
+	}
+	w.pass(day)
+	if got := w.send("192.0.2.7", 100); got != 20 {
+		t.Errorf("the next day allows %d, want 20", got)
+	}
+}
+
 // TestMidnight: a message counts on the day on which it was begun. Those of the day before
 // take nothing from this one, whether they are given back or recorded by now.
 func TestMidnight(t *testing.T) {
