@@ -170,6 +170,7 @@ func seedSessions(f *testing.F) {
 		{smtp, "", envelope + "DATA\r\n.\r\n" + "MAIL FROM:<a@b.test> X-" + strings.Repeat("A", 2000) + "\r\n" + "NOOP " + strings.Repeat("x", 13000) + "\r\n"},
 		{smtp, "", "EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<team@hayauma.test>\r\nRCPT TO:<bob@hayauma.test>\r\nRCPT TO:<x@elsewhere.test>\r\nDATA\r\n\n.\r\n.\r\n.\r\n"},
 		{submission, "", "EHLO a\r\nAUTH LOGIN\r\n*\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\n\x16\x03\x01"},
+		{submission, "", "EHLO a\r\nAUTH LOGIN\r\n\x16\x03\x01"},
 		{submission, "", "EHLO a\r\nSTARTTLS\r\nEHLO a\r\n" + scramBegins + "\r\n!\r\n!\r\n" + own + content},
 		{submission, "", "EHLO a\r\n" + login + own + content + "MAIL FROM:<alice@hayauma.test> HOLDFOR=60\r\nRCPT TO:<x@elsewhere.test>\r\n" + content},
 		{submission, "", "EHLO a\r\nAUTH LOGIN\r\nYWxpY2VAaGF5YXVtYS50ZXN0\r\nYSBnb29kIGhvcnNl\r\n" + own + content},

@@ -197,8 +197,6 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 		return garbled(line, "The line is too long"), nil
 	case errors.Is(err, smtp.ErrBareLF):
 		return garbled(line, "Lines must end in CR LF, with no other CR or LF in them"), nil
-	case errors.Is(err, smtp.ErrTLS):
-		return hangUp("TLS does not begin by itself on this port: use STARTTLS, or port 465"), nil
 	case err != nil:
 		return reply{}, err
 	}
@@ -241,12 +239,14 @@ func (s *session) send(r reply) error {
 }
 
 // farewell is the last reply of a session whose connection gave an error: a
-// peer that went away hears nothing, one that was slow, or that we have to
-// leave, hears 421.
+// peer that went away hears nothing, one that was slow, that begins TLS where it
+// has no place, or that we have to leave, hears 421.
 func (s *session) farewell(ctx context.Context, err error) reply {
 	switch {
 	case errors.Is(err, errEarly):
 		return reply{code: 554, enhanced: "5.5.1", lines: []string{"You spoke before your turn: wait for our greeting and for each reply, but for what PIPELINING allows behind EHLO"}, close: true}
+	case errors.Is(err, smtp.ErrTLS):
+		return hangUp("TLS does not begin by itself on this port: use STARTTLS, or port 465")
 	case s.conn.hinders():
 		return s.makeRoom()
 	case ctx.Err() != nil:
