@@ -26,7 +26,7 @@ type Options struct {
 	// CheckFrom tells whether From and Sender of a submission must belong to its
 	// login. nil = they need not.
 	CheckFrom func() bool
-	// Ahead asks the hosts of relay domains who is there. nil = it cannot be told.
+	// Ahead asks the hosts of relay domains who is there.
 	Ahead *callahead.Book
 }
 
@@ -77,9 +77,6 @@ func (p *Policy) Rcpt(ctx context.Context, o mail.Origin, a mail.Address, t acco
 func (p *Policy) onward(ctx context.Context, o mail.Origin, a mail.Address, t account.Target) *mail.Fault {
 	if !t.Ask || p.mayRelay(o) {
 		return nil
-	}
-	if p.o.Ahead == nil {
-		return mail.Temporary(mail.NoSuchMailbox, "It cannot be told here whether this mailbox exists, please try again later")
 	}
 	return p.o.Ahead.Check(ctx, a)
 }

@@ -2,6 +2,7 @@ package smtpd_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/testkit"
 	"github.com/hayauma/hayauma/test/stack"
@@ -10,7 +11,11 @@ import (
 func TestDialog(t *testing.T) {
 	t.Parallel()
 	testkit.RunAll(t, "testdata/*.txt", func(t *testing.T) testkit.Dialog {
-		r := newRig(t, stack.Options{})
-		return testkit.Dialog{Dial: r.dialDoor, TLS: r.ca.ClientConfig(stack.Hostname)}
+		w := new(world)
+		r := newRig(t, w.options(t))
+		return testkit.Dialog{
+			Dial: r.dialDoor, TLS: r.ca.ClientConfig(stack.Hostname), Given: r.given(), Patience: 10 * time.Second,
+			Do: func(what string) error { return r.happen(w, what) },
+		}
 	})
 }

@@ -118,6 +118,8 @@ func nextHost(_ context.Context, a mail.Address) callahead.Answer {
 		return callahead.Answer{Verdict: callahead.Taken}
 	case "later":
 		return callahead.Answer{Verdict: callahead.Later}
+	case "closed":
+		return callahead.Answer{Verdict: callahead.Closed}
 	case "down":
 		return callahead.Answer{}
 	}

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,18 +39,24 @@ const (
 //	S~ pattern                ... matches the whole pattern (regexp)
 //	S= text\t                 ... is this, with Go's escapes
 //	[starttls]                shakes hands as the client
+//	[end]                     says no more, and still listens
 //	[close]                   closes the connection
 //	[closed]                  the server closes it, having said nothing more
+//	[do something]            has something happen: what that is, Do knows
 //
 // A digit names a connection: C2: S2~ S2= C2/64: [close 2]. A connection is
 // dialled when a line first names it. A named group (?P<uid>\d+) in a pattern
-// is available later as ${uid} in C, S and = lines. A server line that does not
+// is available later as ${uid} in C, S and = lines, as those of Given are. A server line that does not
 // end in CRLF shows its own ending, as S= text\n.
 type Dialog struct {
 	// Dial makes a connection; name is the digit of the connection, or "".
 	Dial func(name string) (net.Conn, error)
 	// TLS is the client's side for [starttls].
 	TLS *tls.Config
+	// Do has something happen that no peer does.
+	Do func(what string) error
+	// Given are texts too long for a transcript, by name.
+	Given map[string]string
 	// Patience is how long each expected line may take; 0 = five seconds.
 	Patience time.Duration
 }
@@ -115,6 +122,7 @@ func (d Dialog) play(text string, rewrite bool) (string, error) {
 		d.Patience = dialogPatience
 	}
 	p := &player{dialog: d, rewrite: rewrite, conns: map[string]*dialogConn{}, vars: map[string]string{}}
+	maps.Copy(p.vars, d.Given)
 	defer p.closeAll()
 	for i := 0; i < len(steps); {
 		used, err := p.next(steps[i:])
@@ -136,6 +144,10 @@ func (p *player) next(steps []step) (int, error) {
 		p.out = append(p.out, s.source)
 		return 1, nil
 	}
+	if s.kind == stepDo {
+		p.out, p.log = append(p.out, s.source), append(p.log, "  "+s.source)
+		return 1, p.dialog.Do(s.bytes)
+	}
 	c, err := p.conn(s.conn)
 	if err != nil {
 		return 0, err
@@ -148,6 +160,8 @@ func (p *player) next(steps []step) (int, error) {
 	switch s.kind {
 	case stepSend:
 		err = p.send(c, s, steps)
+	case stepEnd:
+		err = c.conn.(interface{ CloseWrite() error }).CloseWrite()
 	case stepClose:
 		delete(p.conns, s.conn)
 		err = c.conn.Close()

@@ -22,6 +22,13 @@ func talker(t *testing.T, ca *CA) Dialog {
 			go talk(conn, server)
 			return client, nil
 		},
+		Given: map[string]string{"ten x": strings.Repeat("x", 10)},
+		Do: func(what string) error {
+			if what != "nothing at all" {
+				return fmt.Errorf("nobody knows how to %s", what)
+			}
+			return nil
+		},
 	}
 }
 
@@ -72,6 +79,8 @@ func TestDialogFailures(t *testing.T) {
 		{"stays open", "S: hello\n[closed]\n", "server kept the connection open"},
 		{"says more at the end", "S: hello\nC: bye\n[closed]\nC: echo a\nS: hello\nC= echo b\\r\\necho c\\r\\n\nS: a\nS: b\n", `unexpected at the end: "c\r\n"`},
 		{"bare line feed", "S: hello\nC: bare\nS: bare line feed\n", `+ S= bare line feed\n`},
+		{"what nobody knows", "S: hello\n[do something]\n", "2: nobody knows how to something\n  S: hello\n  [do something]"},
+		{"said no more", "S: hello\n[end]\n[closed]\n[end]\nS: more\n", "line 5: the server said something else"},
 		{"no statement", "hello\n", `1: line 1: "hello" is no dialog line`},
 		{"bad pattern", "S~ (\n", "missing closing"},
 		{"bad escapes", "C= \\q\n", "escapes of"},
@@ -128,6 +137,7 @@ func TestDialogRewrite(t *testing.T) {
 func FuzzParseScript(f *testing.F) {
 	f.Add("# a\nC: a\nS~ b\nC2= \\x00\n[close 2]\n")
 	f.Add("C64: AA==\nS= \\t\n[starttls]")
+	f.Add("[do nothing]\n[end 3]\n[closed]")
 	f.Fuzz(func(t *testing.T, text string) {
 		steps, err := parseScript(text)
 		if err != nil {

@@ -17,6 +17,8 @@ const (
 	stepComment stepKind = iota // and empty lines
 	stepSend
 	stepExpect
+	stepEnd      // the client says no more
+	stepDo       // something happens
 	stepClose    // the client closes
 	stepClosed   // the server has to close
 	stepStartTLS // the client shakes hands
@@ -28,7 +30,7 @@ type step struct {
 	number  int    // of the line in the file, from 1
 	source  string // the line as written
 	conn    string // "" or the digit after C and S
-	bytes   string // what is sent, CRLF included, or the exact line expected, without
+	bytes   string // what is sent, CRLF included, or the exact line expected, without, or what happens
 	pattern *regexp.Regexp
 }
 
@@ -51,8 +53,11 @@ func parseStep(line string) (step, error) {
 		return step{kind: stepComment}, nil
 	}
 	if m := directiveForm.FindStringSubmatch(line); m != nil {
-		kinds := map[string]stepKind{"close": stepClose, "closed": stepClosed, "starttls": stepStartTLS}
+		kinds := map[string]stepKind{"end": stepEnd, "close": stepClose, "closed": stepClosed, "starttls": stepStartTLS}
 		return step{kind: kinds[m[1]], conn: m[2]}, nil
+	}
+	if m := happensForm.FindStringSubmatch(line); m != nil {
+		return step{kind: stepDo, bytes: m[1]}, nil
 	}
 	m := lineForm.FindStringSubmatch(line)
 	if m == nil {

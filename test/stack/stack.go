@@ -23,6 +23,7 @@ import (
 	"github.com/hayauma/hayauma/internal/classify"
 	"github.com/hayauma/hayauma/internal/db"
 	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/feedback"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -55,7 +56,7 @@ type Options struct {
 	Lifetime      time.Duration   // 0: five days
 	DelayNotice   time.Duration
 	Schedule      func(*queue.Message, mail.Domain) (waits []time.Duration, lifetime time.Duration, there bool)
-	Messages      func(*intake.Settings) // changes the limits of a transaction
+	Messages      func(*intake.Settings) // changes the limits of each transaction
 	RelayNetworks []netip.Prefix
 	LoginFailures int          // per address; 0 = no limit
 	DefaultQuota  func() int64 // nil: none
@@ -64,6 +65,9 @@ type Options struct {
 	ReturnPath    returnpath.Settings
 	Explain       func(reply, language string) string
 	Memory        staging.Memory // of messages on their way in; nil: no limit
+	// Senders tells whether the domain of a stranger's sender must exist, by Resolver.
+	Senders  func() bool
+	Resolver *dnsx.Resolver
 	// Ask asks the host of a relay domain for a recipient; nil: it is silent.
 	Ask func(context.Context, mail.Address) callahead.Answer
 
@@ -187,7 +191,7 @@ func (s *Stack) domain(log *slog.Logger, o Options) {
 	s.t.Cleanup(s.Ahead.Close)
 	s.Policy = policy.New(policy.Options{
 		Directory: s.Directory, RelayNetworks: func() []netip.Prefix { return o.RelayNetworks },
-		CheckFrom: func() bool { return true }, Ahead: s.Ahead,
+		CheckFrom: func() bool { return true }, CheckSender: o.Senders, Resolver: o.Resolver, Ahead: s.Ahead,
 	})
 }
 
@@ -214,14 +218,17 @@ func (s *Stack) way(log *slog.Logger, o Options) {
 			}
 		},
 	})
-	limits := intake.Settings{Hostname: Hostname, MessageSize: 10 << 20, HeaderSize: 256 << 10, Recipients: 1000}
-	if o.Messages != nil {
-		o.Messages(&limits)
+	limits := func() intake.Settings {
+		set := intake.Settings{Hostname: Hostname, MessageSize: 10 << 20, HeaderSize: 256 << 10, Recipients: 1000}
+		if o.Messages != nil {
+			o.Messages(&set)
+		}
+		return set
 	}
 	in := intake.Options{
 		DB: s.DB, Blobs: s.Blobs, IDs: s.IDs, Directory: s.Directory, Mailboxes: s.Mailboxes, Queue: s.Queue, Rates: s.Rates, Site: s.site,
 		Reports:  feedback.New(feedback.Options{Paths: s.Paths, Directory: s.Directory, History: s.History}),
-		Settings: func() intake.Settings { return limits },
+		Settings: limits,
 		Metrics:  intake.NewMetrics(prometheus.NewRegistry()), Logger: log,
 	}
 	if o.DB != nil {

@@ -370,7 +370,8 @@ func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]int64{"new_recipients_per_day": 1})
 	w.down.Store(true)
-	if _, fault := w.Begin(t.Context(), from(alice)); fault == nil || fault.Code() != 451 || fault.Cause == nil {
+	if _, fault := w.Begin(t.Context(), from(alice)); fault == nil || fault.Code() != 451 || fault.Cause == nil ||
+		fault.Public != "We cannot look up how much you may send, please try again later" {
 		t.Errorf("said %v", fault)
 	}
 }
