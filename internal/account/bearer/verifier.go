@@ -3,6 +3,7 @@ package bearer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -105,18 +106,33 @@ func named(id *oidc.IDToken, set Settings, now time.Time) (string, error) {
 	if err := id.Claims(&claims); err != nil {
 		return "", ErrToken
 	}
-	begins, _ := claims["nbf"].(float64) // none = it holds at once
 	login, _ := claims[set.Claim].(string)
 	switch {
 	case !slices.ContainsFunc(id.Audience, func(a string) bool { return slices.Contains(set.Audience, a) }):
 	case !now.Before(id.Expiry.Add(leeway)): // one without an end is over
-	case now.Add(leeway).Before(time.Unix(int64(begins), 0)):
+	case !begun(id, now.Add(leeway)):
 	case set.Claim == "email" && !verified(claims):
 	case login == "":
 	default:
 		return login, nil
 	}
 	return "", ErrToken
+}
+
+// begun tells whether a token holds already; one that does not say from when on does at
+// once (RFC 7519 §4.1.5). A number in quotes counts as one, as it does for the end.
+func begun(id *oidc.IDToken, now time.Time) bool {
+	var claims struct {
+		Begins json.Number `json:"nbf"`
+	}
+	if err := id.Claims(&claims); err != nil {
+		return false
+	}
+	if claims.Begins == "" {
+		return true
+	}
+	begins, err := claims.Begins.Float64()
+	return err == nil && begins <= float64(now.Unix())
 }
 
 // verified tells whether the issuer stands by the address in "email" (OpenID Connect

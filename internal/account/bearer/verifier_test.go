@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ func TestVerify(t *testing.T) {
 		"for several":                  {good(map[string]any{"aud": []string{"x", "mail"}}), true},
 		"a clock a little behind ours": {good(map[string]any{"exp": in(-30 * time.Second)}), true},
 		"a clock a little before ours": {good(map[string]any{"nbf": in(30 * time.Second)}), true},
+		"a begin as text":              {good(map[string]any{"nbf": strconv.FormatInt(in(-time.Minute), 10)}), true},
 		"a verified address":           {good(map[string]any{"email_verified": true}), true},
 		"a verified one, as text":      {good(map[string]any{"email_verified": "true"}), true},
 
@@ -48,6 +50,9 @@ func TestVerify(t *testing.T) {
 		"over":                     {good(map[string]any{"exp": in(-2 * time.Minute)}), false},
 		"without an end":           {good(map[string]any{"exp": nil}), false},
 		"not yet begun":            {good(map[string]any{"nbf": in(2 * time.Minute)}), false},
+		"not yet begun, as text":   {good(map[string]any{"nbf": strconv.FormatInt(in(2*time.Minute), 10)}), false},
+		"beginning after all time": {good(map[string]any{"nbf": 1e300}), false},
+		"beginning with a word":    {good(map[string]any{"nbf": "soon"}), false},
 		"an address not verified":  {good(map[string]any{"email_verified": false}), false},
 		"not verified, as text":    {good(map[string]any{"email_verified": "false"}), false},
 		"not verified, by a word":  {good(map[string]any{"email_verified": "no"}), false},
