@@ -17,27 +17,22 @@ const (
 
 var errOften = errors.New("the issuer was asked too often of late")
 
-// asking is how issuers are asked: not too often, and without believing long
-// answers. It counts what failed.
+// asking is how issuers are asked: not too often, and without reading long answers.
 type asking struct {
 	next http.RoundTripper
 
-	mu     sync.Mutex
-	asked  []time.Time // within the last minute
-	failed int
+	mu    sync.Mutex
+	asked []time.Time // within the last minute
 }
 
 // RoundTrip implements http.RoundTripper.
 func (a *asking) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !a.may(time.Now()) {
-		return nil, a.fail(errOften)
+		return nil, errOften
 	}
 	answer, err := a.next.RoundTrip(r)
 	if err != nil {
-		return nil, a.fail(err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		_ = a.fail(nil)
+		return nil, err
 	}
 	answer.Body = struct {
 		io.Reader
@@ -57,18 +52,4 @@ func (a *asking) may(now time.Time) bool {
 	}
 	a.asked = append(a.asked, now)
 	return true
-}
-
-func (a *asking) fail(err error) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.failed++
-	return err
-}
-
-// failures are those so far.
-func (a *asking) failures() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.failed
 }

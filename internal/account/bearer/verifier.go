@@ -43,6 +43,9 @@ const (
 	rest = 5 * time.Second
 	// maxToken bounds a token in octets.
 	maxToken = 10 << 10
+	// maxReason bounds what is told of an error, in characters: those of the library
+	// quote whole answers.
+	maxReason = 300
 )
 
 // algorithms are those of public keys: with others whoever checks a token could
@@ -59,11 +62,11 @@ type Verifier struct {
 	o      Options
 	issuer *asking
 
-	mu       sync.Mutex
-	verifier *oidc.IDTokenVerifier // with the keys that are known; nil = none yet
-	of       string                // its issuer
-	since    time.Time
-	err      error // of the last question, if it failed
+	mu    sync.Mutex
+	keys  oidc.KeySet // with those that are known; nil = none yet
+	of    string      // their issuer
+	since time.Time
+	err   error // of the last question, if it failed
 }
 
 // New returns a verifier, which asks nobody before the first token.
@@ -85,15 +88,17 @@ func (v *Verifier) Verify(ctx context.Context, token string) (login string, err 
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	verifier, err := v.known(ctx, set.Issuer)
+	known, err := v.known(ctx, set.Issuer)
 	if err != nil {
-		return "", fmt.Errorf("ask the issuer %s: %w", set.Issuer, err)
+		return "", fmt.Errorf("ask the issuer %s: %.*s", set.Issuer, maxReason, err.Error())
 	}
-	failed := v.issuer.failures()
-	id, err := verifier.Verify(ctx, token)
+	keys := &asked{KeySet: known}
+	id, err := oidc.NewVerifier(set.Issuer, keys, &oidc.Config{
+		SkipClientIDCheck: true, SkipExpiryCheck: true, SupportedSigningAlgs: algorithms(),
+	}).Verify(ctx, token)
 	switch {
-	case err != nil && (v.issuer.failures() > failed || ctx.Err() != nil):
-		return "", fmt.Errorf("keys of the issuer %s: %w", set.Issuer, err)
+	case keys.failed != nil:
+		return "", fmt.Errorf("keys of the issuer %s: %.*s", set.Issuer, maxReason, keys.failed.Error())
 	case err != nil:
 		return "", ErrToken
 	}
@@ -143,22 +148,50 @@ func verified(claims map[string]any) bool {
 	return !told || value == true || value == "true"
 }
 
-// known is what the issuer says of itself.
-func (v *Verifier) known(ctx context.Context, issuer string) (*oidc.IDTokenVerifier, error) {
+// known are the keys of an issuer, as far as it was asked for them.
+func (v *Verifier) known(ctx context.Context, issuer string) (oidc.KeySet, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.verifier != nil && v.of == issuer && time.Since(v.since) < forget {
-		return v.verifier, nil
+	if v.keys != nil && v.of == issuer && time.Since(v.since) < forget {
+		return v.keys, nil
 	}
 	if v.err != nil && v.of == issuer && time.Since(v.since) < rest {
 		return nil, v.err
 	}
-	provider, err := oidc.NewProvider(v.client(ctx), issuer)
-	v.verifier, v.of, v.since, v.err = nil, issuer, time.Now(), err
-	if err == nil {
-		v.verifier = provider.Verifier(&oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true, SupportedSigningAlgs: algorithms()})
+	keys, err := discover(v.client(ctx), issuer)
+	v.keys, v.of, v.since, v.err = keys, issuer, time.Now(), err
+	return keys, err
+}
+
+// discover asks an issuer where its keys are.
+func discover(ctx context.Context, issuer string) (oidc.KeySet, error) {
+	provider, err := oidc.NewProvider(ctx, issuer)
+	if err != nil {
+		return nil, err
 	}
-	return v.verifier, err
+	var says struct {
+		Keys string `json:"jwks_uri"`
+	}
+	if err := provider.Claims(&says); err != nil {
+		return nil, err
+	}
+	return oidc.NewRemoteKeySet(ctx, says.Keys), nil
+}
+
+// asked notes for one token whether the issuer was asked for keys in vain: that is no
+// fault of the token.
+type asked struct {
+	oidc.KeySet
+	failed error
+}
+
+// VerifySignature implements oidc.KeySet.
+func (a *asked) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := a.KeySet.VerifySignature(ctx, token)
+	if errors.Unwrap(err) != nil { // of those of a key set, only what comes of asking wraps another
+		a.failed = err
+	}
+	return payload, err
 }
 
 // client has the library ask as we want it to.

@@ -4,9 +4,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account/bearer"
@@ -158,5 +161,58 @@ func TestIssuerIsAway(t *testing.T) {
 	i.Add("two")
 	if _, err := back.Verify(t.Context(), i.Token("two", "RS256", i.Claims(nil))); err == nil || errors.Is(err, bearer.ErrToken) {
 		t.Errorf("with a key that cannot be asked for: %v", err)
+	}
+}
+
+// nonsense is an issuer that answers as it should but to one question.
+type nonsense struct {
+	path, text string
+	status     int
+	next       http.RoundTripper
+}
+
+func (n nonsense) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := n.next.RoundTrip(r)
+	if err != nil || r.URL.Path != n.path {
+		return answer, err
+	}
+	_ = answer.Body.Close()
+	text, cut := strings.CutSuffix(n.text, "...")
+	answer.StatusCode, answer.Body = n.status, io.NopCloser(strings.NewReader(text))
+	if cut {
+		answer.Body = io.NopCloser(io.MultiReader(answer.Body, iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
+	return answer, nil
+}
+
+// TestIssuerTalksNonsense: whoever stands in for the issuer, or what is left of its
+// answer, makes no token wrong. What it said is not told at length.
+func TestIssuerTalksNonsense(t *testing.T) {
+	t.Parallel()
+	i := testkit.NewIssuer(t)
+	token := i.Token("one", "RS256", i.Claims(nil))
+	page := "<html>" + strings.Repeat("log in to the portal first ", 80_000)
+	for name, n := range map[string]nonsense{
+		"a page":        {text: page, status: http.StatusOK},
+		"an error page": {text: page, status: http.StatusBadGateway},
+		"another place": {status: http.StatusFound},
+		"cut":           {text: `{"keys":[{"kty":...`, status: http.StatusOK},
+		"too much":      {text: `{"keys":[` + strings.Repeat(`{"kty":"oct"},`, 100_000) + `{}]}`, status: http.StatusOK},
+		"no key":        {text: `{"keys":[{"kty":"RSA","kid":"one","n":"!","e":"AQAB"}]}`, status: http.StatusOK},
+		"nothing":       {status: http.StatusOK},
+	} {
+		for _, n.path = range []string{"/.well-known/openid-configuration", "/keys"} {
+			n.next = i.Client().Transport
+			set := bearer.Settings{Issuer: i.URL, Audience: []string{"mail"}, Claim: "email"}
+			v := bearer.New(bearer.Options{Settings: func() bearer.Settings { return set }, Transport: n})
+			_, err := v.Verify(t.Context(), token)
+			if err == nil || errors.Is(err, bearer.ErrToken) {
+				t.Errorf("%s from %s: %v", name, n.path, err)
+				continue
+			}
+			if octets := len(err.Error()); octets > 500 {
+				t.Errorf("%s from %s: an error of %d octets", name, n.path, octets)
+			}
+		}
 	}
 }
