@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/hayauma/hayauma/internal/account/bearer"
 	"github.com/hayauma/hayauma/internal/wire/sasl"
@@ -18,7 +19,8 @@ func (x *Exchange) tokens(ctx context.Context, s *sasl.Server) {
 	if tokens == nil || tokens.Settings().Issuer == "" {
 		return
 	}
-	s.Scope, s.Discovery = "openid email", tokens.Settings().Issuer+"/.well-known/openid-configuration"
+	// An issuer's name may end in a slash, which is left out here (OpenID Connect Discovery §4.1).
+	s.Scope, s.Discovery = "openid email", strings.TrimSuffix(tokens.Settings().Issuer, "/")+"/.well-known/openid-configuration"
 	s.Token = func(said sasl.Bearer) (string, error) { return x.token(ctx, said) }
 }
 

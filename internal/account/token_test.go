@@ -93,6 +93,10 @@ func TestTokens(t *testing.T) {
 	if _, _, err := run(t, gate, attempt, "OAUTHBEARER", bearerOf("taro@e.test", unknown)); err == nil || errors.Is(err, account.ErrCredentials) || sasl.IsFault(err) {
 		t.Errorf("while the issuer is away: %v", err)
 	}
+	set.Issuer = issuer.URL + "/" // as the names of some end
+	if _, said, _ := run(t, gate, attempt, "OAUTHBEARER", "n,,\x01auth=\x01\x01"); len(said) != 1 || !strings.Contains(said[0], issuer.URL+"/.well-known/") {
+		t.Errorf("where to ask an issuer with a slash: %q", said)
+	}
 	set.Issuer = ""
 	if _, _, err := run(t, gate, attempt, "OAUTHBEARER", bearerOf("taro@e.test", token("taro@e.test"))); !errors.Is(err, errNotOffered) {
 		t.Errorf("without an issuer: %v", err)
