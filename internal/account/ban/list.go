@@ -132,6 +132,9 @@ type Filter struct {
 // ParseFilter reads a network, an address of one, or a login name.
 func ParseFilter(s string) Filter {
 	if p, err := netip.ParsePrefix(s); err == nil {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96) // as those of logins are
+		}
 		return Filter{network: p.Masked()}
 	}
 	if a, err := netip.ParseAddr(s); err == nil {

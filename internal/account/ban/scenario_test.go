@@ -383,6 +383,10 @@ func cleared(r *rig) {
 	r.banned("root", away)
 	clear("2001:db8::/32", 1)
 	r.free("root", v6)
+	clear("::ffff:203.0.113.0/120", 0)
+	clear("::ffff:"+away+"/112", 1)
+	r.free("root", away)
+	r.fail(10, "root", away)
 	clear(away, 1)
 	r.free("root", away)
 	if n := r.rows("login_ban"); n != 0 || len(r.states()) != 0 {
