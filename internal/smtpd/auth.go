@@ -40,6 +40,20 @@ func auth(ctx context.Context, s *session, arg string) reply {
 	return s.challenge(ctx, exchange, answer)
 }
 
+// isAuth tells whether a line, of which only the beginning is there, is an AUTH.
+func (s *session) isAuth(line []byte) bool {
+	const verb = "AUTH"
+	word, _, _ := strings.Cut(string(line), " ")
+	_, here := find(verb, s.door)
+	return here && strings.EqualFold(word, verb)
+}
+
+// tooLongToLogIn refuses an answer that is longer than the longest line, alone or behind
+// AUTH (RFC 4954 §4).
+func tooLongToLogIn() reply {
+	return refuse(mail.Final(mail.AuthTooLong, "The answer is longer than a login needs"))
+}
+
 // attempt is a login as this session sees it.
 func (s *session) attempt() account.Attempt {
 	a := account.Attempt{Door: s.door.String(), Peer: s.peer.Addr(), Front: s.front.Addr(), Failed: s.srv.o.Metrics.loginFailed}
@@ -82,7 +96,7 @@ func (s *session) challenge(ctx context.Context, x *account.Exchange, answer []b
 		line, err := s.readLine()
 		switch {
 		case errors.Is(err, smtp.ErrLineTooLong):
-			return refuse(mail.Final(mail.AuthTooLong, "The answer is longer than a login needs"))
+			return tooLongToLogIn()
 		case errors.Is(err, smtp.ErrBareLF):
 			return saslFault(sasl.ErrBase64)
 		case err != nil:

@@ -193,6 +193,8 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 	switch {
 	case smtp.IsHTTP(line):
 		return hangUp("This is a mail server, not a web server"), nil
+	case errors.Is(err, smtp.ErrLineTooLong) && s.isAuth(line):
+		return tooLongToLogIn(), nil
 	case errors.Is(err, smtp.ErrLineTooLong):
 		return garbled(line, "The line is too long"), nil
 	case errors.Is(err, smtp.ErrBareLF):

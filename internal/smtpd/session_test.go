@@ -282,15 +282,21 @@ func TestUnboundLogins(t *testing.T) {
 
 func encoded(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-// An answer of a login that is longer than the longest line is too long (RFC 4954 §6), and the
-// session goes on.
+// An answer of a login that is longer than the longest line is too long (RFC 4954 §6), alone
+// or behind AUTH, and the session goes on.
 func TestLongAnswer(t *testing.T) {
 	t.Parallel()
-	c := newRig(t, stack.Options{}).open("3")
+	r := newRig(t, stack.Options{})
+	long := strings.Repeat("A", 12288)
+	c := r.open("3")
 	c.say("EHLO a", "250")
 	c.say("AUTH PLAIN", "334 ")
-	c.say(strings.Repeat("A", 12288), "500 5.5.6 The answer is longer than a login needs")
+	c.say(long, "500 5.5.6 The answer is longer than a login needs")
+	c.say("auth PLAIN "+long, "500 5.5.6 The answer is longer than a login needs")
+	c.say("NOOP "+long, "500 5.5.2 The line is too long")
 	c.say("AUTH PLAIN "+plainAlice, "235")
+	c = r.open("")
+	c.say("AUTH PLAIN "+long, "500 5.5.2 The line is too long") // there is none at this door
 }
 
 // Who gives up at SCRAM's challenge, or goes, has failed to log in: it told him something.
