@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/hayauma/hayauma/internal/account/ban"
 	"github.com/hayauma/hayauma/internal/mail"
@@ -24,7 +25,14 @@ type Exchange struct {
 
 	end   func(_ context.Context, done bool, err error) // ends the attempt under way; nil = none is
 	asked bool                                          // SCRAM's challenge about acc is not answered yet
+	limit *time.Timer                                   // while it is not: ends the attempt as a failure
 }
+
+// proofWithin is how long SCRAM's challenge waits for its proof. Until then the attempt is
+// under way, and others who try the name from that network may have to wait for it.
+const proofWithin = 20 * time.Second
+
+var errLate = fmt.Errorf("the challenge of SCRAM got no answer within %v", proofWithin)
 
 // Mechanisms are those to announce to a peer, strongest first.
 func (g *Gate) Mechanisms(ctx context.Context, a Attempt) []string {
@@ -92,6 +100,9 @@ func (x *Exchange) verifiers(ctx context.Context, user string) (_ []sasl.Verifie
 // says that the login is done. Errors are those of package sasl for what the
 // peer said wrong, and else those of Gate.Login.
 func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, done bool, err error) {
+	if x.late() {
+		return nil, false, errLate // it was a failure already
+	}
 	// Before a name was said there is nothing to guess at.
 	if name := x.dialogue.Claimed(); name != "" && x.end == nil && !x.over {
 		if err = x.attempt(ctx, name); err != nil {
@@ -104,7 +115,9 @@ func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, d
 	case errors.Is(err, sasl.ErrBinding), errors.Is(err, sasl.ErrDowngrade), errors.Is(err, sasl.ErrCredentials):
 		err = &unproven{err}
 	case err == nil && !done:
-		x.asked = x.asked && !answered
+		if x.asked = x.asked && !answered; x.asked {
+			x.hurry(ctx)
+		}
 		return challenge, false, nil
 	case err == nil:
 		if p, proven := x.dialogue.Outcome().(sasl.Proven); proven {
@@ -124,7 +137,7 @@ func (x *Exchange) Next(ctx context.Context, answer []byte) (challenge []byte, d
 // End lets go of an exchange, wherever it stands. Whoever began it calls it, as the peer
 // may have cancelled or gone.
 func (x *Exchange) End(ctx context.Context) {
-	if x.end != nil {
+	if x.end != nil && !x.late() {
 		x.finish(ctx, false, sasl.ErrCancelled)
 	}
 }
@@ -132,6 +145,23 @@ func (x *Exchange) End(ctx context.Context) {
 func (x *Exchange) attempt(ctx context.Context, name string) (err error) {
 	x.end, err = x.g.begin(ctx, x.a, name)
 	return err
+}
+
+// hurry ends the attempt under way as a failure unless the challenge is answered in time.
+func (x *Exchange) hurry(ctx context.Context) {
+	end := x.end
+	x.limit = time.AfterFunc(proofWithin, func() { end(ctx, false, &unproven{errLate}) })
+}
+
+// late tells whether the attempt has ended by itself; if not, it will not any more.
+func (x *Exchange) late() bool {
+	if x.limit == nil {
+		return false
+	}
+	if x.limit.Stop() {
+		x.limit = nil
+	}
+	return x.limit != nil
 }
 
 // finish ends the attempt under way. To give up at SCRAM's challenge is a failure:

@@ -32,7 +32,12 @@ type world struct {
 
 func newWorld(t testing.TB, domains ...string) *world {
 	t.Helper()
-	w := &world{t: t, db: dbtest.New(t, account.Schema(), ban.Schema())}
+	return worldOn(t, dbtest.New(t, account.Schema(), ban.Schema()), domains...)
+}
+
+func worldOn(t testing.TB, engine db.DB, domains ...string) *world {
+	t.Helper()
+	w := &world{t: t, db: engine}
 	w.Directory = account.New(account.Options{
 		DB: w.db, IDs: mail.NewIDs(1, 0), Logger: slog.New(slog.DiscardHandler),
 		Postmaster:   func() mail.Address { w.mu.Lock(); defer w.mu.Unlock(); return w.postmaster },

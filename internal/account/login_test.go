@@ -7,10 +7,15 @@ import (
 	"net/netip"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account"
+	"github.com/hayauma/hayauma/internal/account/ban"
+	"github.com/hayauma/hayauma/internal/db/dbtest"
+	"github.com/hayauma/hayauma/internal/wire/sasl"
 )
 
 func TestAuthenticate(t *testing.T) {
@@ -193,4 +198,46 @@ func TestGateCountsAttemptsUnderWay(t *testing.T) {
 	if n := outcomes("192.0.2.2", password); n[nil] != peers {
 		t.Errorf("right: %v", n)
 	}
+}
+
+// Whoever lets SCRAM's challenge stand has failed after a while, and keeps others from a
+// name no longer.
+func TestNoAnswerToTheChallenge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := worldOn(t, dbtest.NewEmbedded(t, account.Schema(), ban.Schema()), "e.test")
+		w.account(taro)
+		var failed atomic.Int32
+		gate := account.NewGate(account.GateOptions{
+			Directory: w.Directory, Bans: w.bans(20), SCRAM: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+			Failed: func(account.Failure) { failed.Add(1) },
+		})
+		a := account.Attempt{Door: "imap", Peer: netip.MustParseAddr("192.0.2.1"), User: taro, Password: password}
+		login := func(most time.Duration) {
+			t.Helper()
+			began := time.Now()
+			_, err := gate.Login(t.Context(), a)
+			if took := time.Since(began); err != nil || took > most {
+				t.Errorf("%v, after %v", err, took)
+			}
+		}
+		login(0)
+		const silent = 3
+		var last *account.Exchange
+		for range silent {
+			last, _ = gate.Begin(t.Context(), a, "SCRAM-SHA-256")
+			_, _, err := last.Next(t.Context(), []byte("n,,n="+taro+",r=abc"))
+			w.must(err)
+		}
+		login(30 * time.Second)
+		for range 2 {
+			if _, done, err := last.Next(t.Context(), []byte("c=biws,r=abc,p=AAAA")); err == nil || done || errors.Is(err, account.ErrCredentials) || sasl.IsFault(err) {
+				t.Errorf("an answer that comes late: %v, %v", done, err)
+			}
+		}
+		last.End(t.Context())
+		if n := failed.Load(); n != silent {
+			t.Errorf("%d failures", n)
+		}
+	})
 }
