@@ -37,10 +37,12 @@ const (
 	leeway = time.Minute
 	// timeout is for one question to the issuer.
 	timeout = 10 * time.Second
-	// forget is how old what the issuer says of itself may be.
-	forget = 24 * time.Hour
-	// rest is how long an issuer that cannot be reached is left alone.
-	rest = 5 * time.Second
+	// forget is how old what the issuer says of itself may be before it is asked again,
+	// and keep how old while it does not answer.
+	forget, keep = 24 * time.Hour, 48 * time.Hour
+	// rest is how long an issuer that cannot be reached is left alone, and longRest
+	// how long where what it said before still counts: all who log in wait for it.
+	rest, longRest = 5 * time.Second, 5 * time.Minute
 	// maxToken bounds a token in octets.
 	maxToken = 10 << 10
 	// maxReason bounds what is told of an error, in characters: those of the library
@@ -63,10 +65,11 @@ type Verifier struct {
 	issuer *asking
 
 	mu    sync.Mutex
+	of    string      // the issuer that was asked
 	keys  oidc.KeySet // with those that are known; nil = none yet
-	of    string      // their issuer
-	since time.Time
-	err   error // of the last question, if it failed
+	since time.Time   // of keys
+	asked time.Time   // the last time
+	err   error       // of that question, if it failed
 }
 
 // New returns a verifier, which asks nobody before the first token.
@@ -152,15 +155,30 @@ func verified(claims map[string]any) bool {
 func (v *Verifier) known(ctx context.Context, issuer string) (oidc.KeySet, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.keys != nil && v.of == issuer && time.Since(v.since) < forget {
+	if v.of != issuer {
+		v.of, v.keys, v.err = issuer, nil, nil
+	}
+	if v.keys != nil && time.Since(v.since) < forget {
 		return v.keys, nil
 	}
-	if v.err != nil && v.of == issuer && time.Since(v.since) < rest {
+	pause := rest
+	if v.keys != nil {
+		pause = longRest
+	}
+	if v.err == nil || time.Since(v.asked) >= pause {
+		keys, err := discover(v.client(ctx), issuer)
+		v.asked, v.err = time.Now(), err
+		if err == nil {
+			v.keys, v.since = keys, v.asked
+		}
+	}
+	if v.err != nil && time.Since(v.since) >= keep {
+		v.keys = nil
+	}
+	if v.keys == nil {
 		return nil, v.err
 	}
-	keys, err := discover(v.client(ctx), issuer)
-	v.keys, v.of, v.since, v.err = keys, issuer, time.Now(), err
-	return keys, err
+	return v.keys, nil
 }
 
 // discover asks an issuer where its keys are.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/account/bearer"
@@ -215,4 +217,46 @@ func TestIssuerTalksNonsense(t *testing.T) {
 			}
 		}
 	}
+}
+
+// inMemory asks a handler, without a network.
+type inMemory struct{ http.Handler }
+
+func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// TestIssuerIsAwayForLong: what an issuer said yesterday counts while it does not answer, but
+// not for ever.
+func TestIssuerIsAwayForLong(t *testing.T) {
+	t.Parallel()
+	i := testkit.NewIssuer(t)
+	synctest.Test(t, func(t *testing.T) {
+		set := bearer.Settings{Issuer: i.URL, Audience: []string{"mail"}, Claim: "email"}
+		v := bearer.New(bearer.Options{Settings: func() bearer.Settings { return set }, Transport: inMemory{i.Config.Handler}})
+		for _, step := range []struct {
+			after time.Duration
+			away  bool
+			holds bool
+		}{
+			{0, false, true},
+			{23 * time.Hour, true, true},
+			{2 * time.Hour, true, true},
+			{22 * time.Hour, true, true},
+			{2 * time.Hour, true, false},
+			{10 * time.Second, false, true},
+			{25 * time.Hour, false, true}, // asked anew
+			{47 * time.Hour, true, true},
+			{2 * time.Hour, true, false},
+		} {
+			<-time.After(step.after)
+			i.Away.Store(step.away)
+			token := i.Token("one", "RS256", i.Claims(map[string]any{"exp": time.Now().Add(time.Hour).Unix()}))
+			if _, err := v.Verify(t.Context(), token); (err == nil) != step.holds || errors.Is(err, bearer.ErrToken) {
+				t.Errorf("after %v more, away %v: %v", step.after, step.away, err)
+			}
+		}
+	})
 }
