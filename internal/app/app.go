@@ -124,7 +124,7 @@ func open(ctx context.Context, o Options) (*app, error) {
 		return nil, errors.Join(err, a.store.close())
 	}
 	if a.rates, err = rate.Open(ctx, rate.Options{
-		DB: a.store.db, Defaults: a.sendLimits, Hold: a.holdQueue, Release: a.releaseQueue,
+		DB: a.store.db, Defaults: a.sendLimits, Hold: a.holdQueue, Release: a.releaseQueue, Waiting: a.waitingQueue,
 		Logger: a.log, Metrics: rate.NewMetrics(a.metrics),
 	}); err != nil {
 		return nil, errors.Join(err, a.store.close())

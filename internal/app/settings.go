@@ -56,6 +56,12 @@ func (a *app) releaseQueue(ctx context.Context, id mail.ID) error {
 	return err
 }
 
+// waitingQueue is how much would go on.
+func (a *app) waitingQueue(ctx context.Context, id mail.ID) (int, error) {
+	t, err := a.queue.Release(ctx, queue.Filter{Account: id, DryRun: true})
+	return t.All(), err
+}
+
 // sendLimits are those of an account; a domain or a key has none but its own.
 func (a *app) sendLimits(k rate.Kind) rate.Limits {
 	if k != rate.Account {

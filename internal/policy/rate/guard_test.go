@@ -106,6 +106,33 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestReleasedLate: what waits while an account is held may go on, and be refused, when
+// it is released, however long that took and however little it has sent since.
+func TestReleasedLate(t *testing.T) {
+	t.Parallel()
+	for _, later := range []time.Duration{time.Minute, 3 * time.Hour, 64 * time.Hour} {
+		w := newWorld(t, nil)
+		w.burst(alice, 10, 1)
+		w.hands.pass(24 * time.Hour)
+		w.running()
+		w.burst(alice, 2000, 1)
+		w.fares(alice, 100, 50)
+		w.eventually("the queue to be held", func() bool { return len(w.took()) == 1 })
+		w.mu.Lock()
+		w.queued = 1900
+		w.mu.Unlock()
+		w.hands.pass(later)
+		w.must(w.Unhold(t.Context(), alice))
+		w.fares(alice, 1900, 700)
+		w.burst(bob, 101, 1) // who is held behind it shows that it was looked at
+		w.fares(bob, 50, 50)
+		w.eventually("another account to be held", func() bool { return len(w.took()) == 3 })
+		if got := w.took(); !slices.Equal(got, []string{"hold 1001", "release 1001", "hold 1002"}) {
+			t.Errorf("after %s: %v", later, got)
+		}
+	}
+}
+
 // TestHoldIsFinished: a process that ends between stopping an account and holding
 // its queue leaves that to the next one.
 func TestHoldIsFinished(t *testing.T) {

@@ -75,6 +75,7 @@ type world struct {
 	defaults rate.Limits
 	hooks    []string // "hold 1001", "release 1001"
 	broken   error    // of the hooks
+	queued   int      // what Release lets go
 }
 
 func newWorld(t testing.TB, limits map[string]int64) *world {
@@ -110,6 +111,11 @@ func (w *world) restart() {
 		},
 		Hold:    func(_ context.Context, id mail.ID) error { return w.hook("hold", id) },
 		Release: func(_ context.Context, id mail.ID) error { return w.hook("release", id) },
+		Waiting: func(context.Context, mail.ID) (int, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.queued, nil
+		},
 	})
 	w.must(err)
 	w.Limiter = l

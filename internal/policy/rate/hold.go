@@ -150,7 +150,8 @@ func (l *Limiter) Holds(ctx context.Context) (list []Hold, err error) {
 }
 
 // Unhold lets an account send again and its queue go on. What it sent in the
-// last hour is usual from now on, or it would be held again at once.
+// last hour, and whatever now goes on at once, is usual from now on, or it would be
+// held again by the results of that.
 func (l *Limiter) Unhold(ctx context.Context, account mail.ID) error {
 	var sent counts
 	err := l.with(ctx, []Subject{ForAccount(account)}, func(now int64, list []*subject) {
@@ -159,7 +160,16 @@ func (l *Limiter) Unhold(ctx context.Context, account mail.ID) error {
 	if err != nil {
 		return err
 	}
-	return l.inTurn(ctx, func() error { return l.release(ctx, account, sent) })
+	return l.inTurn(ctx, func() error {
+		if l.o.Waiting != nil {
+			n, err := l.o.Waiting(ctx, account)
+			if err != nil {
+				return err
+			}
+			sent[Recipients] = max(sent[Recipients], int32(min(n, maxAsked)))
+		}
+		return l.release(ctx, account, sent)
+	})
 }
 
 func (l *Limiter) release(ctx context.Context, account mail.ID, sent counts) error {

@@ -75,9 +75,11 @@ type Options struct {
 	// Hold is to hold what an account has in the queue, Release to let it go
 	// on. Hold may be called again for the same account. nil = nothing is done.
 	Hold, Release func(context.Context, mail.ID) error
-	Logger        *slog.Logger
-	Metrics       *Metrics // nil = none
-	Clock         Clock
+	// Waiting tells how many recipients Release would let go on. nil = none.
+	Waiting func(context.Context, mail.ID) (int, error)
+	Logger  *slog.Logger
+	Metrics *Metrics // nil = none
+	Clock   Clock
 }
 
 // Limiter counts and refuses. It may be used by many goroutines.
