@@ -241,6 +241,23 @@ func TestRecall(t *testing.T) {
 	})
 }
 
+// TestRecallOfWhatIsFiled: what is in a mailbox here cannot be taken back from those who
+// still wait for it.
+func TestRecallOfWhatIsFiled(t *testing.T) {
+	t.Parallel()
+	both(t, options(), func(t *testing.T, w way) {
+		w.stack.Account("bob@hayauma.test", 0)
+		id := send(t, w, control.Outgoing{Recipients: []string{"bob@hayauma.test", "x@a.test"}, Message: strings.NewReader(letter)}).Message
+		refused(t, w, control.Recall, control.MessageName{Message: id}, queue.ErrTooLate.Error())
+		if got := states(t, w, control.QueueFilter{All: true}); got != "x@a.test held" {
+			t.Errorf("the queue: %s", got)
+		}
+		if got := w.stack.Events(id); got != "accepted filed" {
+			t.Errorf("events %s", got)
+		}
+	})
+}
+
 func TestQueueVerbsOnNothing(t *testing.T) {
 	t.Parallel()
 	both(t, options(), func(t *testing.T, w way) {

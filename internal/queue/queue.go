@@ -27,7 +27,8 @@ type Deliverer interface {
 type Observer interface {
 	Attempted(tx *db.Tx, reports []Report) error
 	// Administered tells what somebody did by hand: kind is "held",
-	// "released", "recalled", "deleted", "rerouted" or "failed".
+	// "released", "recalled", "deleted", "rerouted" or "failed". "recalled" is of one
+	// message, and ErrTooLate if somebody has that.
 	Administered(tx *db.Tx, kind string, reports []Report) error
 }
 

@@ -16,7 +16,7 @@ var selectOfMessage = db.SQL("SELECT id FROM queue_recipient WHERE message = ?")
 
 // Recall takes a message back before anybody has it: all of its recipients must
 // still wait for their time (RFC 4865), or be on hold without an attempt, one that died
-// with its process included. Else
+// with its process included, and nobody may have it, here or elsewhere. Else
 // nothing is changed and the error is ErrTooLate. With an account, messages of
 // others are ErrNotFound. It returns how many recipients there were, groups not
 // counted; nobody is sent a report.
@@ -60,10 +60,11 @@ func (q *Queue) Recall(ctx context.Context, message, account mail.ID) (n int, er
 		if err := c.write(tx); err != nil {
 			return err
 		}
-		if err := q.o.Observer.Administered(tx, "recalled", reports); err != nil {
+		err = q.o.Observer.Administered(tx, "recalled", reports)
+		if err != nil && !errors.Is(err, ErrTooLate) {
 			return fmt.Errorf("events: %w", err)
 		}
-		return nil
+		return err
 	})
 	return n, err
 }

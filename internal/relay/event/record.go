@@ -101,8 +101,29 @@ func tried(t queue.Try) string {
 	return text + t.Reply
 }
 
+var sqlHadIt = db.SQL("SELECT COUNT(*) FROM event WHERE message = ? AND kind IN ('filed', 'delivered')")
+
+// tooLate tells whether somebody has a message that is to be taken back: who has it is
+// not in the queue any more, or never was.
+func tooLate(tx *db.Tx, reports []queue.Report) error {
+	var had int
+	if len(reports) == 0 {
+		return nil
+	}
+	err := tx.Row(sqlHadIt, []any{reports[0].Message.ID}, &had)
+	if err == nil && had > 0 {
+		return queue.ErrTooLate
+	}
+	return err
+}
+
 // Administered implements queue.Observer: kind is the name of an event.
 func (r *Recorder) Administered(tx *db.Tx, kind string, reports []queue.Report) error {
+	if Kind(kind) == Recalled {
+		if err := tooLate(tx, reports); err != nil {
+			return err
+		}
+	}
 	events := make([]Event, 0, len(reports))
 	for i := range reports {
 		m := reports[i].Message

@@ -44,6 +44,28 @@ func attempt(t *testing.T, message mail.ID, result queue.Result) queue.Report {
 	}
 }
 
+// TestRecalledTooLate: what one of its recipients has is not taken back from the others.
+func TestRecalledTooLate(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for _, c := range []struct {
+		before event.Kind
+		want   error
+	}{
+		{event.Filed, queue.ErrTooLate}, {event.Delivered, queue.ErrTooLate},
+		{event.Accepted, nil}, {event.Held, nil}, {event.Failed, nil},
+	} {
+		report := attempt(t, h.ids.Next(), 0)
+		h.append(event.Event{Message: report.Message.ID, Kind: c.before}, event.Event{Message: h.ids.Next(), Kind: event.Delivered})
+		err := h.db.Write(t.Context(), func(tx *db.Tx) error {
+			return h.recorder(nil).Administered(tx, "recalled", []queue.Report{report})
+		})
+		if !errors.Is(err, c.want) {
+			t.Errorf("behind %s: %v, want %v", c.before, err, c.want)
+		}
+	}
+}
+
 // TestLastSource: of several attempts for a recipient the last one counts, and none for others.
 func TestLastSource(t *testing.T) {
 	t.Parallel()
