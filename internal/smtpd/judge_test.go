@@ -186,8 +186,8 @@ func TestOpenTransactionsKeepNoRoom(t *testing.T) {
 	for range 2 {
 		c.deliver("alice@hayauma.test", "Subject: a\r\n\r\na\r\n", "bob@hayauma.test")
 	}
-	idle.say("Subject: a\r\n\r\na\r\n.", "450 4.7.1 This account has sent 2 messages")
-	chunks.say("BDAT 3 LAST\r\na", "450 4.7.1 This account has sent 2 messages")
+	idle.say("Subject: a\r\n\r\na\r\n.", "450 4.7.1 This account has reached its limit of 2 messages")
+	chunks.say("BDAT 3 LAST\r\na", "450 4.7.1 This account has reached its limit of 2 messages")
 	if got := r.Inbox("bob@hayauma.test"); len(got) != 2 {
 		t.Errorf("%d messages", len(got))
 	}

@@ -7,21 +7,22 @@ import (
 	"github.com/hayauma/hayauma/internal/mail"
 )
 
-// fullFault says that a limit is reached, and when there will be room.
+// fullFault says that a limit is reached, and when there will be room. It does not say how
+// much was sent: that may be more, where the limit was lowered since, or less, where the
+// message itself has more recipients than there is room for.
 func fullFault(k Kind, r Rule, limit, seconds int64) *mail.Fault {
-	did := didTable[r.Measure]
 	advice := "or ask your postmaster for a higher limit"
 	if r.Measure == NewRecipients {
 		advice = "write to those it knows, " + advice
 	}
-	return mail.Temporary(mail.NotAuthorized, fmt.Sprintf("%s has %s %d %s within %s, which is its limit: try again in about %s, %s",
-		whoTable[k], did.before, limit, did.after, spanTable[r.Span].words, mail.About(time.Duration(seconds)*time.Second), advice))
+	return mail.Temporary(mail.NotAuthorized, fmt.Sprintf("%s has reached its limit of %d %s within %s: try again in about %s, %s",
+		whoTable[k], limit, measureTable[r.Measure], spanTable[r.Span].words, mail.About(time.Duration(seconds)*time.Second), advice))
 }
 
 // crowdedFault says that what is being accepted may fill a limit.
 func crowdedFault(k Kind, r Rule, limit int64) *mail.Fault {
 	return mail.Temporary(mail.NotAuthorized, fmt.Sprintf("%s has other messages under way that may fill its limit of %d %s within %s: try again in a minute",
-		whoTable[k], limit, didTable[r.Measure].after, spanTable[r.Span].words))
+		whoTable[k], limit, measureTable[r.Measure], spanTable[r.Span].words))
 }
 
 // heldFault says that somebody has to look at the account first.

@@ -20,13 +20,13 @@ func TestEachLimit(t *testing.T) {
 		span time.Duration // and its slot
 		says string
 	}{
-		{"messages_per_minute", 65 * time.Second, "This account has sent 3 messages within a minute, which is its limit: try again in about a minute, or ask"},
-		{"messages_per_hour", 65 * time.Minute, "has sent 3 messages within an hour, which is its limit: try again in about 65 minutes"},
-		{"messages_per_day", 25 * time.Hour, "has sent 3 messages within a day, which is its limit: try again in about 25 hours"},
-		{"recipients_per_minute", 65 * time.Second, "has written to 3 recipients within a minute"},
-		{"recipients_per_hour", 65 * time.Minute, "has written to 3 recipients within an hour"},
-		{"recipients_per_day", 25 * time.Hour, "has written to 3 recipients within a day"},
-		{"new_recipients_per_day", 25 * time.Hour, "has written to 3 new addresses within a day, which is its limit: try again in about 25 hours, write to those it knows, or ask"},
+		{"messages_per_minute", 65 * time.Second, "This account has reached its limit of 3 messages within a minute: try again in about a minute, or ask"},
+		{"messages_per_hour", 65 * time.Minute, "has reached its limit of 3 messages within an hour: try again in about 65 minutes"},
+		{"messages_per_day", 25 * time.Hour, "has reached its limit of 3 messages within a day: try again in about 25 hours"},
+		{"recipients_per_minute", 65 * time.Second, "has reached its limit of 3 recipients within a minute"},
+		{"recipients_per_hour", 65 * time.Minute, "has reached its limit of 3 recipients within an hour"},
+		{"recipients_per_day", 25 * time.Hour, "has reached its limit of 3 recipients within a day"},
+		{"new_recipients_per_day", 25 * time.Hour, "has reached its limit of 3 new addresses within a day: try again in about 25 hours, write to those it knows, or ask"},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			t.Parallel()
@@ -49,6 +49,19 @@ func TestEachLimit(t *testing.T) {
 				t.Errorf("%d count after the span, want 3", used)
 			}
 		})
+	}
+}
+
+// TestLoweredLimit: who has sent more than a limit that was lowered since is not told
+// that he has sent less.
+func TestLoweredLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int64{"messages_per_hour": 10})
+	w.sends(7)
+	w.must(w.SetLimits(t.Context(), rate.ForAccount(alice), map[string]int64{"messages_per_hour": 3}))
+	_, fault := w.begin(from(alice), to(1))
+	if fault == nil || strings.Contains(fault.Public, "sent 3") || !strings.Contains(fault.Public, "has reached its limit of 3 messages within an hour: try again in about 65 minutes") {
+		t.Errorf("said %v", fault)
 	}
 }
 
@@ -215,7 +228,7 @@ func TestOpenTransactionsAreInNobodysWay(t *testing.T) {
 	}
 	w.hands.pass(30 * time.Minute)
 	for _, r := range open {
-		if fault := r.Keep(t.Context()); fault == nil || !strings.Contains(fault.Public, "has sent 2 messages within an hour, which is its limit: try again in about 35 minutes") {
+		if fault := r.Keep(t.Context()); fault == nil || !strings.Contains(fault.Public, "has reached its limit of 2 messages within an hour: try again in about 35 minutes") {
 			t.Fatalf("beyond the limit: %v", fault)
 		}
 	}
@@ -322,7 +335,7 @@ func TestDomainAndKeyHaveLimitsOfTheirOwn(t *testing.T) {
 	if !w.send(a, to(1)) || w.send(a, to(1)) {
 		t.Error("the key's limit of 1")
 	}
-	if _, fault := w.begin(a, to(1)); fault == nil || !strings.HasPrefix(fault.Public, "This API key has sent 1 messages") {
+	if _, fault := w.begin(a, to(1)); fault == nil || !strings.HasPrefix(fault.Public, "This API key has reached its limit of 1 messages") {
 		t.Errorf("said %v", fault)
 	}
 	for i := range 3 {
@@ -330,7 +343,7 @@ func TestDomainAndKeyHaveLimitsOfTheirOwn(t *testing.T) {
 			t.Errorf("the domain's limit of 3: message %d taken %v", i+2, taken)
 		}
 	}
-	if _, fault := w.begin(b, to(1)); fault == nil || !strings.HasPrefix(fault.Public, "The domain of this account has sent 3 messages") {
+	if _, fault := w.begin(b, to(1)); fault == nil || !strings.HasPrefix(fault.Public, "The domain of this account has reached its limit of 3 messages") {
 		t.Errorf("said %v", fault)
 	}
 }

@@ -60,12 +60,8 @@ var spanTable = [spans]struct {
 	{60 * 60, 24, "a day"},
 }
 
-// didTable are the words of a refusal.
-var didTable = [measures]struct{ before, after string }{
-	{"sent", "messages"},
-	{"written to", "recipients"},
-	{"written to", "new addresses"},
-}
+// measureTable names what is counted in a refusal.
+var measureTable = [measures]string{"messages", "recipients", "new addresses"}
 
 // whoTable names the kinds of a subject in a refusal.
 var whoTable = map[Kind]string{
