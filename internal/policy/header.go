@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -78,6 +79,9 @@ func (p *Policy) authors(ctx context.Context, acc account.Account, name string, 
 		most = 1 // RFC 5322 §3.6.2
 	}
 	list, err := mime.ParseMailboxes(f.Value(), most)
+	if errors.Is(err, mime.ErrManyMailboxes) {
+		return mail.Final(mail.ContentOther, fmt.Sprintf("The %s field may name at most %d of those who send: leave the others out", name, most))
+	}
 	if err != nil {
 		return mail.Final(mail.ContentOther, "The "+name+" field cannot be read for sure: write it like \""+name+": Name <user@example.org>\"")
 	}

@@ -211,7 +211,9 @@ func TestHeaderRefusalsNameTheAddress(t *testing.T) {
 		"From: " + long:                "The From field names " + long[:300] + "..., and your login may not send as this address",
 		"From: Us:;":                   `The From field cannot be read for sure: write it like "From: Name <user@example.org>"`,
 		"Fr om: x":                     "The name of a From field in the header holds octets that no name may have",
-		"sender: alice@hayauma.test\r\nSENDER: alice@hayauma.test": "The message has two Sender fields: leave one of them",
+		"From: " + strings.Repeat("alice@hayauma.test, ", 20) + "alice@hayauma.test": "The From field may name at most 20 of those who send: leave the others out",
+		"From: alice@hayauma.test\r\nSender: alice@hayauma.test, alice@hayauma.test": "The Sender field may name at most 1 of those who send: leave the others out",
+		"sender: alice@hayauma.test\r\nSENDER: alice@hayauma.test":                   "The message has two Sender fields: leave one of them",
 	} {
 		if fault := s.Policy.Header(t.Context(), o, mime.Header(header)); fault == nil || fault.Public != want {
 			t.Errorf("%q: %v, want %s", header, fault, want)

@@ -13,6 +13,9 @@ import (
 // understands alike.
 var ErrMailboxes = errors.New("not a list of mail addresses")
 
+// ErrManyMailboxes says that a value begins like such a list, and is too long.
+var ErrManyMailboxes = errors.New("too many mail addresses")
+
 // ParseMailboxes reads the raw value of a From or Sender field, folding and all:
 // 1 to limit mailboxes (RFC 5322 §3.4) in UTF-8 (RFC 6532 §3.2).
 //
@@ -31,8 +34,11 @@ func ParseMailboxes(raw []byte, limit int) ([]mail.Address, error) {
 	var list []mail.Address
 	for {
 		a, ok := p.mailbox()
-		if !ok || len(list) == limit {
+		if !ok {
 			return nil, ErrMailboxes
+		}
+		if len(list) == limit {
+			return nil, ErrManyMailboxes
 		}
 		list = append(list, a)
 		if p.s == "" {
