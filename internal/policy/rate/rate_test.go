@@ -335,7 +335,7 @@ func TestDomainAndKeyHaveLimitsOfTheirOwn(t *testing.T) {
 	if !w.send(a, to(1)) || w.send(a, to(1)) {
 		t.Error("the key's limit of 1")
 	}
-	if _, fault := w.begin(a, to(1)); fault == nil || !strings.HasPrefix(fault.Public, "This API key has reached its limit of 1 messages") {
+	if _, fault := w.begin(a, to(1)); fault == nil || !strings.HasPrefix(fault.Public, "This API key has reached its limit of 1 message within") {
 		t.Errorf("said %v", fault)
 	}
 	for i := range 3 {

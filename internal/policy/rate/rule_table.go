@@ -61,7 +61,7 @@ var spanTable = [spans]struct {
 }
 
 // measureTable names what is counted in a refusal.
-var measureTable = [measures]string{"messages", "recipients", "new addresses"}
+var measureTable = [measures]struct{ one, many string }{{"message", "messages"}, {"recipient", "recipients"}, {"new address", "new addresses"}}
 
 // whoTable names the kinds of a subject in a refusal.
 var whoTable = map[Kind]string{
