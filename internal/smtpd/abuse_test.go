@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hayauma/hayauma/internal/intake"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/smtpd"
 	"github.com/hayauma/hayauma/test/stack"
 )
@@ -175,5 +177,47 @@ func TestVerify(t *testing.T) {
 		if got := c.say(strings.TrimSpace("VRFY "+arg), want[:3]); !strings.HasPrefix(got, want) {
 			t.Error(fmt.Sprintf("VRFY %s: ", arg), got)
 		}
+	}
+}
+
+// TestNoReplyWaitsForOthers: a peer that sends a group of commands waits for each reply as
+// long as that takes, and not for those of the whole group (RFC 5321 §4.5.3.2.3).
+func TestNoReplyWaitsForOthers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, group string
+		replies     int
+		most        time.Duration // between two replies
+	}{
+		{"rules", "MAIL FROM:<a@b.test>\r\n" + strings.Repeat("RCPT TO:<alice@hayauma.test>\r\n", 20), 21, 60 * time.Second},
+		{"refusals", strings.Repeat("XYZZY\r\n", 60), 60, 10 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := slowRig(t)
+				r.change(func(s *smtpd.Settings) { s.Tarpit = time.Second })
+				_, err := r.Rules.Add(t.Context(), rule.Rule{Name: "slow", Action: rule.Tarpit, Delay: 60, Conditions: rule.Conditions{Recipients: []string{"*"}}}, rule.Place{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn := r.dialed("1")
+				c := newClient(t, conn)
+				c.expect("220")
+				c.say("EHLO client.test", "250")
+				c.send(test.group)
+				last := time.Now()
+				for i := range test.replies {
+					if err := conn.SetReadDeadline(last.Add(time.Hour)); err != nil {
+						t.Fatal(err)
+					}
+					line, err := c.in.ReadString('\n')
+					if took := time.Since(last); err != nil || took > test.most+time.Second {
+						t.Fatalf("reply %d: %q, %v after %v", i, line, err, took)
+					}
+					last = time.Now()
+				}
+			})
+		})
 	}
 }

@@ -32,6 +32,7 @@ type conn struct {
 	hindered bool      // it was cut, since others wait for what it holds
 	armed    time.Time // the deadline of reads that is set
 	writeBy  time.Time // that of writes
+	wrote    time.Time // when the peer last heard something
 
 	pressed func() bool
 }
@@ -228,8 +229,9 @@ func (c *conn) deadline() time.Time {
 
 // Write implements io.Writer.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.writeBy.Sub(now) < writeTimeout/2 {
-		c.writeBy = now.Add(writeTimeout)
+	c.wrote = time.Now()
+	if c.writeBy.Sub(c.wrote) < writeTimeout/2 {
+		c.writeBy = c.wrote.Add(writeTimeout)
 		if err := c.SetWriteDeadline(c.writeBy); err != nil {
 			return 0, err
 		}

@@ -223,11 +223,16 @@ func (s *session) answer(ctx context.Context, line []byte, err error) (reply, er
 	return r, nil
 }
 
+// keptBack is for how long a peer that has sent a group of commands may hear nothing,
+// but for what one of them takes: it waits a few minutes for each reply
+// (RFC 5321 §4.5.3.2).
+const keptBack = time.Second
+
 // send writes a reply, or keeps it back while the peer's next command is
 // waiting already (RFC 2920 §3.2).
 func (s *session) send(r reply) error {
 	s.out = r.append(s.out)
-	if r.then == nil && !r.close && s.in.Pending() && len(s.out) < 4096 {
+	if r.then == nil && !r.close && s.in.Pending() && len(s.out) < 4096 && time.Since(s.conn.wrote) < keptBack {
 		return nil
 	}
 	// What the peer wrote before it can have seen this reply proves nothing.
