@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,14 +11,23 @@ import (
 var ErrBudget = errors.New("the memory for messages in flight is used up: limits.memory_in_flight says how much there is")
 
 // Budget bounds octets that many hold at once. Who asks for more than is free
-// waits, which slows its peer down instead of growing our memory.
+// waits, which slows its peer down instead of growing our memory. Who came first is
+// served first: else one small message could lose against many large ones again and
+// again.
 type Budget struct {
 	wait time.Duration
 
-	mu    sync.Mutex
-	limit int
-	held  int
-	freed chan struct{} // closed when there may be room; nil = nobody waits
+	mu      sync.Mutex
+	limit   int
+	held    int
+	waiting []*taker // in the order in which they came
+	wanted  bool     // see Wanted
+}
+
+// taker is somebody who waits.
+type taker struct {
+	octets int
+	served chan struct{} // closed once the octets are his
 }
 
 // NewBudget allows limit octets; a taker waits at most wait.
@@ -29,7 +39,7 @@ func NewBudget(limit int, wait time.Duration) *Budget {
 func (b *Budget) SetLimit(limit int) {
 	b.mu.Lock()
 	b.limit = limit
-	b.wake()
+	b.serve()
 	b.mu.Unlock()
 }
 
@@ -37,45 +47,60 @@ func (b *Budget) SetLimit(limit int) {
 // always gets its octets when nobody holds any, so that a limit below one
 // message's need stops nobody for ever.
 func (b *Budget) Take(octets int) error {
-	var timer *time.Timer
-	for {
-		b.mu.Lock()
-		if b.held == 0 || b.held+octets <= b.limit {
-			b.held += octets
-			b.mu.Unlock()
-			return nil
-		}
-		if b.freed == nil {
-			b.freed = make(chan struct{})
-		}
-		freed := b.freed
+	b.mu.Lock()
+	if len(b.waiting) == 0 && b.fits(octets) {
+		b.held += octets
 		b.mu.Unlock()
-		if timer == nil {
-			timer = time.NewTimer(b.wait)
-			defer timer.Stop()
-		}
-		select {
-		case <-freed:
-		case <-timer.C:
-			return ErrBudget
-		}
+		return nil
 	}
+	t := &taker{octets: octets, served: make(chan struct{})}
+	b.waiting, b.wanted = append(b.waiting, t), true
+	b.mu.Unlock()
+	timer := time.NewTimer(b.wait)
+	defer timer.Stop()
+	select {
+	case <-t.served:
+		return nil
+	case <-timer.C:
+		return b.leave(t)
+	}
+}
+
+// fits tells whether octets are free. b.mu is held.
+func (b *Budget) fits(octets int) bool { return b.held == 0 || b.held+octets <= b.limit }
+
+// leave ends the wait of a taker whose time is over, unless he was served just now.
+func (b *Budget) leave(t *taker) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := slices.Index(b.waiting, t)
+	if at < 0 {
+		return nil
+	}
+	b.waiting = slices.Delete(b.waiting, at, at+1)
+	b.serve() // those behind may want less
+	b.wanted = true
+	return ErrBudget
 }
 
 // Give returns octets that were taken.
 func (b *Budget) Give(octets int) {
 	b.mu.Lock()
 	b.held -= octets
-	b.wake()
+	b.serve()
 	b.mu.Unlock()
 }
 
-// wake lets all who wait look again. b.mu is held.
-func (b *Budget) wake() {
-	if b.freed != nil {
-		close(b.freed)
-		b.freed = nil
+// serve gives the first of those who wait what is free. b.mu is held.
+func (b *Budget) serve() {
+	n := 0
+	for n < len(b.waiting) && b.fits(b.waiting[n].octets) {
+		b.held += b.waiting[n].octets
+		close(b.waiting[n].served)
+		n++
 	}
+	b.waiting = slices.Delete(b.waiting, 0, n)
+	b.wanted = len(b.waiting) > 0
 }
 
 // Wanted tells whether somebody waits for octets, or has done so in vain since any
@@ -83,7 +108,7 @@ func (b *Budget) wake() {
 func (b *Budget) Wanted() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.freed != nil
+	return b.wanted
 }
 
 // Held is how many octets are taken.

@@ -54,6 +54,46 @@ func TestBudgetWaitsForWhatIsGivenBack(t *testing.T) {
 	})
 }
 
+// TestBudgetServesInTurn: nobody overtakes who came before him, however little he wants.
+func TestBudgetServesInTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100, time.Minute)
+		mustTake(t, b, 90)
+		first := taking(b, 50)
+		waits(t, first)
+		second := taking(b, 10) // there is room for it alone
+		waits(t, second)
+		b.Give(45)
+		if err := <-first; err != nil {
+			t.Fatal(err)
+		}
+		waits(t, second)
+		b.Give(5)
+		if err := <-second; err != nil {
+			t.Fatal(err)
+		}
+
+		// b has 100 of 100. Who gives up stands in nobody's way.
+		start := time.Now()
+		patient := taking(b, 60)
+		waits(t, patient)
+		time.Sleep(time.Second)
+		next := taking(b, 20)
+		b.Give(30)
+		waits(t, next)
+		if err := <-patient; !errors.Is(err, ErrBudget) {
+			t.Fatal(err)
+		}
+		if err := <-next; err != nil || time.Since(start) != time.Minute {
+			t.Fatalf("%v after %v", err, time.Since(start))
+		}
+		if b.Held() != 90 {
+			t.Errorf("held %d, want 90", b.Held())
+		}
+	})
+}
+
 func TestBudgetGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
