@@ -72,7 +72,7 @@ func (c *cli) policyTest() *cobra.Command {
 	f.StringVar(&q.Door, "door", "smtp", "smtp, submission or lmtp")
 	f.StringVar(&q.Helo, "helo", "", "how the peer names itself")
 	f.StringVar(&q.Reverse, "reverse", "", "the name in DNS of its address")
-	f.StringVar(&q.Certificate, "certificate", "", "of the TLS client: SHA-256 fingerprint, or common name")
+	f.StringArrayVar(&q.Certificate, "certificate", nil, "of the TLS client: SHA-256 fingerprint, or common name; twice for both")
 	f.StringVar(&q.Login, "login", "", "who is logged in")
 	f.StringVar(&q.From, "from", "", "the sender")
 	f.StringVar(&q.To, "to", "", "the recipient; not given: only MAIL is judged")

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,16 +13,16 @@ import (
 )
 
 // Question is a message that somebody thinks up, to see what the rules would
-// say. What is left out is not there: no login, the null sender.
+// say. What is left out, or <>, is not there: no login, the null sender.
 type Question struct {
-	IP          string `json:"ip"`
-	Door        string `json:"door"`
-	Helo        string `json:"helo,omitempty"`
-	Reverse     string `json:"reverse,omitempty"`
-	Certificate string `json:"certificate,omitempty"` // fingerprint or common name
-	Login       string `json:"login,omitempty"`
-	From        string `json:"from,omitempty"`
-	To          string `json:"to,omitempty"` // empty = only MAIL is judged
+	IP          string   `json:"ip"`
+	Door        string   `json:"door"`
+	Helo        string   `json:"helo,omitempty"`
+	Reverse     string   `json:"reverse,omitempty"`
+	Certificate []string `json:"certificate,omitempty"` // fingerprint, common name, or both
+	Login       string   `json:"login,omitempty"`
+	From        string   `json:"from,omitempty"`
+	To          string   `json:"to,omitempty"` // empty = only MAIL is judged
 }
 
 // Step is what one rule says.
@@ -52,12 +53,10 @@ func (q Question) Facts() (f Facts, recipient *mail.Address, err error) {
 	if f.Door, err = ParseDoor(q.Door); err != nil {
 		return f, nil, fmt.Errorf("--door %q: %w", q.Door, err)
 	}
-	f.Helo = q.Helo
-	f.Reverse = func(context.Context) (string, error) { return q.Reverse, nil }
-	if q.Certificate != "" {
-		if f.Certificate, err = readCertificate(q.Certificate); err != nil {
-			return f, nil, fmt.Errorf("--certificate %q: %w", q.Certificate, err)
-		}
+	f.Helo = readName(q.Helo)
+	f.Reverse = func(context.Context) (string, error) { return readName(q.Reverse), nil }
+	if f.Certificate, err = shownCertificate(q.Certificate); err != nil {
+		return f, nil, err
 	}
 	if f.Login, err = readAddress("login", q.Login); err != nil {
 		return f, nil, err
@@ -70,6 +69,35 @@ func (q Question) Facts() (f Facts, recipient *mail.Address, err error) {
 		err = errors.New("--to <>: a message needs a recipient; leave --to out to judge MAIL alone")
 	}
 	return f, &to, err
+}
+
+// readName takes a name, or none.
+func readName(text string) string {
+	if text == none {
+		return ""
+	}
+	return text
+}
+
+// shownCertificate is a certificate of which the fingerprint, the name or both are said.
+func shownCertificate(values []string) (out Certificate, err error) {
+	for _, value := range values {
+		var c Certificate
+		if readName(value) != "" {
+			c, err = readCertificate(value)
+		}
+		switch {
+		case err != nil:
+			return out, fmt.Errorf("--certificate %q: %w", value, err)
+		case c.Fingerprint != "" && out.Fingerprint != "" || c.Name != "" && out.Name != "":
+			return out, fmt.Errorf("--certificate %q: a certificate has one fingerprint and one common name", value)
+		case c.Fingerprint != "":
+			out.Fingerprint = c.Fingerprint
+		default:
+			out.Name = cmp.Or(c.Name, out.Name)
+		}
+	}
+	return out, nil
 }
 
 // readAddress takes an address, a bare local part such as postmaster, or the

@@ -39,7 +39,8 @@ func TestTry(t *testing.T) {
 		{"a friend", "no,no,no,off,yes,not reached,not reached | accept friends | RCPT", rule.Question{IP: "192.0.2.1", From: "a@casino.test", Reverse: "x.test", To: "friends@ours.test"}},
 		{"another", "no,no,no,off,no,yes,not reached | reject casino | RCPT", rule.Question{IP: "192.0.2.1", From: "a@x.casino.test", Reverse: "x.test", To: "you@ours.test"}},
 		{"held", "no,yes,yes,off,no,no,yes | quarantine held | RCPT", rule.Question{IP: "192.0.2.1", Helo: "dsl7", To: "you@ours.test"}},
-		{"proved", "no,no,no,off,no,no,no |  | RCPT", rule.Question{IP: "192.0.2.1", Certificate: "x", Reverse: "a.test", To: "you@ours.test"}},
+		{"what is said to be none", "no,no,yes,off,no,no,yes | quarantine held | RCPT", rule.Question{IP: "192.0.2.1", Helo: "<>", Reverse: "<>", Certificate: []string{"<>"}, Login: "<>", From: "<>", To: "you@ours.test"}},
+		{"proved", "no,no,no,off,no,no,no |  | RCPT", rule.Question{IP: "192.0.2.1", Certificate: []string{"x"}, Reverse: "a.test", To: "you@ours.test"}},
 	} {
 		row.q.Door = "smtp"
 		got, err := s.Try(t.Context(), row.q)
@@ -59,6 +60,31 @@ func TestTry(t *testing.T) {
 				got.Steps[1].Why != "helo <> matches none of *dsl*, *pool*, *dyn*, 2 more" {
 				t.Errorf("%+v", got)
 			}
+		}
+	}
+}
+
+// TestTryOfACertificate: rules on its name and on its fingerprint see the same one, as
+// those of a session do.
+func TestTryOfACertificate(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	fingerprint := strings.Repeat("0a", 32)
+	s.add(rule.Place{}, "named: reject certificate=relay-*")
+	s.add(rule.Place{}, "shown: accept certificate="+fingerprint)
+	for _, row := range []struct {
+		want string
+		of   []string
+	}{
+		{"no,yes | accept shown | MAIL", []string{fingerprint}},
+		{"yes,not reached | reject named | MAIL", []string{"relay-1"}},
+		{"yes,not reached | reject named | MAIL", []string{fingerprint, "relay-1"}},
+		{"no,yes | accept shown | MAIL", []string{"other", "sha256:" + fingerprint}},
+		{"no,no |  | MAIL", nil},
+	} {
+		got, err := s.Try(t.Context(), rule.Question{IP: "192.0.2.1", Door: "smtp", Certificate: row.of})
+		if err != nil || shown(got) != row.want {
+			t.Errorf("%q: %v\ngot  %s\nwant %s", row.of, err, shown(got), row.want)
 		}
 	}
 }
@@ -107,7 +133,8 @@ func TestQuestionsThatAreWrong(t *testing.T) {
 	}{
 		{rule.Question{}, "--ip"},
 		{rule.Question{IP: "192.0.2.1"}, "--door"},
-		{rule.Question{IP: "192.0.2.1", Door: "smtp", Certificate: "sha256:1"}, "--certificate"},
+		{rule.Question{IP: "192.0.2.1", Door: "smtp", Certificate: []string{"sha256:1"}}, "--certificate"},
+		{rule.Question{IP: "192.0.2.1", Door: "smtp", Certificate: []string{"a", "b"}}, "--certificate"},
 		{rule.Question{IP: "192.0.2.1", Door: "smtp", Login: "a b"}, "--login"},
 		{rule.Question{IP: "192.0.2.1", Door: "smtp", From: "a@"}, "--from"},
 		{rule.Question{IP: "192.0.2.1", Door: "smtp", To: "<>"}, "--to <>"},
