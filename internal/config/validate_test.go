@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -261,6 +262,9 @@ func TestWarnings(t *testing.T) {
 		"timeouts.pop3_idle":             func(c *Config) { c.Timeouts.POP3Idle = time.Minute },
 		"auth.allow_cleartext":           func(c *Config) { c.Auth.AllowCleartext = true },
 		"limits.connections_per_address": func(c *Config) { c.Limits.ConnectionsPerAddress = 0 },
+		"relay.networks":                 func(c *Config) { c.Relay.Networks = prefixes("0.0.0.0/0") },
+		"smtp.fronts":                    func(c *Config) { c.SMTP.Fronts = prefixes("192.0.2.1/32", "2000::/3") },
+		"proxy.networks":                 func(c *Config) { c.Proxy.Networks = prefixes("8.0.0.0/7", "0.0.0.0/1") },
 	}
 	for key, change := range cases {
 		c := valid()
@@ -269,4 +273,16 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%s: %q", key, w)
 		}
 	}
+	c := valid()
+	c.Relay.Networks = prefixes("10.0.0.0/8", "fc00::/7", "fe80::/10", "198.51.100.0/24")
+	if w := c.Warnings(); len(w) != 0 {
+		t.Errorf("networks of one's own: %q", w)
+	}
+}
+
+func prefixes(texts ...string) (out []netip.Prefix) {
+	for _, text := range texts {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
 }

@@ -1,9 +1,13 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
 
-// Warnings returns a sentence for each setting that is allowed, but that other
-// mail software does not expect. Each names its key.
+// Warnings returns a sentence for each setting that is allowed, but rarely meant. Each
+// names its key.
 func (c *Config) Warnings() []string {
 	var out []string
 	warn := func(when bool, text string) {
@@ -25,5 +29,17 @@ func (c *Config) Warnings() []string {
 	warn(c.Auth.AllowCleartext, "auth.allow_cleartext lets passwords cross the network in the clear; it is for tests only")
 	warn((c.Limits.ConnectionsPerAddress == 0) != (c.Limits.LoginFailuresPerAddress == 0),
 		"limits.connections_per_address and limits.login_failures_per_address: 0 for one of them lifts the other too")
+	const everybody = " takes in much of the Internet; "
+	warn(wide(c.Relay.Networks), "relay.networks"+everybody+"whoever is there may send to anybody through this server, which others will block: list hosts of your own only")
+	warn(wide(c.SMTP.Fronts), "smtp.fronts"+everybody+"whoever is there may come as any address and any account: list filters and proxies of your own only")
+	warn(wide(c.Proxy.Networks), "proxy.networks"+everybody+"whoever is there may come as any address, and gets in by a PROXY header alone: list load balancers of your own only")
 	return out
+}
+
+// wide tells whether networks hold more than those that are set aside for private use:
+// 10.0.0.0/8 (RFC 1918 §3) and fc00::/7 (RFC 4193 §3.1) are the largest.
+func wide(networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool {
+		return p.Addr().Is4() && p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 7
+	})
 }
