@@ -88,7 +88,7 @@ func (p AppPassword) check() error {
 
 // allows tells whether the password may be used at a door, from a peer, now.
 func (p AppPassword) allows(door string, peer netip.Addr, now int64) bool {
-	from := len(p.Networks) == 0 || slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(peer.Unmap()) })
+	from := len(p.Networks) == 0 || slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(peer.Unmap().WithZone("")) })
 	return from && slices.Contains(p.Scopes, scopeOf(door)) && (p.Expires == 0 || now < p.Expires)
 }
 

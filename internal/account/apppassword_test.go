@@ -80,7 +80,7 @@ func TestAppPasswords(t *testing.T) {
 	_, gate, add := scramGate(t)
 	hour := time.Now().Add(time.Hour)
 	phone := add("phone", account.AppPassword{Scopes: []account.Scope{account.ScopeIMAP, account.ScopeSMTP}, Expires: mail.Micros(hour)})
-	office := add("office", account.AppPassword{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}})
+	office := add("office", account.AppPassword{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("fe80::/10")}})
 	old := add("old", account.AppPassword{Expires: mail.Micros(hour.Add(-2 * time.Hour))})
 	for _, c := range []struct {
 		name, user, password, door, peer string
@@ -92,6 +92,7 @@ func TestAppPasswords(t *testing.T) {
 		{"its network", taro, office, "pop3", "192.0.2.77", true},
 		{"its network over IPv6", taro, office, "imap", "2001:db8::1", true},
 		{"its network, in IPv6 form", taro, office, "imap", "::ffff:192.0.2.77", true},
+		{"its network, by an interface", taro, office, "imap", "fe80::1%eth0", true},
 		{"another network", taro, office, "imap", "203.0.113.9", false},
 		{"over its time", taro, old, "imap", "192.0.2.77", false},
 		{"another user", "hanako@e.test", phone, "imap", "203.0.113.9", false},

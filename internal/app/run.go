@@ -158,7 +158,9 @@ func (a *app) trusted(host netip.Addr) bool {
 	return host.IsLoopback() || among(c.SMTP.Fronts, host) || among(c.Relay.Networks, host) || among(c.Proxy.Networks, host)
 }
 
+// among tells whether a host is in networks, which have no zones.
 func among(networks []netip.Prefix, host netip.Addr) bool {
+	host = host.WithZone("")
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(host) })
 }
 

@@ -70,7 +70,7 @@ func (g *Group) begin(s *Service, raw net.Conn) {
 }
 
 func (g *Group) isProxy(a netip.Addr) bool {
-	return a.IsValid() && slices.ContainsFunc(g.o.Proxies(), func(p netip.Prefix) bool { return p.Contains(a) })
+	return a.IsValid() && slices.ContainsFunc(g.o.Proxies(), func(p netip.Prefix) bool { return p.Contains(a.WithZone("")) })
 }
 
 // arrival is one connection from its accept to the end of its session.

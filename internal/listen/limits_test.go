@@ -174,3 +174,18 @@ func TestTrustedPeersComeAsFastAsTheyLike(t *testing.T) {
 		}
 	})
 }
+
+// TestProxiesByLink: the zone of an address says by which interface it came, and no
+// network has one.
+func TestProxiesByLink(t *testing.T) {
+	t.Parallel()
+	g, _ := newGroup(t, Options{Proxies: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("fe80::/10")} }})
+	for addr, want := range map[string]bool{"fe80::1%eth0": true, "fe80::1": true, "2001:db8::1": false} {
+		if got := g.isProxy(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+	if g.isProxy(netip.Addr{}) {
+		t.Error("a unix socket is a proxy")
+	}
+}

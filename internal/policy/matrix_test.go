@@ -16,7 +16,7 @@ import (
 
 // networks relay without a login.
 func networks() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	return []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("fe80::/10")}
 }
 
 func doors() []mail.Door {
@@ -68,6 +68,7 @@ func TestTrusted(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"192.0.2.255": true, "192.0.3.0": false, "::ffff:192.0.2.9": true, "::ffff:198.51.100.1": false,
 		"2001:db8::1": true, "2001:db9::1": false, "::1": false, "127.0.0.1": false,
+		"fe80::1%eth0": true, "fec0::1%eth0": false,
 	} {
 		if got := p.Trusted(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: %v", addr, got)

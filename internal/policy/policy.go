@@ -102,7 +102,7 @@ func (p *Policy) mayRelay(o mail.Origin) bool {
 
 // Trusted tells whether a host may relay without a login.
 func (p *Policy) Trusted(a netip.Addr) bool {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("") // networks have none
 	for _, n := range p.o.RelayNetworks() {
 		if n.Contains(a) {
 			return true
