@@ -153,7 +153,8 @@ func (x *Exchange) hurry(ctx context.Context) {
 	x.limit = time.AfterFunc(proofWithin, func() { end(ctx, false, &unproven{errLate}) })
 }
 
-// late tells whether the attempt has ended by itself; if not, it will not any more.
+// late stops the clock of hurry, and tells whether its time was up: then the attempt has
+// ended by itself.
 func (x *Exchange) late() bool {
 	if x.limit == nil {
 		return false

@@ -1,17 +1,21 @@
 package smtpd_test
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hayauma/hayauma/internal/account"
 	"github.com/hayauma/hayauma/internal/blob"
 	"github.com/hayauma/hayauma/internal/dnsx"
 	"github.com/hayauma/hayauma/internal/intake"
 	"github.com/hayauma/hayauma/internal/mail"
 	"github.com/hayauma/hayauma/internal/policy/rate"
+	"github.com/hayauma/hayauma/internal/policy/rule"
 	"github.com/hayauma/hayauma/internal/ratelimit"
 	"github.com/hayauma/hayauma/internal/returnpath"
 	"github.com/hayauma/hayauma/internal/smtpd"
@@ -21,9 +25,9 @@ import (
 
 // world is what stands around a server of the dialogs, and may change while one runs.
 type world struct {
-	recipients atomic.Int64           // that a message may have; 0 = as many as usual
-	senders    atomic.Bool            // have to have a domain
-	content    atomic.Pointer[string] // why no body can be stored; nil = it can
+	recipients atomic.Int64          // that a message may have; 0 = as many as usual
+	senders    atomic.Bool           // have to have a domain
+	bodies     atomic.Pointer[error] // why none can be stored; nil = they can
 }
 
 // options are those of a stack in that world.
@@ -49,8 +53,8 @@ type failing struct {
 }
 
 func (f failing) Create() blob.Writer {
-	if why := f.w.content.Load(); why != nil {
-		return failed{f.Settler.Create(), map[string]error{"disk": blob.ErrFull, "memory": ratelimit.ErrBudget}[*why]}
+	if err := f.w.bodies.Load(); err != nil {
+		return failed{f.Settler.Create(), *err}
 	}
 	return f.Settler.Create()
 }
@@ -67,13 +71,21 @@ func (r *rig) happen(w *world, what string) error {
 	ctx := r.t.Context()
 	alice := r.Address("alice@hayauma.test")
 	switch what {
-	case "fill the disk", "fill the memory":
-		why := strings.TrimPrefix(what, "fill the ")
-		w.content.Store(&why)
+	case "fill the disk":
+		w.bodies.Store(new(blob.ErrFull))
+	case "fill the memory":
+		w.bodies.Store(new(ratelimit.ErrBudget))
 	case "lose the database":
 		return r.DB.Close()
 	case "lose the certificate":
 		r.options.TLS = nil
+		r.server = smtpd.New(r.options)
+	case "ban who fails to log in three times":
+		r.Bans.SetLimit(3)
+	case "offer scram":
+		r.options.Gate = account.NewGate(account.GateOptions{
+			Directory: r.Directory, Bans: r.Bans, SCRAM: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		})
 		r.server = smtpd.New(r.options)
 	case "have others wait for memory":
 		r.pressed.Store(true)
@@ -91,6 +103,12 @@ func (r *rig) happen(w *world, what string) error {
 		w.recipients.Store(2)
 	case "remove alice":
 		return r.Directory.RemoveAccount(ctx, alice)
+	case "change the password of alice":
+		return r.Directory.SetPassword(ctx, alice, "another good horse")
+	case "refuse mail for bob and put off that for alice":
+		return errors.Join(
+			r.rule("bob", rule.Reject, "bob@hayauma.test"),
+			r.rule("alice", rule.Defer, "alice@hayauma.test"))
 	case "make a crowd":
 		for i := range 3 {
 			var targets []string
@@ -110,6 +128,11 @@ func (r *rig) happen(w *world, what string) error {
 		return fmt.Errorf("nobody knows how to %s", what)
 	}
 	return nil
+}
+
+func (r *rig) rule(name string, action rule.Action, recipient string) error {
+	_, err := r.Rules.Add(r.t.Context(), rule.Rule{Name: name, Action: action, Conditions: rule.Conditions{Recipients: []string{recipient}}}, rule.Place{})
+	return err
 }
 
 func (r *rig) idOf(a mail.Address) mail.ID {
@@ -147,7 +170,7 @@ func (r *rig) sent() mail.ID {
 	return tx.ID()
 }
 
-// given are texts too long for a dialog.
+// given are texts that are too long for a dialog, or made anew each time.
 func (r *rig) given() map[string]string {
 	path, _, err := r.Paths.From(r.t.Context(), r.sent(), r.Address("alice@hayauma.test"), mail.Address{})
 	if err != nil {

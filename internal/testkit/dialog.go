@@ -46,8 +46,8 @@ const (
 //
 // A digit names a connection: C2: S2~ S2= C2/64: [close 2]. A connection is
 // dialled when a line first names it. A named group (?P<uid>\d+) in a pattern
-// is available later as ${uid} in C, S and = lines, as those of Given are. A server line that does not
-// end in CRLF shows its own ending, as S= text\n.
+// is available later as ${uid} in C, S and = lines, as those of Given are. A server
+// line that does not end in CRLF shows its own ending, as S= text\n.
 type Dialog struct {
 	// Dial makes a connection; name is the digit of the connection, or "".
 	Dial func(name string) (net.Conn, error)
@@ -146,6 +146,9 @@ func (p *player) next(steps []step) (int, error) {
 	}
 	if s.kind == stepDo {
 		p.out, p.log = append(p.out, s.source), append(p.log, "  "+s.source)
+		if p.dialog.Do == nil {
+			return 0, errors.New("[do] without anybody who does it")
+		}
 		return 1, p.dialog.Do(s.bytes)
 	}
 	c, err := p.conn(s.conn)
